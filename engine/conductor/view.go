@@ -1,0 +1,141 @@
+package conductor
+
+import (
+	"time"
+
+	"lt/engine/knee"
+	"lt/engine/load"
+	"lt/engine/metrics"
+	"lt/engine/scenario"
+	"lt/engine/slo"
+)
+
+// State says where a run is.
+type State uint8
+
+// The states in the order in which a run passes through them. Held and Paused alternate with Running.
+const (
+	Starting State = iota // preflight, resolving, connecting; nothing is due yet
+	Running
+	Held     // the load stays where it is until told to go on
+	Paused   // the rate is zero until told to go on
+	Draining // nothing becomes due any more; what is in hand finishes
+	Ended
+)
+
+// String is the state's word on the screen.
+func (s State) String() string {
+	return [...]string{"starting", "running", "held", "paused", "draining", "ended"}[min(int(s), 5)]
+}
+
+// View is everything that a screen may know of a run. It is immutable; a newer one replaces it as a whole.
+type View struct {
+	Run      Header
+	State    State
+	Elapsed  time.Duration // run time now
+	Total    time.Duration // run time at which the profile ends under the changes so far
+	Stage    int           // present stage; -1 before the first and after the last
+	Factor   float64       // of all that follows: 1 unless changed by hand
+	Rate     float64       // asked at this moment: arrivals a second, or users in the closed model
+	Profile  load.Profile
+	Snapshot *metrics.Snapshot // never nil
+	Points   []knee.Point      // measured so far, for the panel of the knee
+	SLOs     []slo.Result
+	Events   []Event
+	Prompt   *Prompt       // a question that waits for an answer; nil: none
+	EndedAgo time.Duration // since the end, while the screen stays
+	Ended    Ended
+	Starting []Progress // what the start waits for
+}
+
+// Header says what is run; it does not change while a run goes on.
+type Header struct {
+	ID, Name, Target string // target: host and port as shown; secrets masked
+	Scenario         string // file, or empty in quick mode
+	Model            load.Model
+	Arrivals         load.Arrivals
+	Seed             uint64
+	Version          string
+	Basis            string // why the target may be loaded
+	Record           string // where the run's record is
+	Started          time.Time
+	MaxRate          float64 // 0: no cap
+	Steps            []metrics.StepName
+	Scenarios        []*scenario.Scenario
+}
+
+// Progress is one line of the start: what, and how far.
+type Progress struct {
+	What string
+	Done bool
+	Err  string
+}
+
+// Ended says how a run came to its end. The words stand in the summary.
+type Ended string
+
+// The ways a run ends; empty while it goes on.
+const (
+	Finished Ended = "finished"
+	ByUser   Ended = "user"
+	BySLO    Ended = "slo"
+	Failed   Ended = "failed"
+)
+
+// EventKind sorts the diary of a run; the words stand in the summary.
+type EventKind string
+
+// The kinds of events.
+const (
+	EventStage  EventKind = "stage"
+	EventSource EventKind = "source"
+	EventUser   EventKind = "user"
+	EventSLO    EventKind = "slo"
+	EventGuard  EventKind = "guard"
+	EventKnee   EventKind = "knee"
+	EventTarget EventKind = "target"
+	EventNote   EventKind = "note"
+)
+
+// Event is an entry of the diary.
+type Event struct {
+	At   time.Duration
+	Kind EventKind
+	Text string // one sentence, neutralised
+}
+
+// Prompt is a question with its answer still open. Answer it with the command Answer.
+type Prompt struct {
+	ID   int
+	Text string
+	Want string // what must be typed; empty: yes or no
+}
+
+// Command is something that a run is told. The set is closed: the types below.
+type Command interface{ command() }
+
+// The commands. Factor multiplies all that follows by By (1.1 and 1/1.1 for the keys); Snapshot writes a report of the run so far.
+type (
+	Hold     struct{} // stay at the present rate, or go on
+	Pause    struct{} // to zero, or go on
+	Factor   struct{ By float64 }
+	Next     struct{} // to the next stage
+	Mark     struct{ Text string }
+	Stop     struct{} // drain and report
+	Now      struct{} // end at once, then report
+	Snapshot struct{ Path string }
+	Answer   struct {
+		ID   int
+		Text string // "yes", "no", or what was typed
+	}
+)
+
+func (Hold) command()     {}
+func (Pause) command()    {}
+func (Factor) command()   {}
+func (Next) command()     {}
+func (Mark) command()     {}
+func (Stop) command()     {}
+func (Now) command()      {}
+func (Snapshot) command() {}
+func (Answer) command()   {}

@@ -1,0 +1,208 @@
+package metrics
+
+import "time"
+
+// Quantiles sums up one histogram. Times are zero when Count is. Mean and StdDev are exact, not from bucket middles.
+type Quantiles struct {
+	Count                              uint64
+	Min, Mean, StdDev                  time.Duration
+	P50, P75, P90, P95, P99, P999      time.Duration
+	Max                                time.Duration
+	AtLeast                            bool          // dropped arrivals are among the values: the true times would have been longer (printed with >=)
+	P99Low, P99High, P999Low, P999High time.Duration // 95 % intervals by rank, for the small counts at which they are printed grey
+}
+
+// Snapshot is an immutable picture of a run so far, built from all intervals that have arrived. It is safe to keep, to
+// compare, and to read from many goroutines.
+type Snapshot struct {
+	Elapsed time.Duration // run time up to which the picture is complete
+	Totals  Totals        // without warm-up, pauses, setup and teardown
+	Window  Window        // the last 10 s (or less), warm-up included, for the row of figures
+	Steps   []StepView    // in journey order, setup and teardown rows included
+	Stages  []StageView   // that have begun
+	Sources []SourceView
+	Errors  []ErrorView // most frequent first
+	Series  Series      // whole run
+	Verdict Verdict
+}
+
+// Totals are sums and rates over the counted part of a run: profile time without warm-up and pauses.
+type Totals struct {
+	Counted      time.Duration // the time that rates refer to
+	Requests     uint64
+	Attempts     uint64
+	Errors       uint64
+	ErrorRate    float64 // (errors + dropped) / (requests + dropped), 0..1
+	ByClass      [Classes]uint64
+	Iterations   uint64
+	Failed       uint64
+	Unfinished   uint64
+	Scheduled    uint64
+	Started      uint64
+	Late         uint64
+	Dropped      uint64
+	Stale        uint64
+	BytesIn      uint64
+	BytesOut     uint64
+	UsersPeak    int
+	InFlightPeak int
+	Opened       uint64
+	Shortfall    uint64 // arrivals scheduled and neither begun nor dropped: what the sources owe
+
+	ArrivalsRPS, OfferedRPS, ThroughputRPS, GoodputRPS float64
+
+	Response, Service Quantiles // headline: waited outcomes
+	CutShort          Quantiles // response times of the others
+	Lag, Queued       Quantiles
+}
+
+// Window is what the row of figures shows: the last Length of complete seconds.
+type Window struct {
+	Length                                             time.Duration
+	ArrivalsRPS, OfferedRPS, ThroughputRPS, GoodputRPS float64
+	ErrorRate                                          float64
+	Response, Service                                  Quantiles
+	Lag, Queued                                        Quantiles
+	InFlight, Users, QueuedNow, Connections            int
+	BytesIn, BytesOut                                  float64 // a second
+}
+
+// StepView is one row of the table of steps, over the whole run so far (warm-up left out as in the totals).
+type StepView struct {
+	StepName
+	ID            int
+	Requests      uint64
+	Attempts      uint64
+	Errors        uint64
+	Dropped       uint64
+	ByClass       [Classes]uint64
+	Status        []StatusCount
+	Reused        uint64
+	Stale         uint64
+	BytesIn       uint64
+	BytesOut      uint64
+	ThroughputRPS float64
+	WindowRPS     float64 // last 10 s
+	Response      Quantiles
+	Service       Quantiles
+	Phases        [Phases]Quantiles
+	Share         float64   // of the time of an iteration of its scenario, 0..1
+	P99           []float64 // milliseconds, one a point of Snapshot.Series, NaN where nothing ended
+	Distribution  []Band    // response time, for the detail view
+	ServiceBands  []Band
+}
+
+// Band is the number of requests with a time within [Low, High).
+type Band struct {
+	Low, High time.Duration
+	Count     uint64
+}
+
+// StageView is one stage with what was intended within it.
+type StageView struct {
+	Name                                               string
+	Index                                              int
+	Warmup                                             bool
+	From, To                                           time.Duration // run time; To is the present edge while it runs
+	Requests                                           uint64
+	Errors                                             uint64
+	ErrorRate                                          float64
+	ArrivalsRPS, OfferedRPS, ThroughputRPS, GoodputRPS float64
+	Response                                           Quantiles
+}
+
+// SourceView is one place that load comes from.
+type SourceView struct {
+	Name                         string
+	Kind                         string // local, ssh, exec
+	Label                        string
+	State                        string // starting, running, draining, done, lost, refused, left
+	Weight                       int
+	Share                        float64 // 0..1 of the load
+	Asked                        float64 // arrivals a second
+	Done                         float64 // arrivals begun a second, last 10 s
+	Requests                     uint64
+	Errors                       uint64
+	BytesIn                      uint64
+	BytesOut                     uint64
+	Users, InFlight, Connections int
+	Response                     Quantiles
+	Lag                          Quantiles
+	Audit                        Audit
+	CPUPeak                      float64       // of its cores, 0..1
+	Age                          time.Duration // of its newest data
+	Clock, ClockBound, RTT       time.Duration
+	StartSkew                    time.Duration
+	LostAt                       time.Duration // negative: not lost
+	Reason                       string
+	Verdict                      Verdict
+	Log                          []string // last lines
+}
+
+// ErrorView is one group of errors.
+type ErrorView struct {
+	Class       Class
+	Phase       Phase
+	Status      int
+	Step        StepName
+	StepID      int
+	Message     string
+	Count       uint64
+	First, Last time.Duration
+	Example     string // masked and neutralised
+	Hint        string // likely cause and next command, one line
+	Sources     []string
+	Series      []float64 // errors a second, one a point of Snapshot.Series
+}
+
+// Series is the run over time, in at most MaxPoints points; when more would be needed two neighbours are joined, so the
+// resolution halves and the memory stays.
+type Series struct {
+	Every  time.Duration   // length of a point
+	Points []Point         // point i covers [i*Every, (i+1)*Every)
+	Bands  []time.Duration // lower edges of the heat bands: band b covers [Bands[b], Bands[b+1])
+}
+
+// MaxPoints bounds a Series.
+const MaxPoints = 1800
+
+// Point is one step of a Series. Rates are a second. Percentiles are NaN where nothing ended; milliseconds.
+type Point struct {
+	Arrivals, Offered, Throughput, Goodput, Errors float64
+	P50, P90, P95, P99, P999, Max                  float64
+	ServiceP99                                     float64
+	Lag99                                          float64
+	Users, InFlight                                int
+	Late, Dropped                                  uint64
+	Stage                                          int16
+	Sources                                        int      // that delivered it
+	Gap                                            bool     // a living source did not deliver it
+	Heat                                           []uint32 // requests a band of Series.Bands (response time, waited)
+}
+
+// Health is the generator's own state.
+type Health uint8
+
+// The states, mild to severe.
+const (
+	OK Health = iota
+	Strained
+	Saturated
+)
+
+// String is the state's name in files and on the screen.
+func (h Health) String() string {
+	switch h {
+	case Strained:
+		return "strained"
+	case Saturated:
+		return "saturated"
+	}
+	return "ok"
+}
+
+// Verdict says whether the figures are the target's or our own, and why. Reasons are sentences, the heaviest first.
+type Verdict struct {
+	Health  Health
+	Reasons []string
+}
