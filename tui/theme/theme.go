@@ -1,0 +1,250 @@
+// Package theme holds the colours of the screen as named tokens and turns them into terminal sequences once, so that
+// drawing a frame only copies strings.
+//
+// There is one accent hue, for what the target does; what we ask of the target is grey; amber and red mean that something
+// bends or broke and always stand beside a glyph. No token sets a background, except the cells of a heatmap: the screen
+// works on whatever background the terminal has, given that we know whether it is dark or light.
+package theme
+
+import (
+	"image/color"
+	"strconv"
+	"strings"
+
+	"github.com/charmbracelet/colorprofile"
+	"github.com/charmbracelet/x/ansi"
+)
+
+// Mode says which background the terminal has.
+type Mode uint8
+
+// The modes. Dark is the zero value because most terminals are.
+const (
+	Dark Mode = iota
+	Light
+)
+
+// String is the mode's word in flags.
+func (m Mode) String() string {
+	if m == Light {
+		return "light"
+	}
+	return "dark"
+}
+
+// Style is a cell's look: a token, with Bold and Reverse added if wanted, or a heat cell made by Heat or Over. The zero
+// value is the terminal's own foreground.
+type Style uint16
+
+// The tokens.
+const (
+	Text   Style = iota // the terminal's own foreground
+	Dim                 // labels, units, what is secondary but must be read
+	Faint               // rules, axes, grid: seen, never read
+	Accent              // what the target does
+	P50                 // the ramp of the accent, light to strong
+	P90
+	P99
+	P999
+	Asked // what we ask of the target; drawn dotted
+	Warn  // it bends; stands with ▲
+	Bad   // it broke; stands with ✗
+	tokens
+)
+
+// Bold and Reverse are added to a token. They stay when colours are off.
+const (
+	Bold    Style = 1 << 6
+	Reverse Style = 1 << 7
+
+	heat Style = 1 << 15
+)
+
+// HeatLevels is the number of shades of a heatmap; shades count from 1, 0 is nothing at all.
+const HeatLevels = 12
+
+const (
+	heatMark  = HeatLevels + 1 // foreground of a line laid over the heatmap
+	heatSides = HeatLevels + 2
+)
+
+// Heat is the style of an upper half block: top is the shade of the upper half, bottom of the lower one, both
+// 0..HeatLevels; what is outside is clamped. With a bottom of 0 the background stays the terminal's; a top of 0 needs the
+// lower half block and Heat(bottom, 0).
+func Heat(top, bottom int) Style {
+	return heat | Style(clampLevel(top)*heatSides+clampLevel(bottom))
+}
+
+// Over is the style of a line laid over a heat cell of shade level.
+func Over(level int) Style { return heat | Style(heatMark*heatSides+clampLevel(level)) }
+
+func clampLevel(n int) int { return max(0, min(n, HeatLevels)) }
+
+// Theme is a set of ready sequences for one background and one colour profile. It is immutable and may be shared.
+type Theme struct {
+	Mode    Mode
+	Profile colorprofile.Profile
+	plain   [tokens << 2]string // token<<2 | reverse<<1 | bold
+	heat    [heatSides * heatSides]string
+}
+
+// Reset ends what a prefix began.
+const Reset = "\x1b[m"
+
+// palette has the truecolor values; 256 colours are converted from them, 16 colours are chosen by hand below because a
+// conversion by distance makes greys of half of them.
+type palette struct {
+	tokens [tokens]string // RRGGBB; empty: the terminal's foreground
+	basic  [tokens]string // SGR parameters in 16 colours
+	heat   [2]string      // RRGGBB of the ends of the perceptual ramp, with the middle below
+	middle [2]string
+	over   string
+}
+
+var palettes = [...]palette{
+	Dark: {
+		tokens: [tokens]string{
+			Dim: "8b95a3", Faint: "434b57", Accent: "5cb8f5", P50: "3f7fb0", P90: "4f9fdb", P99: "7cc7fb", P999: "cfeaff",
+			Asked: "a3abb5", Warn: "f2a63b", Bad: "ff6f5e",
+		},
+		basic: [tokens]string{
+			Dim: "37", Faint: "90", Accent: "96", P50: "34", P90: "36", P99: "96", P999: "97", Asked: "37", Warn: "33", Bad: "91",
+		},
+		heat: [2]string{"12283d", "fff3c4"}, middle: [2]string{"1f6f9f", "6fc7c9"}, over: "ffffff",
+	},
+	Light: {
+		tokens: [tokens]string{
+			Dim: "5b6470", Faint: "c3c9d1", Accent: "0f6cb4", P50: "6aaede", P90: "2f86c9", P99: "0b5a9d", P999: "062f57",
+			Asked: "69717c", Warn: "a85b00", Bad: "c0271a",
+		},
+		basic: [tokens]string{
+			Dim: "90", Faint: "37", Accent: "34", P50: "36", P90: "94", P99: "34", P999: "30", Asked: "90", Warn: "33", Bad: "31",
+		},
+		heat: [2]string{"dcebf5", "3b0f3f"}, middle: [2]string{"86bcdd", "2b5c9e"}, over: "000000",
+	},
+}
+
+// New makes the theme of a background and a profile. Profiles without colours keep bold and reverse; NoTTY and Unknown
+// have no sequences at all.
+func New(mode Mode, profile colorprofile.Profile) *Theme {
+	if mode != Light {
+		mode = Dark
+	}
+	t := &Theme{Mode: mode, Profile: profile}
+	if profile <= colorprofile.NoTTY {
+		return t
+	}
+	p := &palettes[mode]
+	for token := range int(tokens) {
+		colour := ""
+		switch {
+		case profile == colorprofile.ANSI:
+			colour = p.basic[token]
+		case profile > colorprofile.ANSI && p.tokens[token] != "":
+			colour = foreground(profile, parse(p.tokens[token]))
+		}
+		for attrs := range 4 {
+			t.plain[token<<2|attrs] = sequence(attrs&1 != 0, attrs&2 != 0, colour, "")
+		}
+	}
+	if t.Shades() {
+		t.makeHeat(p)
+	}
+	return t
+}
+
+// Shades reports whether half blocks in the shades of Heat can be told apart here; if not, a heatmap is drawn with shade
+// characters in the accent.
+func (t *Theme) Shades() bool { return t.Profile >= colorprofile.ANSI256 }
+
+func (t *Theme) makeHeat(p *palette) {
+	stops := []color.RGBA{parse(p.heat[0]), parse(p.middle[0]), parse(p.middle[1]), parse(p.heat[1])}
+	var fg, bg [heatSides]string
+	for level := 1; level <= HeatLevels; level++ {
+		c := between(stops, float64(level-1)/(HeatLevels-1))
+		fg[level], bg[level] = foreground(t.Profile, c), background(t.Profile, c)
+	}
+	fg[heatMark] = foreground(t.Profile, parse(p.over))
+	for top := range heatSides {
+		for bottom := range heatSides {
+			t.heat[top*heatSides+bottom] = sequence(top == heatMark, false, fg[top], bg[bottom])
+		}
+	}
+}
+
+// Prefix is the sequence that begins a run of cells of style s; empty if the style is the terminal's own. A run with a
+// prefix ends with Reset.
+func (t *Theme) Prefix(s Style) string {
+	if s&heat != 0 {
+		if i := int(s &^ heat); i < len(t.heat) {
+			return t.heat[i]
+		}
+		return ""
+	}
+	token := int(s & (Bold - 1))
+	if token >= int(tokens) {
+		token = 0
+	}
+	return t.plain[token<<2|int(s>>6&3)]
+}
+
+// Render puts s between the style's prefix and Reset.
+func (t *Theme) Render(st Style, s string) string {
+	p := t.Prefix(st)
+	if p == "" || s == "" {
+		return s
+	}
+	return p + s + Reset
+}
+
+// Percentile is the ramp's token for the i-th of p50, p90, p99 and p99.9.
+func Percentile(i int) Style { return P50 + Style(max(0, min(i, 3))) }
+
+func sequence(bold, reverse bool, fg, bg string) string {
+	var params []string
+	if bold {
+		params = append(params, "1")
+	}
+	if reverse {
+		params = append(params, "7")
+	}
+	for _, p := range []string{fg, bg} {
+		if p != "" {
+			params = append(params, p)
+		}
+	}
+	if len(params) == 0 {
+		return ""
+	}
+	return "\x1b[" + strings.Join(params, ";") + "m"
+}
+
+func foreground(p colorprofile.Profile, c color.RGBA) string { return parameter(p, c, "38") }
+func background(p colorprofile.Profile, c color.RGBA) string { return parameter(p, c, "48") }
+
+func parameter(p colorprofile.Profile, c color.RGBA, layer string) string {
+	if p == colorprofile.ANSI256 {
+		if i, ok := p.Convert(c).(ansi.IndexedColor); ok {
+			return layer + ";5;" + strconv.Itoa(int(i))
+		}
+	}
+	return layer + ";2;" + strconv.Itoa(int(c.R)) + ";" + strconv.Itoa(int(c.G)) + ";" + strconv.Itoa(int(c.B))
+}
+
+func parse(hex string) color.RGBA {
+	n, err := strconv.ParseUint(hex, 16, 32)
+	if err != nil {
+		panic("theme: not a colour: " + hex)
+	}
+	return color.RGBA{R: uint8(n >> 16), G: uint8(n >> 8), B: uint8(n), A: 255}
+}
+
+// between is the colour at f, 0..1, of a ramp with equal distances between its stops.
+func between(stops []color.RGBA, f float64) color.RGBA {
+	f *= float64(len(stops) - 1)
+	i := min(int(f), len(stops)-2)
+	f -= float64(i)
+	mix := func(a, b uint8) uint8 { return uint8(float64(a) + (float64(b)-float64(a))*f + 0.5) }
+	a, b := stops[i], stops[i+1]
+	return color.RGBA{R: mix(a.R, b.R), G: mix(a.G, b.G), B: mix(a.B, b.B), A: 255}
+}

@@ -1,0 +1,133 @@
+package theme
+
+import (
+	"image/color"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/charmbracelet/colorprofile"
+)
+
+func TestColoursGoAndAttributesStay(t *testing.T) {
+	for _, mode := range []Mode{Dark, Light} {
+		none := New(mode, colorprofile.ASCII)
+		for s := range tokens {
+			if p := none.Prefix(s); p != "" {
+				t.Errorf("%v: token %d without colours has %q", mode, s, p)
+			}
+			if p := none.Prefix(s | Bold); p != "\x1b[1m" {
+				t.Errorf("%v: bold token %d without colours has %q", mode, s, p)
+			}
+			if p := none.Prefix(s | Reverse); p != "\x1b[7m" {
+				t.Errorf("%v: reverse token %d without colours has %q", mode, s, p)
+			}
+		}
+		if p := New(mode, colorprofile.NoTTY).Prefix(Bad | Bold); p != "" {
+			t.Errorf("%v: no terminal, but %q", mode, p)
+		}
+	}
+}
+
+func TestEachProfileSpeaksItsOwnSequences(t *testing.T) {
+	for _, c := range []struct {
+		profile colorprofile.Profile
+		want    string
+	}{
+		{colorprofile.TrueColor, "\x1b[38;2;"},
+		{colorprofile.ANSI256, "\x1b[38;5;"},
+		{colorprofile.ANSI, "\x1b[96m"},
+	} {
+		if p := New(Dark, c.profile).Prefix(Accent); !strings.HasPrefix(p, c.want) {
+			t.Errorf("%v: accent is %q, want a prefix of %q", c.profile, p, c.want)
+		}
+	}
+}
+
+func TestOnlyHeatSetsABackground(t *testing.T) {
+	for _, mode := range []Mode{Dark, Light} {
+		th := New(mode, colorprofile.TrueColor)
+		for s := range tokens {
+			if p := th.Prefix(s); strings.Contains(p, "48;") {
+				t.Errorf("%v: token %d sets a background: %q", mode, s, p)
+			}
+		}
+		if p := th.Prefix(Heat(5, 0)); strings.Contains(p, "48;") {
+			t.Errorf("%v: an empty lower half sets a background: %q", mode, p)
+		}
+		if p := th.Prefix(Heat(5, 7)); !strings.Contains(p, "48;") || !strings.Contains(p, "38;") {
+			t.Errorf("%v: a full heat cell is %q", mode, p)
+		}
+	}
+}
+
+func TestEveryStyleHasAPrefix(t *testing.T) {
+	th := New(Dark, colorprofile.TrueColor)
+	for s := range math.MaxUint16 + 1 {
+		th.Prefix(Style(s))
+	}
+	if th.Prefix(Heat(-3, 99)) != th.Prefix(Heat(0, HeatLevels)) {
+		t.Error("shades outside the ramp are not clamped")
+	}
+}
+
+// Text must be readable on both usual backgrounds: WCAG asks 4.5 for text and 3 for what only has to be seen.
+func TestContrast(t *testing.T) {
+	backgrounds := map[Mode][]string{Dark: {"000000", "1e1e1e"}, Light: {"ffffff", "fdf6e3"}}
+	least := map[Style]float64{Dim: 4.5, Accent: 4.4, Asked: 4.4, Warn: 4.4, Bad: 4.5, P99: 4.5, P999: 4.5, P90: 3, P50: 2.1}
+	for mode, list := range backgrounds {
+		for _, bg := range list {
+			for token, want := range least {
+				if got := contrast(parse(palettes[mode].tokens[token]), parse(bg)); got < want {
+					t.Errorf("%v: token %d on %s has contrast %.2f, want %.1f", mode, token, bg, got, want)
+				}
+			}
+		}
+	}
+}
+
+// The ramp of percentiles and the shades of heat must each go one way in lightness, so that they can be read as an order
+// without seeing hues.
+func TestRampsAreMonotone(t *testing.T) {
+	for mode, p := range palettes {
+		sign := 1.0
+		if Mode(mode) == Light {
+			sign = -1
+		}
+		last := math.Inf(-1)
+		for i := range 4 {
+			l := sign * luminance(parse(p.tokens[Percentile(i)]))
+			if l <= last {
+				t.Errorf("%v: percentile %d is not stronger than the one before", Mode(mode), i)
+			}
+			last = l
+		}
+		last = math.Inf(-1)
+		stops := []color.RGBA{parse(p.heat[0]), parse(p.middle[0]), parse(p.middle[1]), parse(p.heat[1])}
+		for level := range HeatLevels {
+			l := sign * luminance(between(stops, float64(level)/(HeatLevels-1)))
+			if l <= last {
+				t.Errorf("%v: heat level %d is not stronger than the one before", Mode(mode), level+1)
+			}
+			last = l
+		}
+	}
+}
+
+// contrast is the ratio of WCAG 2.2, 1..21.
+func contrast(a, b color.RGBA) float64 {
+	x, y := luminance(a), luminance(b)
+	return (max(x, y) + 0.05) / (min(x, y) + 0.05)
+}
+
+// luminance is the relative luminance of WCAG 2.2, 0..1.
+func luminance(c color.RGBA) float64 {
+	f := func(v uint8) float64 {
+		s := float64(v) / 255
+		if s <= 0.04045 {
+			return s / 12.92
+		}
+		return math.Pow((s+0.055)/1.055, 2.4)
+	}
+	return 0.2126*f(c.R) + 0.7152*f(c.G) + 0.0722*f(c.B)
+}
