@@ -1,0 +1,333 @@
+package h1
+
+import (
+	"bytes"
+	"math"
+)
+
+// Head is the head of an answer: its status line and fields. Its methods and Raw read the bytes it was parsed from
+// and are good as long as those are (see the package comment).
+type Head struct {
+	Status int // 100 to 999
+	Minor  int // the x of HTTP/1.x, 0 to 9
+	// ContentLength is the announced number of bytes, -1 where there is none. In an answer without a body (to HEAD,
+	// 304) it is what the body would have had.
+	ContentLength int64
+	// Raw is the whole head, from the status line through the empty line, with folded fields made one line.
+	Raw []byte
+
+	KeepAlive       bool // the connection may carry another exchange after End
+	Chunked         bool // the body is chunked
+	CloseDelimited  bool // the body ends where the connection does
+	SetCookie       bool // there is a Set-Cookie field
+	Location        bool // there is a Location field
+	ContentEncoding bool // there is a Content-Encoding field
+
+	connClose, connKeepAlive bool // options met in Connection
+	coding, foreignCoding    bool // Transfer-Encoding met; and it was something else than chunked alone
+	pos                      int  // where the first line begins that was not read yet
+	crlfs                    int  // lines so far that ended in CRLF
+}
+
+// progress says how far a scan came.
+type progress uint8
+
+const (
+	partial  progress = iota // the bytes end before the head does
+	folded                   // a folded line was met in bytes that are not ours to change
+	complete                 // the empty line was met; pos is behind it
+)
+
+// scan reads the lines of raw from h.pos on. A field counts as read only when the byte behind its line is known,
+// for that byte may fold the next line into it. Folds are undone in place if own says that raw may be changed.
+func (h *Head) scan(raw []byte, own bool) (progress, *Error) {
+	pos := h.pos
+	if pos == 0 {
+		i := bytes.IndexByte(raw, '\n')
+		if i < 0 {
+			return partial, plausible(raw)
+		}
+		h.ContentLength = -1
+		line := raw[:i]
+		if i > 0 && raw[i-1] == '\r' {
+			line = raw[:i-1]
+			h.crlfs++
+		}
+		if err := h.statusLine(line); err != nil {
+			return partial, err
+		}
+		pos = i + 1
+	}
+	from := pos // no LF lies between pos and from
+	for {
+		i := bytes.IndexByte(raw[from:], '\n')
+		if i < 0 {
+			h.pos = pos
+			return partial, nil
+		}
+		i += from
+		end, cr := i, 0
+		if i > pos && raw[i-1] == '\r' {
+			end, cr = i-1, 1
+		}
+		if end == pos {
+			h.crlfs += cr
+			h.pos = i + 1
+			return complete, nil
+		}
+		if i+1 == len(raw) {
+			h.pos = pos
+			return partial, nil
+		}
+		if next := raw[i+1]; next == ' ' || next == '\t' {
+			if !own {
+				h.pos = pos
+				return folded, nil
+			}
+			raw[end], raw[i] = ' ', ' '
+			from = i + 1
+			continue
+		}
+		if err := h.field(raw[pos:end]); err != nil {
+			return partial, err
+		}
+		h.crlfs += cr
+		pos = i + 1
+		from = pos
+	}
+}
+
+const version = "HTTP/1."
+
+// plausible refuses the beginning of a first line that can no longer become a status line, so that a peer which
+// speaks another protocol and then waits is found out at once.
+func plausible(raw []byte) *Error {
+	n := min(len(raw), len(version))
+	if string(raw[:n]) != version[:n] {
+		return &Error{BadStatusLine, shown(raw)}
+	}
+	return nil
+}
+
+// statusLine reads "HTTP/1.x NNN reason" (RFC 9112 section 4).
+func (h *Head) statusLine(line []byte) *Error {
+	if len(line) < 12 || string(line[:7]) != version || !digit(line[7]) || line[8] != ' ' ||
+		!digit(line[9]) || !digit(line[10]) || !digit(line[11]) || line[9] == '0' ||
+		len(line) > 12 && line[12] != ' ' {
+		return &Error{BadStatusLine, shown(line)}
+	}
+	h.Minor = int(line[7] - '0')
+	h.Status = int(line[9]-'0')*100 + int(line[10]-'0')*10 + int(line[11]-'0')
+	return nil
+}
+
+// field checks the form of one field (RFC 9112 section 5) and notes what framing and journeys need of it.
+func (h *Head) field(line []byte) *Error {
+	n := 0
+	for n < len(line) && tokens[line[n]] {
+		n++
+	}
+	if n == 0 || n == len(line) || line[n] != ':' {
+		return &Error{BadField, shown(line)}
+	}
+	name := line[:n]
+	switch n {
+	case len("location"):
+		h.Location = h.Location || isName(name, "location")
+	case len("set-cookie"): // and connection
+		if name[0]|0x20 == 's' {
+			h.SetCookie = h.SetCookie || isName(name, "set-cookie")
+		} else if isName(name, "connection") {
+			h.connection(line[n+1:])
+		}
+	case len("content-length"):
+		if isName(name, "content-length") {
+			return h.length(line[n+1:])
+		}
+	case len("content-encoding"):
+		h.ContentEncoding = h.ContentEncoding || isName(name, "content-encoding")
+	case len("transfer-encoding"):
+		if isName(name, "transfer-encoding") {
+			// A second field makes a list of two codings, of which not even chunked twice is allowed
+			// (RFC 9112 section 6.1).
+			h.foreignCoding = h.coding || !isName(trim(line[n+1:]), "chunked")
+			h.coding = true
+		}
+	}
+	return nil
+}
+
+// length reads the value of a Content-Length: one number, or the same number several times (RFC 9110 section 8.6).
+func (h *Head) length(value []byte) *Error {
+	for more := true; more; {
+		var item []byte
+		item, value, more = bytes.Cut(value, comma)
+		item = trim(item)
+		n, ok := decimal(item)
+		if !ok {
+			return &Error{BadLength, shown(item)}
+		}
+		if h.ContentLength >= 0 && h.ContentLength != n {
+			return &Error{LengthsDiffer, shown(item) + " after another number"}
+		}
+		h.ContentLength = n
+	}
+	return nil
+}
+
+var comma = []byte{','}
+
+// connection notes the options of a Connection field that concern the connection's life (RFC 9112 section 9.3).
+func (h *Head) connection(value []byte) {
+	for more := true; more; {
+		var option []byte
+		option, value, more = bytes.Cut(value, comma)
+		option = trim(option)
+		h.connClose = h.connClose || isName(option, "close")
+		h.connKeepAlive = h.connKeepAlive || isName(option, "keep-alive")
+	}
+}
+
+// whole checks what is cheapest to check over the complete head: no NUL, and no CR that does not end a line
+// (RFC 9110 section 5.5, RFC 9112 section 2.2).
+func (h *Head) whole() *Error {
+	if i := bytes.IndexByte(h.Raw, 0); i >= 0 {
+		return &Error{BadField, "a NUL byte in " + shown(h.lineAt(i))}
+	}
+	if bytes.Count(h.Raw, cr) == h.crlfs {
+		return nil
+	}
+	for i, c := range h.Raw {
+		if c == '\r' && h.Raw[i+1] != '\n' { // the head ends in LF, so there is a next byte
+			return &Error{BadField, "a bare CR in " + shown(h.lineAt(i))}
+		}
+	}
+	return &Error{BadField, "a bare CR"}
+}
+
+var cr = []byte{'\r'}
+
+// lineAt is the line of Raw around index i.
+func (h *Head) lineAt(i int) []byte {
+	from := bytes.LastIndexByte(h.Raw[:i], '\n') + 1
+	line, _, _ := bytes.Cut(h.Raw[from:], []byte{'\n'})
+	return bytes.TrimSuffix(line, cr)
+}
+
+// Reason is the reason phrase of the status line, empty if there is none.
+func (h *Head) Reason() []byte {
+	line, _, _ := bytes.Cut(h.Raw, []byte{'\n'})
+	if len(line) < 13 {
+		return nil
+	}
+	return trim(bytes.TrimSuffix(line[13:], cr))
+}
+
+// Each calls f for every field in order, with the name as it came and the value without surrounding space, until f
+// returns false. It does not allocate: for name, value := range h.Each { ... }.
+func (h *Head) Each(f func(name, value []byte) bool) {
+	rest := h.Raw[bytes.IndexByte(h.Raw, '\n')+1:]
+	for {
+		i := bytes.IndexByte(rest, '\n')
+		if i <= 0 {
+			return
+		}
+		line := rest[:i]
+		colon := bytes.IndexByte(line, ':')
+		if colon < 0 { // the CR of the empty line
+			return
+		}
+		if !f(line[:colon:colon], trim(line[colon+1:])) {
+			return
+		}
+		rest = rest[i+1:]
+	}
+}
+
+// Get is the value of the first field of that name, without surrounding space; nil if there is no such field. Names
+// are compared without regard to case.
+func (h *Head) Get(name string) []byte {
+	for n, value := range h.Each {
+		if sameName(n, name) {
+			return value
+		}
+	}
+	return nil
+}
+
+// trim takes optional white space off both ends, and the CR of a line's end, which in a valid head is nowhere else.
+// The result is not nil, so that a field with an empty value differs from none.
+func trim(b []byte) []byte {
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
+		b = b[1:]
+	}
+	for len(b) > 0 && (b[len(b)-1] == ' ' || b[len(b)-1] == '\t' || b[len(b)-1] == '\r') {
+		b = b[:len(b)-1]
+	}
+	return b[:len(b):len(b)]
+}
+
+// decimal reads digits only, up to the greatest int64.
+func decimal(b []byte) (int64, bool) {
+	n := int64(0)
+	for _, c := range b {
+		if !digit(c) {
+			return 0, false
+		}
+		d := int64(c - '0')
+		if n > (math.MaxInt64-d)/10 {
+			return 0, false
+		}
+		n = n*10 + d
+	}
+	return n, len(b) > 0
+}
+
+func digit(c byte) bool { return c-'0' <= 9 }
+
+// isName tells whether b is the lower-case name, in any case. The names it is asked for have letters and hyphens
+// only; setting bit 0x20 maps onto those nothing but themselves, their capitals and, onto the hyphen, CR, which no
+// name and no trimmed value holds where it matters.
+func isName(b []byte, lower string) bool {
+	if len(b) != len(lower) {
+		return false
+	}
+	for i, c := range b {
+		if c|0x20 != lower[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// sameName compares a field name with one in any case.
+func sameName(b []byte, name string) bool {
+	if len(b) != len(name) {
+		return false
+	}
+	for i, c := range b {
+		if c != name[i] && lowered(c) != lowered(name[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func lowered(c byte) byte {
+	if c-'A' < 26 {
+		return c | 0x20
+	}
+	return c
+}
+
+// tokens marks the characters of names and methods (RFC 9110 section 5.6.2).
+var tokens = func() (t [256]bool) {
+	for c := range t {
+		b := byte(c)
+		t[c] = digit(b) || lowered(b)-'a' < 26
+	}
+	for _, c := range "!#$%&'*+-.^_`|~" {
+		t[c] = true
+	}
+	return t
+}()

@@ -1,0 +1,125 @@
+package h1
+
+import (
+	"testing"
+	"testing/quick"
+)
+
+// headOf parses the head of an answer that has one.
+func headOf(t testing.TB, raw string) *Head {
+	t.Helper()
+	sc := new(Scratch)
+	var p Parser
+	p.Begin(sc, false)
+	if _, ev, _, err := p.Feed(sc, []byte(raw)); ev != HeadEnd || err != nil {
+		t.Fatalf("%v, %v", ev, err)
+	}
+	return &sc.Head
+}
+
+func TestHeadFields(t *testing.T) {
+	h := headOf(t, "HTTP/1.1 302 Moved  there \r\nSet-Cookie: a=b; Path=/\r\nlocation:/x\r\nset-cookie:\tc=d \t\r\n"+
+		"Empty:\r\nContent-Encoding: gzip\r\nURL: http://h:1/\r\nContent-Length: 3\r\n\r\n")
+	for name, want := range map[string]string{
+		"set-cookie": "a=b; Path=/", "SET-COOKIE": "a=b; Path=/", "Location": "/x", "empty": "", "url": "http://h:1/", "content-length": "3",
+	} {
+		if got := h.Get(name); got == nil || string(got) != want {
+			t.Errorf("Get(%q) = %q, want %q", name, got, want)
+		}
+	}
+	for _, name := range []string{"", "absent", "HTTP/1.1 302 Moved", "emptx", "se", "\r\n"} {
+		if got := h.Get(name); got != nil {
+			t.Errorf("Get(%q) = %q, want none", name, got)
+		}
+	}
+	if got := string(h.Reason()); got != "Moved  there" {
+		t.Errorf("reason is %q", got)
+	}
+	if !h.SetCookie || !h.Location || !h.ContentEncoding || h.ContentLength != 3 || h.Status != 302 || h.Minor != 1 {
+		t.Errorf("%+v", h)
+	}
+	var all []string
+	for name, value := range h.Each {
+		all = append(all, string(name)+"="+string(value))
+	}
+	if len(all) != 7 || all[2] != "set-cookie=c=d" {
+		t.Errorf("fields are %q", all)
+	}
+	n := 0
+	for range h.Each {
+		if n++; n == 2 {
+			break
+		}
+	}
+	if n != 2 {
+		t.Errorf("%d fields after a break at 2", n)
+	}
+}
+
+func TestHeadWithoutFields(t *testing.T) {
+	for _, raw := range []string{"HTTP/1.1 204 No\r\n\r\n", "HTTP/1.1 204\n\n", "HTTP/1.1 204 \n\r\n"} {
+		h := headOf(t, raw)
+		for name := range h.Each {
+			t.Errorf("%q has a field %q", raw, name)
+		}
+		if h.ContentLength != -1 || h.SetCookie || h.Location || h.ContentEncoding {
+			t.Errorf("%q: %+v", raw, h)
+		}
+	}
+	var none Head
+	if none.Get("x") != nil || none.Reason() != nil {
+		t.Error("the zero Head has something")
+	}
+}
+
+func TestReadingFieldsAllocatesNothing(t *testing.T) {
+	h := headOf(t, string(samples["small"]))
+	n := 0
+	allocs := testing.AllocsPerRun(100, func() {
+		for name, value := range h.Each {
+			n += len(name) + len(value)
+		}
+		n += len(h.Get("connection")) + len(h.Reason())
+	})
+	if allocs != 0 {
+		t.Errorf("%v allocations", allocs)
+	}
+}
+
+func TestDecimalIsTheInverseOfPrinting(t *testing.T) {
+	for text, want := range map[string]int64{"0": 0, "007": 7, "9223372036854775807": 1<<63 - 1} {
+		if n, ok := decimal([]byte(text)); !ok || n != want {
+			t.Errorf("%s is %d, %v", text, n, ok)
+		}
+	}
+	for _, text := range []string{"", "-1", "1_0", "9223372036854775808", "99999999999999999999999"} {
+		if n, ok := decimal([]byte(text)); ok {
+			t.Errorf("%q passes as %d", text, n)
+		}
+	}
+}
+
+func TestNamesCompareAsInASCII(t *testing.T) {
+	same := func(a, b [3]byte) bool {
+		fold := func(x [3]byte) (y [3]byte) {
+			for i, c := range x {
+				if 'A' <= c && c <= 'Z' {
+					c += 'a' - 'A'
+				}
+				y[i] = c
+			}
+			return y
+		}
+		return sameName(a[:], string(b[:])) == (fold(a) == fold(b))
+	}
+	if err := quick.Check(same, nil); err != nil {
+		t.Error(err)
+	}
+	for c := range 256 {
+		for _, d := range []byte{byte(c) | 0x20, byte(c) &^ 0x20, byte(c)} {
+			if !same([3]byte{byte(c)}, [3]byte{d}) {
+				t.Errorf("%q and %q", byte(c), d)
+			}
+		}
+	}
+}
