@@ -1,0 +1,37 @@
+package load
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// Lease is a source's right to begin iterations, up to a run time. It exists because a remote source can lose the
+// machine that started it and notice nothing: the network falls silent, a process is stopped and goes on minutes later.
+// Without it such a source would send for ever, and what it sends would double the share that others took over. So the
+// right ends by itself and is looked at before every single start, never by a timer alone, which a stopped process
+// would see too late. Who grants it may hand the share to others once it is surely over.
+//
+// The zero value is over from the start. All methods are safe for concurrent use; Over is one atomic load.
+type Lease struct {
+	until atomic.Int64 // run time in nanoseconds
+}
+
+// Extend moves the end to the run time until. A lease never becomes shorter this way: an earlier end is ignored, since
+// extensions may overtake each other.
+func (l *Lease) Extend(until time.Duration) {
+	for {
+		old := l.until.Load()
+		if int64(until) <= old || l.until.CompareAndSwap(old, int64(until)) {
+			return
+		}
+	}
+}
+
+// Forever is for the source in the same process as the run: it dies with it.
+func (l *Lease) Forever() { l.Extend(Never) }
+
+// Until is the run time at which the lease ends.
+func (l *Lease) Until() time.Duration { return time.Duration(l.until.Load()) }
+
+// Over says whether nothing may begin any more at the run time now.
+func (l *Lease) Over(now time.Duration) bool { return int64(now) >= l.until.Load() }

@@ -1,0 +1,285 @@
+package load
+
+import (
+	"math"
+	"sort"
+	"time"
+)
+
+// Timeline is a profile under the live changes of a Log so far: it maps run time to the profile's clock, stage and
+// level, and to L, the arrivals due until then. L is continuous and never falls whatever the changes do, so every
+// index has one due time, none is lost and none comes twice; and since a change leaves all before it as it was, an index
+// that was due stays due at the same time. A Timeline is immutable and safe for concurrent use; a longer Log has a new one.
+//
+// It is a list of pieces with one formula each, with the sum before it kept in each piece. So one division or square
+// root finds a due time, no error builds up along the run, and the place of an arrival after a day is as exact as after
+// a second: L = 1e10 is kept to 2e-6 arrivals.
+type Timeline struct {
+	spec   *Spec
+	pieces []piece
+	epochs []epoch
+	end    time.Duration
+}
+
+// piece is a span of run time with one formula.
+type piece struct {
+	from, to time.Duration // half-open; the last may end at Never
+	clock    time.Duration // of the profile at from
+	runs     bool          // the clock runs
+	held     bool
+	paused   bool
+	stage    int
+	factor   float64
+	shape    shape   // level
+	sum      float64 // L(from)
+	sumEnd   float64 // L(to)
+	epoch    int     // index into Timeline.epochs
+}
+
+// epoch is an Epoch with the time from which it holds.
+type epoch struct {
+	at    time.Duration
+	from  int64
+	table []uint16
+}
+
+// State is what holds at one run time.
+type State struct {
+	Clock  time.Duration // the profile's own time
+	Stage  int           // index of the stage; the last one after the end, -1 before the start
+	Factor float64       // present factor
+	Rate   float64       // arrivals a second (open) or users (closed): the profile's level times Factor, at most Spec.MaxRate; 0 while paused and after the end
+	Held   bool
+	Paused bool
+	Over   bool // the profile has ended or was stopped
+}
+
+// everything is the table of a run without other sources: all belongs to source 0.
+var everything = []uint16{0}
+
+// newTimeline works the changes, which are valid and in order, into the profile.
+func newTimeline(spec *Spec, changes []Change) *Timeline {
+	b := builder{
+		line:     &Timeline{spec: spec, epochs: []epoch{{table: everything}}, end: Never},
+		segments: spec.Profile.segments(),
+		factor:   1,
+		limit:    math.Inf(1),
+	}
+	if spec.MaxRate > 0 {
+		b.limit = spec.MaxRate
+	}
+	for i := range changes {
+		b.advance(changes[i].At)
+		b.apply(&changes[i])
+	}
+	b.advance(Never)
+	if b.over() {
+		b.line.end = b.run
+	}
+	return b.line
+}
+
+// builder walks along run time.
+type builder struct {
+	line     *Timeline
+	segments segments
+	limit    float64 // cap of the level
+
+	run          time.Duration // reached so far
+	clock        time.Duration
+	factor       float64
+	held, paused bool
+	stopped      bool
+	sum          float64 // L(run)
+}
+
+func (b *builder) over() bool {
+	return b.stopped || len(b.segments) == 0 || b.clock >= b.segments[len(b.segments)-1].to
+}
+
+// apply does the change at b.run, or at the end if that came before.
+func (b *builder) apply(c *Change) {
+	switch c.Kind {
+	case Hold:
+		b.held = true
+	case Resume:
+		b.held = false
+	case Factor:
+		b.factor = c.Factor
+	case Pause:
+		b.paused = true
+	case Unpause:
+		b.paused = false
+	case Stop:
+		b.stopped = true
+	case Next:
+		if !b.over() {
+			i := b.segments.find(b.clock)
+			stage := b.segments[i].stage
+			for i < len(b.segments) && b.segments[i].stage == stage {
+				b.clock = b.segments[i].to
+				i++
+			}
+		}
+	case Reshare:
+		b.line.epochs = append(b.line.epochs, epoch{at: c.At, from: c.Epoch.From, table: c.Epoch.Table})
+	}
+}
+
+// advance adds pieces up to the run time until, or up to the end of the profile.
+func (b *builder) advance(until time.Duration) {
+	for b.run < until && !b.over() {
+		at := b.segments[b.segments.find(b.clock)]
+		now := at.shape.after(seconds(b.clock - at.from)).times(b.factor)
+		switch {
+		case b.paused:
+			b.add(until-b.run, at.stage, shape{})
+		case b.held:
+			b.add(until-b.run, at.stage, shape{start: min(now.start, b.limit)})
+		default:
+			length := min(at.to-b.clock, until-b.run)
+			head, tail, cut := capped(now, b.limit, length)
+			if cut > 0 {
+				b.add(cut, at.stage, head)
+			}
+			if cut < length {
+				b.add(length-cut, at.stage, tail)
+			}
+		}
+	}
+}
+
+// capped is a shape under a limit, as two shapes: head until cut, tail from there to length.
+func capped(s shape, limit float64, length time.Duration) (head, tail shape, cut time.Duration) {
+	top := shape{start: limit}
+	end := s.level(seconds(length))
+	switch above, later := s.start > limit, end > limit; {
+	case !above && !later:
+		return s, shape{}, length
+	case above && later:
+		return top, shape{}, length
+	}
+	x, ok := s.crossing(limit)
+	if !ok {
+		return s, shape{}, length
+	}
+	cut = min(nanoseconds(max(0, x)), length)
+	if s.start > limit {
+		return top, s.after(seconds(cut)), cut
+	}
+	return s, top, cut
+}
+
+// add appends a piece of the given length.
+func (b *builder) add(length time.Duration, stage int, s shape) {
+	p := piece{
+		from: b.run, to: Never, clock: b.clock, runs: !b.held && !b.paused, held: b.held, paused: b.paused,
+		stage: stage, factor: b.factor, shape: s, sum: b.sum, epoch: len(b.line.epochs) - 1,
+	}
+	if length < Never-b.run {
+		p.to = b.run + length
+	}
+	p.sumEnd = p.sum + s.integral(seconds(p.to-p.from))
+	if p.runs {
+		b.clock += length
+	}
+	b.run, b.sum = p.to, p.sumEnd
+	b.line.pieces = append(b.line.pieces, p)
+}
+
+// level is the level at t, which lies in the piece.
+func (p *piece) level(t time.Duration) float64 { return p.shape.level(seconds(t - p.from)) }
+
+// reached is the earliest time in the piece with L = u; the caller knows that sum <= u <= sumEnd.
+func (p *piece) reached(u float64) time.Duration {
+	return min(p.from+nanoseconds(p.shape.inverse(u-p.sum)), p.to)
+}
+
+// find is the index of the piece that holds t; len(pieces) from the end on.
+func (l *Timeline) find(t time.Duration) int {
+	return sort.Search(len(l.pieces), func(i int) bool { return t < l.pieces[i].to })
+}
+
+// At is what holds at the run time t.
+func (l *Timeline) At(t time.Duration) State {
+	if t < 0 || len(l.pieces) == 0 {
+		return State{Stage: -1, Factor: 1, Over: t >= l.end}
+	}
+	i := l.find(t)
+	if i == len(l.pieces) {
+		p := &l.pieces[i-1]
+		s := State{Clock: p.clock, Stage: p.stage, Factor: p.factor, Over: true}
+		if p.runs {
+			s.Clock += p.to - p.from
+		}
+		return s
+	}
+	p := &l.pieces[i]
+	s := State{Clock: p.clock, Stage: p.stage, Factor: p.factor, Rate: p.level(t), Held: p.held, Paused: p.paused}
+	if p.runs {
+		s.Clock += t - p.from
+	}
+	return s
+}
+
+// Rate is State.Rate at t.
+func (l *Timeline) Rate(t time.Duration) float64 { return l.At(t).Rate }
+
+// Integral is L(t): the arrivals that were to become due in the run times from 0 to t.
+func (l *Timeline) Integral(t time.Duration) float64 {
+	if t <= 0 || len(l.pieces) == 0 {
+		return 0
+	}
+	i := l.find(t)
+	if i == len(l.pieces) {
+		return l.pieces[i-1].sumEnd
+	}
+	p := &l.pieces[i]
+	return min(p.sum+p.shape.integral(seconds(t-p.from)), p.sumEnd)
+}
+
+// Inverse is the earliest run time with L(t) = u; false if L never gets there under the changes so far.
+func (l *Timeline) Inverse(u float64) (time.Duration, bool) {
+	i := sort.Search(len(l.pieces), func(i int) bool { return u <= l.pieces[i].sumEnd })
+	if i == len(l.pieces) {
+		return 0, false
+	}
+	if t := l.pieces[i].reached(u); t < Never/2 {
+		return t, true
+	}
+	return 0, false
+}
+
+// End is the run time at which the profile ends, or the stop if that comes first; Never while a hold or a pause is in
+// force, since nobody knows when it ends.
+func (l *Timeline) End() time.Duration { return l.end }
+
+// FirstAfter is the first index that is due after t, or the number of all indices if none is: what an Epoch that begins
+// at t has as From. It is for whoever appends to the Log; it allocates, and in Poisson arrivals its cost grows with the
+// index (about a millisecond for ten thousand million).
+func (l *Timeline) FirstAfter(t time.Duration) int64 {
+	c := newPlaces(l.spec)
+	return l.firstAfter(c, t)
+}
+
+// firstAfter is FirstAfter with places kept by the caller. The due times themselves decide, since L and its inverse may
+// differ by the rounding to nanoseconds.
+func (l *Timeline) firstAfter(c *places, t time.Duration) int64 {
+	i := c.first(l.Integral(t))
+	for i > 0 {
+		if due, ok := l.Inverse(c.at(i - 1)); ok && due <= t {
+			break
+		}
+		i--
+	}
+	for {
+		if due, ok := l.Inverse(c.at(i)); !ok || due > t {
+			break
+		}
+		i++
+	}
+	if n := l.spec.Iterations; n > 0 {
+		i = min(i, n)
+	}
+	return i
+}
