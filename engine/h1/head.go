@@ -123,15 +123,12 @@ func (h *Head) statusLine(line []byte) *Error {
 
 // field checks the form of one field (RFC 9112 section 5) and notes what framing and journeys need of it.
 func (h *Head) field(line []byte) *Error {
-	n := 0
-	for n < len(line) && tokens[line[n]] {
-		n++
-	}
-	if n == 0 || n == len(line) || line[n] != ':' {
+	n := bytes.IndexByte(line, ':')
+	if n <= 0 || !isToken(line[:n]) {
 		return &Error{BadField, shown(line)}
 	}
 	name := line[:n]
-	switch n {
+	switch n { // few names have these lengths, so most fields cost no comparison
 	case len("location"):
 		h.Location = h.Location || isName(name, "location")
 	case len("set-cookie"): // and connection
@@ -157,8 +154,30 @@ func (h *Head) field(line []byte) *Error {
 	return nil
 }
 
+// isToken tells whether name has token characters only. The names that most answers have are recognised as a whole,
+// which costs a third of looking at every byte.
+func isToken(name []byte) bool {
+	switch string(name) {
+	case "Server", "Date", "Content-Type", "Content-Length", "Connection", "Keep-Alive", "Transfer-Encoding", "Vary",
+		"ETag", "Last-Modified", "Accept-Ranges", "Cache-Control", "Set-Cookie", "Location", "Content-Encoding",
+		"server", "date", "content-type", "content-length", "connection", "keep-alive", "transfer-encoding", "vary",
+		"etag", "last-modified", "cache-control", "set-cookie", "location", "content-encoding":
+		return true
+	}
+	for _, c := range name {
+		if !tokens[c] {
+			return false
+		}
+	}
+	return true
+}
+
 // length reads the value of a Content-Length: one number, or the same number several times (RFC 9110 section 8.6).
 func (h *Head) length(value []byte) *Error {
+	if n, ok := decimal(trim(value)); ok && h.ContentLength < 0 { // nearly every answer
+		h.ContentLength = n
+		return nil
+	}
 	for more := true; more; {
 		var item []byte
 		item, value, more = bytes.Cut(value, comma)
@@ -179,12 +198,22 @@ var comma = []byte{','}
 
 // connection notes the options of a Connection field that concern the connection's life (RFC 9112 section 9.3).
 func (h *Head) connection(value []byte) {
-	for more := true; more; {
-		var option []byte
-		option, value, more = bytes.Cut(value, comma)
-		option = trim(option)
-		h.connClose = h.connClose || isName(option, "close")
-		h.connKeepAlive = h.connKeepAlive || isName(option, "keep-alive")
+	for {
+		option, rest := value, []byte(nil)
+		i := bytes.IndexByte(value, ',')
+		if i >= 0 {
+			option, rest = value[:i], value[i+1:]
+		}
+		switch option = trim(option); len(option) {
+		case len("close"):
+			h.connClose = h.connClose || isName(option, "close")
+		case len("keep-alive"):
+			h.connKeepAlive = h.connKeepAlive || isName(option, "keep-alive")
+		}
+		if i < 0 {
+			return
+		}
+		value = rest
 	}
 }
 
