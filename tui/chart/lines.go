@@ -1,0 +1,306 @@
+package chart
+
+import (
+	"math"
+	"time"
+
+	"lt/tui/theme"
+)
+
+// Series is one line of a Lines chart.
+type Series struct {
+	Name   string // in the legend and at the line's end
+	Values []float64
+	Style  theme.Style
+	Dotted bool // for what is asked rather than measured
+}
+
+// Edge is a stage's beginning on the time axis.
+type Edge struct {
+	At   time.Duration
+	Name string
+}
+
+// Mark is something that happened, on the time axis.
+type Mark struct {
+	At    time.Duration
+	Style theme.Style
+	Glyph rune // one cell wide
+}
+
+// Lines draws series over run time on one grid, the newest value at the right edge. Value i of every series covers
+// [i*Every, (i+1)*Every) of run time and is drawn in its middle. NaN is a gap. Later series hide earlier ones where they
+// meet.
+type Lines struct {
+	Title    string
+	Note     string // at the right of the title; empty: the legend
+	Unit     Unit
+	Log      bool
+	Every    time.Duration
+	From, To time.Duration // of run time, shown
+	Series   []Series
+	Stages   []Edge
+	Marks    []Mark
+	Limit    float64 // a threshold drawn across; 0 or NaN: none
+	EndNames bool    // names at the ends of the lines instead of a legend
+}
+
+// century bounds run time, so that sums of it cannot overflow.
+const century = 100 * 365 * 24 * time.Hour
+
+func clampTime(d time.Duration) time.Duration { return max(-century, min(d, century)) }
+
+// Draw draws the chart into all of c. It needs 12x4 cells to show anything beside its title.
+func (l Lines) Draw(c Canvas) {
+	l.From, l.To, l.Every = clampTime(l.From), clampTime(l.To), clampTime(l.Every)
+	top := 0
+	if l.Title != "" {
+		c.Rule(0, l.Title, l.Note)
+		if l.Note == "" && !l.EndNames {
+			legend(c, l.Title, l.Series)
+		}
+		top = 1
+	}
+	gutter, names := gutterWidth(c.W()), 0
+	if l.EndNames && c.W() >= 60 {
+		names = 6
+	}
+	w, h := c.W()-gutter-names, c.H()-top-1
+	axis := h >= 5
+	if axis {
+		h--
+	}
+	if w < 4 || h < 2 {
+		return
+	}
+	plot := c.Sub(gutter, top, w, h)
+	y := l.scale(h)
+	drawTicks(c.Rows(top, h), gutter, w, y, l.Unit)
+	l.drawStages(plot)
+	l.drawTime(c, gutter, top+h, w, axis)
+	d := newDots(w, h)
+	for _, s := range l.Series {
+		d.clear()
+		d.polyline(l.count(s), func(i int) (float64, float64) {
+			f, ok := y.at(s.Values[i])
+			if !ok || l.Log && !(s.Values[i] > 0) {
+				f = math.NaN()
+			}
+			return l.place(i), f
+		})
+		if s.Dotted {
+			d.dot(0)
+		}
+		d.draw(plot, s.Style)
+	}
+	if l.Limit > 0 {
+		if f, ok := y.at(l.Limit); ok && l.Limit < y.to {
+			row := int((1-f)*float64(4*h-1)+0.5) / 4
+			for x := 0; x < w; x += 2 {
+				if plot.At(x, row) == 0 || plot.At(x, row) == '┈' {
+					plot.Set(x, row, theme.Warn, '╌')
+				}
+			}
+		}
+	}
+	if names > 0 {
+		l.drawNames(c.Sub(gutter+w, top, names, h), y)
+	}
+}
+
+// count is the number of values of s that can lie within the chart; the first may be skipped by place.
+func (l Lines) count(s Series) int {
+	if l.Every <= 0 {
+		return 0
+	}
+	return max(0, min(len(s.Values), int(l.To/l.Every)+1))
+}
+
+// place is where value i stands on the time axis, 0..1; outside of it, NaN.
+func (l Lines) place(i int) float64 {
+	span := float64(l.To - l.From - l.Every)
+	at := float64(i)*float64(l.Every) - float64(l.From)
+	switch {
+	case span <= 0 && at == 0:
+		return 0.5
+	case span <= 0 || at < -1 || at > span+1:
+		return math.NaN()
+	}
+	return max(0, min(at/span, 1))
+}
+
+func (l Lines) scale(h int) scale {
+	shown := make([][]float64, 0, len(l.Series)+1)
+	for _, s := range l.Series {
+		from, to := 0, 0
+		if l.Every > 0 {
+			to = l.count(s)
+			from = max(0, min(int(l.From/l.Every), to))
+		}
+		shown = append(shown, s.Values[from:to])
+	}
+	lo, hi, ok := extent(l.Log, shown...)
+	if l.Log {
+		if !ok {
+			lo, hi = 1, 100
+		}
+		return logarithmic(lo, hi, max(2, h/2))
+	}
+	if !ok {
+		lo, hi = 0, 1
+	}
+	return linear(lo, hi, max(1, min(h/3, 6)))
+}
+
+// gutterWidth is the width of the value axis: its labels right aligned, and the axis itself.
+func gutterWidth(w int) int {
+	if w < 40 {
+		return 7
+	}
+	return 8
+}
+
+// drawTicks draws the labels of the value axis and faint lines across the plot, which takes the w columns after gutter.
+func drawTicks(c Canvas, gutter, w int, y scale, u Unit) {
+	last := c.H() + 1
+	for r := range c.H() {
+		c.Set(gutter-1, r, theme.Faint, '│')
+	}
+	for _, v := range y.ticks {
+		f, _ := y.at(v)
+		row := int((1-f)*float64(4*c.H()-1)+0.5) / 4
+		if row >= last-1 && last <= c.H() {
+			continue // no room between two labels
+		}
+		last = row
+		c.Set(gutter-1, row, theme.Faint, '┤')
+		c.Sub(0, row, gutter-1, 1).Right(gutter-1, 0, theme.Dim, u.tick(v))
+		if row == c.H()-1 {
+			continue
+		}
+		for x := gutter + 1; x < gutter+w; x += 2 {
+			c.Set(x, row, theme.Faint, '┈')
+		}
+	}
+}
+
+// drawStages draws a thin vertical with its name at each beginning of a stage. A name that has no room before the next one
+// is left out.
+func (l Lines) drawStages(plot Canvas) {
+	for i, e := range l.Stages {
+		x, ok := l.column(e.At, plot.W())
+		if !ok {
+			continue
+		}
+		room := plot.W() - x - 1
+		if i+1 < len(l.Stages) {
+			if next, ok := l.column(l.Stages[i+1].At, plot.W()); ok {
+				room = next - x - 1
+			}
+		}
+		for y := range plot.H() {
+			plot.Set(x, y, theme.Faint, '┊')
+		}
+		if Width(e.Name) < room || room > 7 {
+			plot.Text(x+1, 0, theme.Dim, Shorten(Clean(e.Name), room-1))
+		}
+	}
+}
+
+// column is the column of a time; not ok outside of the chart.
+func (l Lines) column(at time.Duration, w int) (int, bool) {
+	at = clampTime(at)
+	if at < l.From || at > l.To || l.To <= l.From {
+		return 0, false
+	}
+	return min(w-1, int(float64(at-l.From)/float64(l.To-l.From)*float64(w))), true
+}
+
+// drawTime draws the time axis from row y on: the line with its ticks and marks if axis is set, and the labels.
+func (l Lines) drawTime(c Canvas, x0, y, w int, axis bool) {
+	line := c.Sub(x0, y, w, 1)
+	if axis {
+		c.Set(x0-1, y, theme.Faint, '└')
+		line.Fill(theme.Faint, '─')
+		y++
+	}
+	free := 0
+	for _, t := range clockTicks(l.From, l.To, w/11) {
+		x, ok := l.column(t, w)
+		if !ok {
+			continue
+		}
+		label := Clock(t)
+		at := x0 + x - Width(label)/2
+		at = min(at, x0+w-Width(label))
+		if at < free {
+			continue
+		}
+		if axis {
+			line.Set(x, 0, theme.Faint, '┬')
+		}
+		free = c.Text(at, y, theme.Dim, label) + 2
+	}
+	if !axis {
+		return
+	}
+	for _, m := range l.Marks {
+		if x, ok := l.column(m.At, w); ok {
+			line.Set(x, 0, m.Style, m.Glyph)
+		}
+	}
+}
+
+// drawNames writes each series' name beside its last value, moved apart where they would collide: the later series, the
+// more important one, keeps its place.
+func (l Lines) drawNames(c Canvas, y scale) {
+	taken := make([]bool, c.H())
+	for i := len(l.Series) - 1; i >= 0; i-- {
+		s := l.Series[i]
+		last := math.NaN()
+		for j := l.count(s) - 1; j >= 0 && math.IsNaN(last) && !math.IsNaN(l.place(j)); j-- {
+			last = s.Values[j]
+		}
+		f, ok := y.at(last)
+		if !ok {
+			continue
+		}
+		row := int((1-f)*float64(4*c.H()-1)+0.5) / 4
+		for off := range c.H() {
+			if r := row - off; r >= 0 && r < c.H() && !taken[r] {
+				row = r
+				break
+			}
+			if r := row + off; r >= 0 && r < c.H() && !taken[r] {
+				row = r
+				break
+			}
+		}
+		if taken[row] {
+			continue
+		}
+		taken[row] = true
+		c.Text(1, row, s.Style, Shorten(s.Name, c.W()-1))
+	}
+}
+
+// legend writes the names of the series into the rule on row 0, each with a piece of its line.
+func legend(c Canvas, title string, series []Series) {
+	w := 1
+	for _, s := range series {
+		w += Width(s.Name) + 5
+	}
+	x := c.W() - w - 2
+	if x < Width(title)+6 {
+		return
+	}
+	x = c.Text(x, 0, theme.Text, " ")
+	for _, s := range series {
+		piece := "⣀⣀"
+		if s.Dotted {
+			piece = "⠄⠄"
+		}
+		x = c.Text(x, 0, s.Style, piece)
+		x = c.Text(x, 0, theme.Dim, " "+s.Name+"  ")
+	}
+}
