@@ -1,8 +1,11 @@
 package load
 
 import (
+	"math"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 )
 
 func TestEvenArrivalsAreDueInTheMiddleOfEqualGaps(t *testing.T) {
@@ -20,5 +23,248 @@ func TestEvenArrivalsAreDueInTheMiddleOfEqualGaps(t *testing.T) {
 	}
 	if _, _, ok := s.Peek(); ok {
 		t.Fatal("an arrival after the end of the profile")
+	}
+}
+
+// drawSpec draws a valid open profile of at most a few thousand arrivals.
+func drawSpec(t *rapid.T) *Spec {
+	spec := &Spec{
+		Arrivals: Arrivals(rapid.IntRange(0, 1).Draw(t, "arrivals")),
+		Seed:     rapid.Uint64().Draw(t, "seed"),
+	}
+	before := 0.0
+	for range rapid.IntRange(1, 4).Draw(t, "stages") {
+		s := Stage{For: time.Duration(rapid.IntRange(1, 3_000_000_000).Draw(t, "for")), At: rapid.Float64Range(0, 300).Draw(t, "at")}
+		if s.Ramp = rapid.Bool().Draw(t, "ramp"); s.Ramp {
+			switch c := Curve(rapid.IntRange(0, 2).Draw(t, "curve")); {
+			case c == Steps && s.For >= 10*time.Millisecond:
+				s.Curve, s.Steps = Steps, rapid.IntRange(1, 10).Draw(t, "steps")
+			case c == Exponential && before > 0 && s.At > 0:
+				s.Curve = Exponential
+			}
+		}
+		before = s.At
+		spec.Profile.Stages = append(spec.Profile.Stages, s)
+	}
+	if rapid.Bool().Draw(t, "capped") {
+		spec.MaxRate = max(0.1, spec.Profile.Peak()*rapid.Float64Range(1, 1.5).Draw(t, "cap"))
+	}
+	if rapid.Bool().Draw(t, "bounded") {
+		spec.Iterations = rapid.Int64Range(1, 500).Draw(t, "iterations")
+	}
+	if err := spec.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	return spec
+}
+
+// drawChanges draws changes without epochs; they end with a stop, so that no hold lasts for ever.
+func drawChanges(t *rapid.T) []Change {
+	var out []Change
+	at := time.Duration(0)
+	for range rapid.IntRange(0, 6).Draw(t, "changes") {
+		at += time.Duration(rapid.IntRange(0, 2_000_000_000).Draw(t, "after"))
+		c := Change{At: at, Kind: ChangeKind(rapid.IntRange(1, 6).Draw(t, "kind"))}
+		if c.Kind == Factor {
+			c.Factor = rapid.Float64Range(0.5, 2).Draw(t, "factor")
+		}
+		out = append(out, c)
+	}
+	return append(out, Change{At: at + time.Duration(rapid.IntRange(0, 5_000_000_000).Draw(t, "stop")), Kind: Stop})
+}
+
+// TestPartsAreTheWhole: however many sources, shards, epochs and changes there are, every index is dealt once and at
+// the time at which a single source would have had it.
+func TestPartsAreTheWhole(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		spec, changes := drawSpec(t), drawChanges(t)
+		alone := NewLog(spec)
+		for _, c := range changes {
+			if err := alone.Append(c); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var want []time.Duration
+		for s := NewSchedule(spec, alone, 0, 0, 1); ; s.Next() {
+			index, due, ok := s.Peek()
+			if !ok {
+				break
+			}
+			if index != int64(len(want)) {
+				t.Fatalf("a single source was dealt index %d after %d others", index, len(want))
+			}
+			want = append(want, due)
+		}
+
+		log := NewLog(spec)
+		var parts []*Schedule
+		for source := range rapid.IntRange(1, 4).Draw(t, "sources") {
+			shards := rapid.IntRange(1, 3).Draw(t, "shards")
+			for shard := range shards {
+				parts = append(parts, NewSchedule(spec, log, source, shard, shards))
+			}
+		}
+		got := map[int64]time.Duration{}
+		walk := func(until time.Duration) {
+			for _, s := range parts {
+				if s.Stale() {
+					s.Refresh()
+				}
+				left, n := s.DueBy(until), int64(0)
+				last := time.Duration(-1)
+				for index, due, ok := s.Peek(); ok && due <= until; index, due, ok = s.Peek() {
+					if _, twice := got[index]; twice {
+						t.Fatalf("index %d was dealt twice", index)
+					}
+					if due < last {
+						t.Fatalf("index %d is due at %v, before the one before it at %v", index, due, last)
+					}
+					if st := s.line.At(due).Stage; due < s.line.end && st != s.Stage() && s.line.find(due) == s.piece {
+						t.Fatalf("index %d at %v: stage %d, the timeline says %d", index, due, s.Stage(), st)
+					}
+					got[index], last = due, due
+					s.Next()
+					n++
+				}
+				if n != left {
+					t.Fatalf("DueBy(%v) foretold %d, and %d came", until, left, n)
+				}
+			}
+		}
+		epoch := 0
+		for _, c := range changes {
+			walk(c.At)
+			if rapid.Bool().Draw(t, "reshare") {
+				epoch++
+				weights := rapid.SliceOfN(rapid.IntRange(0, 5), 4, 4).Draw(t, "weights")
+				weights[0]++
+				for i := range weights { // only sources that take part
+					if !takesPart(parts, i) {
+						weights[i] = 0
+					}
+				}
+				e := &Epoch{ID: epoch, From: log.Timeline().FirstAfter(c.At), Table: Table(weights)}
+				if err := log.Append(Change{At: c.At, Kind: Reshare, Epoch: e}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := log.Append(c); err != nil {
+				t.Fatal(err)
+			}
+		}
+		walk(Never - 1)
+		if len(got) != len(want) {
+			t.Fatalf("%d indices were dealt to the parts and %d to one source", len(got), len(want))
+		}
+		for i, due := range want {
+			if d := got[int64(i)] - due; d < -2 || d > 2 {
+				t.Fatalf("index %d is due at %v for the parts and at %v for one source", i, got[int64(i)], due)
+			}
+		}
+	})
+}
+
+func takesPart(parts []*Schedule, source int) bool {
+	for _, p := range parts {
+		if p.source == source {
+			return true
+		}
+	}
+	return false
+}
+
+func TestAConsumedIndexIsNotDealtAgainAfterAChange(t *testing.T) {
+	spec := &Spec{Arrivals: Even, Profile: Profile{Stages: []Stage{{For: 10 * time.Second, At: 10}}}}
+	log := NewLog(spec)
+	s := NewSchedule(spec, log, 0, 0, 1)
+	s.Skip(time.Second, func(int64, time.Duration) {})
+	// The shard ran ahead of a change that was appended late; what it has begun it keeps.
+	if err := log.Append(Change{At: 500 * time.Millisecond, Kind: Factor, Factor: 0.5}); err != nil {
+		t.Fatal(err)
+	}
+	if !s.Stale() {
+		t.Fatal("the log grew and the schedule is not stale")
+	}
+	s.Refresh()
+	// L is 5 at 0.5 s and then grows by 5 a second: index 10 (u = 10.5) is due at 1.6 s.
+	if index, due, ok := s.Peek(); !ok || index != 10 || due != 1600*time.Millisecond {
+		t.Fatalf("got %d at %v %v, want index 10 at 1.6s", index, due, ok)
+	}
+}
+
+func TestPauseAndStopDealNothing(t *testing.T) {
+	spec := &Spec{Arrivals: Even, Profile: Profile{Stages: []Stage{{For: 10 * time.Second, At: 10}}}}
+	log := NewLog(spec)
+	s := NewSchedule(spec, log, 0, 0, 1)
+	s.Skip(time.Second, func(int64, time.Duration) {})
+	appendAll(t, log, Change{At: time.Second, Kind: Pause})
+	s.Refresh()
+	if _, _, ok := s.Peek(); ok {
+		t.Fatal("an arrival in a pause that nobody has ended")
+	}
+	appendAll(t, log, Change{At: 4 * time.Second, Kind: Unpause})
+	s.Refresh()
+	if index, due, ok := s.Peek(); !ok || index != 10 || due != 4050*time.Millisecond {
+		t.Fatalf("after the pause: got %d at %v %v, want 10 at 4.05s", index, due, ok)
+	}
+	appendAll(t, log, Change{At: 4 * time.Second, Kind: Stop})
+	s.Refresh()
+	if _, _, ok := s.Peek(); ok {
+		t.Fatal("an arrival after the stop")
+	}
+}
+
+func TestSkipShowsEachArrivalOfTheGap(t *testing.T) {
+	spec := &Spec{Arrivals: Even, Profile: Profile{Stages: []Stage{{For: 10 * time.Second, At: 100}}}}
+	s := NewSchedule(spec, nil, 0, 1, 2)
+	if n := s.DueBy(2 * time.Second); n != 100 {
+		t.Fatalf("DueBy says %d, want 100", n)
+	}
+	var seen int64
+	n := s.Skip(2*time.Second, func(index int64, due time.Duration) {
+		if want := time.Duration(index)*10*time.Millisecond + 5*time.Millisecond; due != want || index != 2*seen+1 {
+			t.Fatalf("index %d at %v, want %d at %v", index, due, 2*seen+1, want)
+		}
+		seen++
+	})
+	if n != 100 || seen != 100 {
+		t.Fatalf("skipped %d and showed %d, want 100", n, seen)
+	}
+	if index, _, _ := s.Peek(); index != 201 {
+		t.Fatalf("then comes %d, want 201", index)
+	}
+}
+
+// TestSpacingIsExactAfterADay: at 100,000/s for 24 h the gap between neighbours is right to far less than 1 us.
+func TestSpacingIsExactAfterADay(t *testing.T) {
+	spec := &Spec{Arrivals: Even, Profile: Profile{Stages: []Stage{
+		{For: time.Hour, At: 99_999.9, Ramp: true}, {For: 30 * time.Hour, At: 100_000},
+	}}}
+	log := NewLog(spec)
+	appendAll(t, log, Change{At: 2 * time.Hour, Kind: Hold}, Change{At: 3 * time.Hour, Kind: Resume}, Change{At: 24 * time.Hour, Kind: Reshare, Epoch: &Epoch{ID: 1, Table: everything}})
+	from := log.Timeline().FirstAfter(24 * time.Hour)
+	if want := 99_999.9*1800 + 100_000*23*3600; math.Abs(float64(from)-want) > 1 {
+		t.Fatalf("after a day comes index %d, want about %.1f", from, want)
+	}
+	s := NewSchedule(spec, log, 0, 0, 1)
+	s.done = from - 1
+	s.Refresh()
+	_, before, _ := s.Peek()
+	for range 100_000 {
+		s.Next()
+		_, due, ok := s.Peek()
+		if gap := due - before; !ok || gap < 9_999 || gap > 10_001 {
+			t.Fatalf("a gap of %v, want 10us", gap)
+		}
+		before = due
+	}
+}
+
+func appendAll(t *testing.T, log *Log, changes ...Change) {
+	t.Helper()
+	for _, c := range changes {
+		if err := log.Append(c); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
