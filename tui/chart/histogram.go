@@ -20,8 +20,8 @@ type Layer struct {
 	Bins  []Bin
 }
 
-// Histogram draws distributions over a logarithmic time axis: the first layer as columns, the others as lines of dots over
-// them. Each is drawn relative to the highest column of all, by the share of its own values.
+// Histogram draws distributions over one logarithmic time axis, each above the next, so that they can be told apart without
+// colours. All heights are shares of a layer's own values, on one scale.
 type Histogram struct {
 	Title, Note string
 	Layers      []Layer
@@ -34,9 +34,6 @@ func (g Histogram) Draw(c Canvas) {
 	w, h := c.W()-2, c.H()-4
 	if w < 8 || h < 1 {
 		return
-	}
-	if g.Note == "" {
-		g.legend(c)
 	}
 	lo, hi := math.Inf(1), math.Inf(-1)
 	for _, l := range g.Layers {
@@ -61,21 +58,16 @@ func (g Histogram) Draw(c Canvas) {
 	if tallest == 0 {
 		return
 	}
-	plot := c.Sub(1, 2, w, h)
+	y := 2
 	for i, l := range g.Layers {
-		if i == 0 {
-			drawBlocks(plot, l.Style, columns[i], tallest)
-			continue
+		rows := h / len(g.Layers)
+		if i < h%len(g.Layers) {
+			rows++
 		}
-		d := newDots(w, h)
-		d.polyline(w, func(j int) (float64, float64) {
-			v := columns[i][j] / tallest
-			if v == 0 {
-				v = math.NaN()
-			}
-			return (float64(j) + 0.5) / float64(w), v
-		})
-		d.draw(plot, l.Style)
+		plot := c.Sub(1, y, w, rows)
+		drawBlocks(plot, l.Style, columns[i], tallest)
+		plot.Text(0, 0, theme.Dim, Clean(l.Name))
+		y += rows
 	}
 	g.drawMarks(c, x, w, h)
 	g.drawAxis(c, x, w, h+2)
@@ -163,25 +155,5 @@ func (g Histogram) drawAxis(c Canvas, x scale, w, y int) {
 		}
 		c.Set(at, y, theme.Faint, '┬')
 		free = c.Text(start, y+1, theme.Dim, label) + 2
-	}
-}
-
-func (g Histogram) legend(c Canvas) {
-	w := 1
-	for _, l := range g.Layers {
-		w += Width(l.Name) + 5
-	}
-	x := c.W() - w - 2
-	if x < Width(g.Title)+6 {
-		return
-	}
-	x = c.Text(x, 0, theme.Text, " ")
-	for i, l := range g.Layers {
-		piece := "██"
-		if i > 0 {
-			piece = "⠒⠒"
-		}
-		x = c.Text(x, 0, l.Style, piece)
-		x = c.Text(x, 0, theme.Dim, " "+l.Name+"  ")
 	}
 }

@@ -76,7 +76,7 @@ func (l Lines) Draw(c Canvas) {
 	plot := c.Sub(gutter, top, w, h)
 	y := l.scale(h)
 	drawTicks(c.Rows(top, h), gutter, w, y, l.Unit)
-	l.drawStages(plot)
+	l.drawStages(plot, false)
 	l.drawTime(c, gutter, top+h, w, axis)
 	d := newDots(w, h)
 	for _, s := range l.Series {
@@ -93,6 +93,7 @@ func (l Lines) Draw(c Canvas) {
 		}
 		d.draw(plot, s.Style)
 	}
+	l.drawStages(plot, true)
 	if l.Limit > 0 {
 		if f, ok := y.at(l.Limit); ok && l.Limit < y.to {
 			row := int((1-f)*float64(4*h-1)+0.5) / 4
@@ -184,9 +185,9 @@ func drawTicks(c Canvas, gutter, w int, y scale, u Unit) {
 	}
 }
 
-// drawStages draws a thin vertical with its name at each beginning of a stage. A name that has no room before the next one
-// is left out.
-func (l Lines) drawStages(plot Canvas) {
+// drawStages draws a thin vertical at each beginning of a stage, or with names their names, which go over the series. A name
+// that has no room before the next one is left out.
+func (l Lines) drawStages(plot Canvas, names bool) {
 	for i, e := range l.Stages {
 		x, ok := l.column(e.At, plot.W())
 		if !ok {
@@ -198,10 +199,10 @@ func (l Lines) drawStages(plot Canvas) {
 				room = next - x - 1
 			}
 		}
-		for y := range plot.H() {
+		for y := 0; y < plot.H() && !names; y++ {
 			plot.Set(x, y, theme.Faint, '┊')
 		}
-		if Width(e.Name) < room || room > 7 {
+		if names && (Width(e.Name) < room || room > 7) {
 			plot.Text(x+1, 0, theme.Dim, Shorten(Clean(e.Name), room-1))
 		}
 	}
