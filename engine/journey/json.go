@@ -1,0 +1,229 @@
+package journey
+
+import (
+	"bytes"
+	"encoding/json"
+	"strconv"
+	"unicode/utf8"
+	"unsafe"
+
+	"github.com/theory/jsonpath"
+	"github.com/tidwall/gjson"
+)
+
+// jsonPath is an RFC 9535 path. One that only goes down by names and numbers, nearly all of them in practice, is walked
+// through the text of the answer without decoding it.
+type jsonPath struct {
+	steps []jsonStep // of a simple path
+	full  *jsonpath.Path
+}
+
+// jsonStep goes to a member of an object, or to an element of an array.
+type jsonStep struct {
+	name    string
+	index   int
+	element bool
+}
+
+func newJSONPath(expr string) (*jsonPath, error) {
+	full, err := jsonpath.Parse(expr)
+	if err != nil {
+		return nil, err
+	}
+	p := &jsonPath{full: full}
+	if steps, ok := simplePath(expr); ok {
+		p.steps, p.full = steps, nil
+	}
+	return p, nil
+}
+
+// simplePath reads $.a['b'][0]: names, quoted names without escapes and indices from 0.
+func simplePath(expr string) (steps []jsonStep, ok bool) {
+	if expr == "" || expr[0] != '$' {
+		return nil, false
+	}
+	for s := expr[1:]; s != ""; {
+		switch {
+		case s[0] == '.':
+			n := 1
+			for n < len(s) && (isAlnum(s[n]) || s[n] == '_' || s[n] >= utf8.RuneSelf) {
+				n++
+			}
+			if n == 1 {
+				return nil, false
+			}
+			steps = append(steps, jsonStep{name: s[1:n]})
+			s = s[n:]
+		case len(s) > 3 && s[0] == '[' && (s[1] == '\'' || s[1] == '"'):
+			quote := s[1]
+			n := 2
+			for n < len(s) && s[n] != quote && s[n] != '\\' && s[n] >= ' ' {
+				n++
+			}
+			if n+1 >= len(s) || s[n] != quote || s[n+1] != ']' {
+				return nil, false
+			}
+			steps = append(steps, jsonStep{name: s[2:n]})
+			s = s[n+2:]
+		case s[0] == '[':
+			n := 1
+			for n < len(s) && '0' <= s[n] && s[n] <= '9' {
+				n++
+			}
+			i, err := strconv.Atoi(s[1:n])
+			if err != nil || n >= len(s) || s[n] != ']' {
+				return nil, false
+			}
+			steps = append(steps, jsonStep{index: i, element: true})
+			s = s[n+1:]
+		default:
+			return nil, false
+		}
+	}
+	return steps, true
+}
+
+// document is the body of one answer. It is checked and decoded at most once, and only if a path asks.
+type document struct {
+	body    []byte
+	checked bool
+	broken  bool // not JSON
+	decoded bool
+	value   any // for paths that are not simple
+	nodes   jsonpath.NodeList
+	of      *jsonpath.Path // what nodes were selected by
+}
+
+func (d *document) valid() bool {
+	if !d.checked {
+		d.checked, d.broken = true, !gjson.ValidBytes(d.body)
+	}
+	return !d.broken
+}
+
+// walk follows a simple path. Of members with the same name the last counts, as in encoding/json and in browsers.
+func (d *document) walk(steps []jsonStep) (gjson.Result, bool) {
+	// The result aliases the body, which outlives it: gjson.ParseBytes would copy all of it.
+	r := gjson.Parse(unsafe.String(unsafe.SliceData(d.body), len(d.body)))
+	for i := range steps {
+		st := &steps[i]
+		if st.element && !r.IsArray() || !st.element && !r.IsObject() {
+			return gjson.Result{}, false
+		}
+		var next gjson.Result
+		found, at := false, 0
+		r.ForEach(func(key, value gjson.Result) bool {
+			if st.element {
+				found = at == st.index
+				at++
+				if found {
+					next = value
+				}
+				return !found
+			}
+			if key.Str == st.name {
+				next, found = value, true
+			}
+			return true
+		})
+		if !found {
+			return gjson.Result{}, false
+		}
+		r = next
+	}
+	return r, true
+}
+
+// sel selects by a path that is not simple.
+func (d *document) sel(p *jsonPath) jsonpath.NodeList {
+	if !d.decoded {
+		d.decoded = true
+		dec := json.NewDecoder(bytes.NewReader(d.body))
+		dec.UseNumber() // else long ids would lose their last digits
+		if err := dec.Decode(&d.value); err != nil {
+			d.broken = true
+		}
+	}
+	if d.broken {
+		return nil
+	}
+	if d.of != p.full {
+		d.nodes, d.of = p.full.Select(d.value), p.full
+	}
+	return d.nodes
+}
+
+// first is the first value a path yields, as text: a string without quotes, anything else as JSON. null is a value here.
+func (d *document) first(p *jsonPath) ([]byte, bool) {
+	if !d.valid() {
+		return nil, false
+	}
+	if p.full == nil {
+		r, ok := d.walk(p.steps)
+		return resultText(r), ok
+	}
+	nodes := d.sel(p)
+	if len(nodes) == 0 {
+		return nil, false
+	}
+	return d.nodeText(nodes[0]), true
+}
+
+// count is how many values there are to pick from; null is none.
+func (d *document) count(p *jsonPath) int {
+	if !d.valid() {
+		return 0
+	}
+	if p.full == nil {
+		if r, ok := d.walk(p.steps); !ok || r.Type == gjson.Null {
+			return 0
+		}
+		return 1
+	}
+	n := 0
+	for _, v := range d.sel(p) {
+		if v != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// at is the i-th value that count counted.
+func (d *document) at(p *jsonPath, i int) ([]byte, bool) {
+	if p.full == nil {
+		return d.first(p)
+	}
+	for _, v := range d.sel(p) {
+		if v == nil {
+			continue
+		}
+		if i == 0 {
+			return d.nodeText(v), true
+		}
+		i--
+	}
+	return nil, false
+}
+
+func resultText(r gjson.Result) []byte {
+	s := r.Raw
+	if r.Type == gjson.String {
+		s = r.Str
+	}
+	return unsafe.Slice(unsafe.StringData(s), len(s))
+}
+
+func (d *document) nodeText(v any) []byte {
+	switch v := v.(type) {
+	case string:
+		return []byte(v)
+	case json.Number:
+		return []byte(v)
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		return nil
+	}
+	return b
+}
