@@ -261,7 +261,7 @@ func FuzzRequest(f *testing.F) {
 		if len(lines) != 4 || lines[1] != name+": "+value || lines[2] != "" || lines[3] != "" {
 			t.Fatalf("%q", b)
 		}
-		if strings.ContainsAny(string(b[:len(b)-4]), "\n\x00") && strings.Count(string(b), "\n") != 3 {
+		if bytes.Count(b, []byte("\n")) != 3 || bytes.Count(b, []byte("\r")) != 3 || bytes.IndexByte(b, 0) >= 0 {
 			t.Fatalf("%q", b)
 		}
 		if parts := strings.Split(lines[0], " "); len(parts) != 3 || parts[0] != method || parts[1] != target {
