@@ -165,7 +165,9 @@ func capped(s shape, limit float64, length time.Duration) (head, tail shape, cut
 	}
 	cut = min(nanoseconds(max(0, x)), length)
 	if s.start > limit {
-		return top, s.after(seconds(cut)), cut
+		tail = s.after(seconds(cut))
+		tail.start = min(tail.start, limit) // the crossing is rounded to a nanosecond
+		return top, tail, cut
 	}
 	return s, top, cut
 }

@@ -135,8 +135,14 @@ func (u *Users) delay(j, n int64) time.Duration {
 	return time.Duration(float64(spread) * float64(j) / float64(n))
 }
 
-// wanted is the number of users k with k < level. Rounding at the end of a ramp must not want one more.
-func wanted(level float64) int64 { return int64(math.Ceil(level - 1e-6)) }
+// wanted is the number of users k with k < level. Rounding at the end of a ramp must not want one more; but user 0 is
+// wanted at any level above 0, since an exponential ramp has no crossing of 0 at which it could retire.
+func wanted(level float64) int64 {
+	if 0 < level && level < 1 {
+		return 1
+	}
+	return int64(math.Ceil(level - 1e-6))
+}
 
 // begins and ends are the numbers of users wanted at the beginning and at the end of a piece.
 func (p *piece) begins() int64 { return wanted(p.shape.start) }
