@@ -11,15 +11,16 @@
 //		b = b[n:]
 //		switch {
 //		case err != nil:           // the connection is of no more use
-//		case ev == h1.HeadEnd:        // sc.Head is the final head
+//		case ev == h1.HeadEnd:   // sc.Head is the final head
 //		case ev == h1.Body:        // chunk is payload, a part of b
 //		case ev == h1.End:         // complete; b holds what came behind it
 //		case ev == h1.NeedMore:    // b is used up: read again; at end of file ask p.EOF
 //		}
 //	}
 //
-// What comes out does not depend on how the bytes were cut into reads: the same events, the same payload and the
-// same kind of error, at the same byte or, for an error, at the earliest byte that proves it.
+// What comes out does not depend on how the bytes were cut into reads: the same events in the same order, the same
+// payload, the same kind of error and the same byte at which the answer ends. A first line that is no status line is
+// refused at its first wrong byte, a malformed field when its line and the byte behind it are there.
 //
 // # Lifetimes
 //
