@@ -1,0 +1,43 @@
+package load
+
+import (
+	"sync"
+	"testing"
+	"time"
+)
+
+func TestLease(t *testing.T) {
+	var l Lease
+	if !l.Over(0) {
+		t.Error("a lease that nobody granted is over")
+	}
+	l.Extend(15 * sec)
+	l.Extend(10 * sec) // overtaken on its way
+	if l.Over(15*sec-1) || !l.Over(15*sec) || l.Until() != 15*sec {
+		t.Errorf("the lease ends at %v, want 15s", l.Until())
+	}
+	l.Forever()
+	if l.Over(MaxDuration) {
+		t.Error("for ever is over")
+	}
+}
+
+func TestALeaseNeverShrinksUnderConcurrentExtensions(t *testing.T) {
+	var l Lease
+	var wg sync.WaitGroup
+	for w := range 4 {
+		wg.Go(func() {
+			for i := range 1000 {
+				until := time.Duration(i*4 + w)
+				l.Extend(until)
+				if l.Until() < until {
+					t.Errorf("extended to %v and it ends at %v", until, l.Until())
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if l.Until() != 3999 {
+		t.Errorf("ends at %d, want 3999", l.Until())
+	}
+}
