@@ -24,8 +24,8 @@ type Turn struct {
 // at most 5 s, so that they do not beat in step for the rest of the run. A user that is not wanted any more before its
 // spread start came does not start at all. A user that started again after retiring has the same number.
 //
-// Which users are the shard's follows from the table of the epoch at that time; an epoch with another table moves users,
-// which retire at one source and start at another. It is not safe for concurrent use; the Log may grow meanwhile.
+// Which users are the shard's follows from the table of the epoch at that time. An epoch with another table moves users:
+// they retire where they were and start where they are now, which may be another shard of the same source. It is not safe for concurrent use; the Log may grow meanwhile.
 type Users struct {
 	spec          *Spec
 	log           *Log
@@ -179,6 +179,7 @@ func (u *Users) reconcile() {
 			}
 		}
 	}
+	slices.Reverse(u.pending) // the highest first
 	i := u.line.find(u.done)
 	if i == len(u.line.pieces) {
 		u.next = i + 1

@@ -118,6 +118,24 @@ func TestALostSourceHandsItsUsersOver(t *testing.T) {
 	}
 }
 
+// TestAChangeThatComesLateIsMadeGood: the shard has gone past the change's time when it learns of it.
+func TestAChangeThatComesLateIsMadeGood(t *testing.T) {
+	spec := &Spec{Model: Closed, Profile: Profile{Stages: []Stage{{For: 4 * sec, At: 4, Ramp: true}, {For: 6 * sec, At: 4}}}}
+	log := NewLog(spec)
+	u := NewUsers(spec, log, 0, 0, 1)
+	turns(u, 3*sec)
+	appendAll(t, log, Change{At: sec + sec/2, Kind: Hold}) // N stays 1.5: users 0 and 1
+	u.Refresh()
+	if d := cmp.Diff([]Turn{{3, 3 * sec, false}, {2, 3 * sec, false}}, turns(u, Never)); d != "" {
+		t.Fatal(d)
+	}
+	appendAll(t, log, Change{At: 2 * sec, Kind: Factor, Factor: 2}) // N = 3
+	u.Refresh()
+	if d := cmp.Diff([]Turn{{2, 3 * sec, true}}, turns(u, Never)); d != "" {
+		t.Fatal(d)
+	}
+}
+
 // TestUsersOfThePartsAreTheUsersOfTheWhole: at any time exactly the users k < N(t) live, each in one shard, whatever the
 // changes, the sources and the shards.
 func TestUsersOfThePartsAreTheUsersOfTheWhole(t *testing.T) {
