@@ -85,3 +85,21 @@ func TestOneScenarioNeedsNoWeights(t *testing.T) {
 		t.Errorf("scenario %d", s)
 	}
 }
+
+// TestTheMixIsFixedForEver, on both sides of smallMix.
+func TestTheMixIsFixedForEver(t *testing.T) {
+	for _, c := range []struct {
+		weights []int
+		want    [20]int
+	}{
+		{[]int{3, 7}, [20]int{0, 1, 0, 1, 1, 1, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1, 0}},
+		{[]int{99, 101}, [20]int{0, 0, 1, 0, 1, 0, 1, 1, 1, 0, 1, 1, 1, 0, 0, 1, 0, 0, 0, 0}},
+	} {
+		m := (&Spec{Seed: 42, Weights: c.weights}).Mix()
+		for i, want := range c.want {
+			if got := m.Scenario(int64(i)); got != want {
+				t.Errorf("weights %v: arrival %d runs scenario %d, was %d", c.weights, i, got, want)
+			}
+		}
+	}
+}

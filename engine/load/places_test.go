@@ -108,3 +108,13 @@ func TestEvenPlaces(t *testing.T) {
 		t.Errorf("at(3) = %v", p.at(3))
 	}
 }
+
+// TestPlacesAreFixedForEver: a printed seed gives the same arrivals in every later version.
+func TestPlacesAreFixedForEver(t *testing.T) {
+	p := newPlaces(&Spec{Seed: 42})
+	for i, want := range map[int64]float64{0: 2.057359803, 1500: 1504.732486597, 5_000_000: 4997899.388514852} {
+		if got := p.at(i); math.Abs(got-want) > 1e-8 {
+			t.Errorf("the place of arrival %d is %.9f, was %.9f", i, got, want)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package load
 
 import (
 	"math"
+	"sync"
 	"testing"
 	"time"
 
@@ -265,6 +266,47 @@ func appendAll(t *testing.T, log *Log, changes ...Change) {
 	for _, c := range changes {
 		if err := log.Append(c); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// TestShardsReadTheLogWhileItGrows: appending and refreshing from several goroutines loses no index.
+func TestShardsReadTheLogWhileItGrows(t *testing.T) {
+	spec := &Spec{Profile: Profile{Stages: []Stage{{For: 10 * sec, At: 2000}}}}
+	log := NewLog(spec)
+	const shards = 3
+	var wg sync.WaitGroup
+	seen := make([][]int64, shards)
+	for shard := range shards {
+		wg.Go(func() {
+			s := NewSchedule(spec, log, 0, shard, shards)
+			for {
+				if s.Stale() {
+					s.Refresh()
+				}
+				index, _, ok := s.Peek()
+				if !ok {
+					return
+				}
+				seen[shard] = append(seen[shard], index)
+				s.Next()
+			}
+		})
+	}
+	wg.Go(func() {
+		for i := range 200 {
+			c := Change{At: time.Duration(i) * 10 * time.Millisecond, Kind: Factor, Factor: 1 + float64(i%2)/10}
+			if err := log.Append(c); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	wg.Wait()
+	for shard, indices := range seen {
+		for n, index := range indices {
+			if want := int64(n*shards + shard); index != want {
+				t.Fatalf("shard %d: number %d is index %d, want %d", shard, n, index, want)
+			}
 		}
 	}
 }
