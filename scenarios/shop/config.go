@@ -120,6 +120,29 @@ func (c Config) Capacity() float64 {
 	return float64(c.servers()) / mean
 }
 
+// String is the target in words, for the line that announces it.
+func (c Config) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s, each request served for %v, up to %d waiting", plural(c.servers(), "server"), c.Service, c.Queue)
+	if capacity := c.Capacity(); !math.IsInf(capacity, 1) {
+		fmt.Fprintf(&b, ": %.4g requests/s", capacity)
+	}
+	if c.Errors > 0 {
+		fmt.Fprintf(&b, ", %.3g %% of them answered with 500", 100*c.Errors)
+	}
+	for _, s := range c.sortedStalls() {
+		fmt.Fprintf(&b, ", standing still for %v after %v", s.For, s.At)
+	}
+	return b.String()
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
 // Demo is the target of the shipped demo scenario, and a sensible target where nothing else is asked for: 220 requests a
 // second, about 0.6 of the demo's peak. Four servers keep the median flat up to near the capacity; a full queue is
 // worth 0.55 s of waiting, long enough to be seen and short enough to be gone soon after the peak.

@@ -377,9 +377,9 @@ func TestResetRepeatsTheRun(t *testing.T) {
 // All requests come during a stall at the beginning; from its end on the station works without a pause, and the last
 // departure tells its capacity, however late the machine lets the answers go.
 func TestCapacityOverSockets(t *testing.T) {
-	const n = 300
-	stall := Stall{At: 0, For: 500 * ms}
-	c := Config{Service: Distribution{A: 8 * ms}, Servers: 4, Queue: n, Stalls: []Stall{stall}}
+	const n = 200
+	stall := Stall{At: 0, For: time.Second}
+	c := Config{Service: Distribution{A: 10 * ms}, Servers: 4, Queue: n, Stalls: []Stall{stall}}
 	s, cl := serve(t, c)
 	burst(cl, n, 0, "/products/7")
 	stats := s.Stats()
@@ -506,7 +506,7 @@ func TestStatsKeys(t *testing.T) {
 func BenchmarkServeHTTP(b *testing.B) {
 	s := New(Config{})
 	for _, path := range []string{"/", "/products", "/products/13", "/search?q=shoes"} {
-		b.Run(strings.TrimPrefix(path, "/"), func(b *testing.B) {
+		b.Run(path, func(b *testing.B) {
 			r := httptest.NewRequest("GET", path, nil)
 			b.ReportAllocs()
 			for b.Loop() {
