@@ -1,0 +1,170 @@
+package metrics
+
+import (
+	"math"
+	"time"
+)
+
+// Second is one row of the run's list by second. Rates are a second; percentiles are milliseconds of the response time,
+// NaN where nothing ended.
+type Second struct {
+	T                                      time.Duration // run time at which it begins
+	Arrivals, Offered, Throughput, Goodput float64
+	Errors, Late, Dropped                  uint64
+	Users, InFlight                        int
+	P50, P90, P95, P99, Max                float64
+	Sources                                int
+}
+
+// row is one second at rest. The list of rows is the only part of a tally that grows with the run, so it is kept small.
+type row struct {
+	scheduled, started, due, requests, answers, good, errors, late, dropped uint32
+	iterations, failed, unfinished, opened                                  uint32
+	users, inFlight, inFlightMax                                            uint32
+	p50, p90, p95, p99, max                                                 float32 // ms; p50 is NaN where nothing ended
+	covered                                                                 uint16  // ms of it that a source reported
+	sources                                                                 uint16
+}
+
+func (w *row) percentiles(h *Histogram) {
+	if h.Count() == 0 {
+		return
+	}
+	q := h.Summary()
+	w.p50, w.p90, w.p95, w.p99, w.max = ms32(q.P50), ms32(q.P90), ms32(q.P95), ms32(q.P99), ms32(q.Max)
+}
+
+func ms(d time.Duration) float64   { return float64(d) / 1e6 }
+func ms32(d time.Duration) float32 { return float32(ms(d)) }
+
+// seconds is how long a row lasted, in seconds: less than one where a run ended within it.
+func (w *row) seconds() float64 {
+	if w.covered == 0 {
+		return 1
+	}
+	return float64(w.covered) / 1000
+}
+
+// seconds are the rows that an interval covers. Its counts are spread evenly over them, and what is left over by rounding
+// comes out so that the parts are the whole; its histograms stand at the last one.
+type seconds struct{ first, last int }
+
+func (s seconds) part(x uint64, k int) uint32 {
+	n, i := uint64(s.last-s.first+1), uint64(k-s.first)
+	return uint32(min(x*(i+1)/n-x*i/n, math.MaxUint32))
+}
+
+// maxRows bounds the run time that a tally follows by second: three years. What claims to be later counts there.
+const maxRows = 100_000_000
+
+// maxJoin is how many seconds one interval may cover and be spread over; a longer one counts in its last.
+const maxJoin = 60
+
+// spread enters the interval's own counts and gauges into its rows.
+func (t *Tally) spread(iv *Interval, src *sourceSum) seconds {
+	end := iv.From + max(iv.Length, 1)
+	at := seconds{int(max(iv.From, 0) / time.Second), int(max(end-1, 0) / time.Second)}
+	at.last = min(max(at.last, 0), maxRows)
+	at.first = max(min(at.first, at.last), at.last-maxJoin+1)
+	for len(t.rows) <= at.last {
+		t.rows = append(t.rows, row{p50: float32(math.NaN())})
+	}
+	for k := at.first; k <= at.last; k++ {
+		w := &t.rows[k]
+		w.scheduled += at.part(iv.Scheduled, k)
+		w.started += at.part(iv.Started, k)
+		w.due += at.part(iv.Due, k)
+		w.late += at.part(iv.Late, k)
+		w.dropped += at.part(iv.Dropped, k)
+		w.iterations += at.part(iv.Iterations, k)
+		w.failed += at.part(iv.Failed, k)
+		w.unfinished += at.part(iv.Unfinished, k)
+		w.opened += at.part(iv.Opened, k)
+		from := time.Duration(k) * time.Second
+		part := min(end, from+time.Second) - max(iv.From, from)
+		w.covered = max(w.covered, uint16(max(part, 0)/time.Millisecond))
+		src.gauge.enter(t, k, iv)
+		src.begin(k, at.part(iv.Started, k))
+	}
+	t.series.reach(at.last, t.errors)
+	t.series.touch(t.series.point(at.first))
+	return at
+}
+
+// begin counts arrivals that a source began within a second.
+func (s *sourceSum) begin(k int, n uint32) {
+	b := &s.begun[k%liveSeconds]
+	if b.row < k {
+		*b = begun{row: k}
+	}
+	if b.row == k {
+		b.started += n
+	}
+}
+
+// enter puts a source's gauges into a row, in place of what it reported for the same row before.
+func (g *gauge) enter(t *Tally, k int, iv *Interval) {
+	w := &t.rows[k]
+	if g.row == k {
+		w.users -= uint32(g.users)
+		w.inFlight -= uint32(g.inFlight)
+		w.inFlightMax -= uint32(g.inFlightMax)
+	} else {
+		w.sources++
+	}
+	n := gauge{k, max(iv.Users, 0), max(iv.InFlight, 0), max(iv.InFlightMax, iv.InFlight, 0), max(iv.Queued, 0), max(iv.Connections, 0)}
+	w.users += uint32(n.users)
+	w.inFlight += uint32(n.inFlight)
+	w.inFlightMax += uint32(n.inFlightMax)
+	if k >= g.row {
+		*g = n
+	}
+}
+
+// second is one of the last seconds with everything it takes to make a window.
+type second struct {
+	index                           int // of its row
+	response, service, lag, waiting Histogram
+	dropped, in, out                uint64
+	steps                           []uint32 // requests by step
+}
+
+// liveSecond finds a second that still keeps its histograms; nil where it is too old.
+func (t *Tally) liveSecond(k int) *second {
+	if len(t.rows)-k > liveSeconds {
+		return nil
+	}
+	s := &t.live[k%liveSeconds]
+	if s.index != k || s.steps == nil {
+		*s = second{index: k, steps: make([]uint32, len(t.steps)+1)}
+	}
+	return s
+}
+
+func (s *second) addRecord(r *Record) {
+	s.in += r.BytesIn
+	s.out += r.BytesOut
+	if int(r.Step) < len(s.steps) {
+		s.steps[r.Step] += uint32(r.Requests)
+	}
+}
+
+// Intervals is the whole run by second, without gaps.
+func (t *Tally) Intervals() []Second {
+	out := make([]Second, len(t.rows))
+	for i := range out {
+		w := &t.rows[i]
+		per := 1 / w.seconds()
+		s := &out[i]
+		*s = Second{
+			T: time.Duration(i) * time.Second, Arrivals: float64(w.scheduled) * per, Offered: float64(w.due) * per,
+			Throughput: float64(w.answers) * per, Goodput: float64(w.good) * per,
+			Errors: uint64(w.errors), Late: uint64(w.late), Dropped: uint64(w.dropped), Users: int(w.users), InFlight: int(w.inFlight),
+			P50: float64(w.p50), P90: float64(w.p90), P95: float64(w.p95), P99: float64(w.p99), Max: float64(w.max), Sources: int(w.sources),
+		}
+		if math.IsNaN(s.P50) {
+			s.P90, s.P95, s.P99, s.Max = s.P50, s.P50, s.P50, s.P50
+		}
+	}
+	return out
+}
