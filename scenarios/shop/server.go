@@ -34,9 +34,8 @@ type Server struct {
 	closing   chan struct{} // closed by Close
 	closeOnce sync.Once
 
-	mu     sync.Mutex
-	living int           // connections whose goroutine has not ended
-	none   chan struct{} // closed when living falls to 0; nil if nobody waits for that
+	mu   sync.Mutex
+	none chan struct{} // closed when no connection is open any more; nil if nobody waits for that
 }
 
 // New makes a shop. It starts nothing. A Config that Validate refuses is a mistake of the program: New panics.
@@ -84,7 +83,7 @@ func (s *Server) Close() error {
 	s.closeOnce.Do(func() { close(s.closing) })
 	err := s.http.Close()
 	s.mu.Lock()
-	if s.living > 0 && s.none == nil {
+	if s.wire.open.Load() > 0 && s.none == nil {
 		s.none = make(chan struct{})
 	}
 	none := s.none
@@ -122,9 +121,6 @@ func (s *Server) onConnState(c net.Conn, state http.ConnState) {
 	case http.StateNew:
 		s.wire.accepted.Add(1)
 		s.wire.open.Add(1)
-		s.mu.Lock()
-		s.living++
-		s.mu.Unlock()
 		select {
 		case <-s.closing:
 			// Accepted while Close went through the connections that it knew: nobody else would end this one.
@@ -132,9 +128,11 @@ func (s *Server) onConnState(c net.Conn, state http.ConnState) {
 		default:
 		}
 	case http.StateClosed:
-		s.wire.open.Add(-1)
+		if s.wire.open.Add(-1) > 0 {
+			return
+		}
 		s.mu.Lock()
-		if s.living--; s.living == 0 && s.none != nil {
+		if s.none != nil && s.wire.open.Load() == 0 { // looked at again: another may have come before the lock
 			close(s.none)
 			s.none = nil
 		}

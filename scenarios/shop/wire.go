@@ -18,8 +18,9 @@ type wireCount struct {
 
 // wire counts connections and their bytes. It may be used concurrently.
 type wire struct {
-	accepted, open atomic.Int64
-	in, out        atomic.Int64
+	accepted atomic.Int64
+	open     atomic.Int64 // connections whose goroutine has not ended
+	in, out  atomic.Int64 // bytes
 }
 
 func (w *wire) count() wireCount {
