@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+	"unsafe"
 
 	"golang.org/x/net/publicsuffix"
 
@@ -108,7 +109,7 @@ func (s *Session) appendCookies(dst []byte, o *Origin, path []byte, nowMillis in
 // isLoopbackName reports whether a host is this machine by name or address: its connections are as good as secure ones,
 // as browsers have it, so that a shop under test on localhost gets its Secure cookies back.
 func isLoopbackName(host string) bool {
-	if host == "localhost" {
+	if strings.HasSuffix(host, "localhost") && (len(host) == len("localhost") || host[len(host)-len(".localhost")] == '.') {
 		return true
 	}
 	if c := host[len(host)-1]; c < '0' || c > '9' {
@@ -176,8 +177,7 @@ var setCookie = []byte("set-cookie")
 // store keeps, replaces or removes one cookie.
 func (s *Session) store(o *Origin, path, field []byte, now time.Time) {
 	var c cookie
-	var lower [256]byte
-	if !c.parse(field, o.Host, path, lower[:0], now) {
+	if !c.parse(field, o.Host, path, now) {
 		return
 	}
 	nowMillis := now.UnixMilli()
@@ -248,8 +248,8 @@ func (s *Session) cookieValue(name string) ([]byte, bool) {
 }
 
 // parse reads a Set-Cookie field (RFC 6265 section 5.2) set by a host for a path, and decides its domain and path (section
-// 5.3). It reports false for a cookie that is to be ignored. lower is room for the domain in lower case.
-func (c *cookie) parse(field []byte, host string, requestPath, lower []byte, now time.Time) bool {
+// 5.3). It reports false for a cookie that is to be ignored.
+func (c *cookie) parse(field []byte, host string, requestPath []byte, now time.Time) bool {
 	for _, b := range field {
 		if b < ' ' && b != '\t' || b == 0x7f {
 			return false
@@ -303,7 +303,7 @@ func (c *cookie) parse(field []byte, host string, requestPath, lower []byte, now
 		}
 	}
 	c.path = path
-	return c.setDomain(domain, host, lower)
+	return c.setDomain(domain, host)
 }
 
 // cookiePair is the value of a Set-Cookie field if it sets the cookie of that name.
@@ -315,30 +315,25 @@ func cookiePair(field []byte, want string) ([]byte, bool) {
 
 // setDomain decides for which hosts a cookie is, RFC 6265 section 5.3 steps 5 and 6. A domain under which anyone can
 // register names is refused, else one site could set the cookies of others.
-func (c *cookie) setDomain(domain []byte, host string, lower []byte) bool {
+func (c *cookie) setDomain(domain []byte, host string) bool {
 	if len(domain) == 0 || equalFold(domain, host) {
-		c.domain = append(lower, host...)
+		c.domain = bytesOf(host)
 		if len(domain) == 0 || isAddress(host) || isPublicSuffix(host) {
 			c.flags |= cookieHostOnly
 		}
 		return true
 	}
-	if len(domain) > 253 || isAddress(host) {
+	// What is left is an end of the host, so the domain in lower case is there already.
+	i := len(host) - len(domain)
+	if i <= 0 || isAddress(host) || host[i-1] != '.' || !equalFold(domain, host[i:]) || isPublicSuffix(host[i:]) {
 		return false
 	}
-	for _, b := range domain {
-		if 'A' <= b && b <= 'Z' {
-			b |= 0x20
-		}
-		lower = append(lower, b)
-	}
-	i := len(host) - len(lower)
-	if i <= 0 || host[i-1] != '.' || host[i:] != string(lower) || isPublicSuffix(host[i:]) {
-		return false
-	}
-	c.domain = lower
+	c.domain = bytesOf(host[i:])
 	return true
 }
+
+// bytesOf is the bytes of s without a copy; they must not be changed.
+func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
 
 func isAddress(host string) bool {
 	if strings.IndexByte(host, ':') >= 0 {

@@ -242,6 +242,9 @@ func checkNow(n *node) error {
 			return errors.New("the format and the distance are literal")
 		}
 		format = given[0].text
+		if _, err := parseShift(format); err == nil {
+			return fmt.Errorf("%q is a distance, and there is a second one", clip(format))
+		}
 	}
 	layout, named := timeFormats[format]
 	switch {

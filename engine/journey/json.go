@@ -140,9 +140,9 @@ func (d *document) sel(p *jsonPath) jsonpath.NodeList {
 		d.decoded = true
 		dec := json.NewDecoder(bytes.NewReader(d.body))
 		dec.UseNumber() // else long ids would lose their last digits
-		if err := dec.Decode(&d.value); err != nil {
-			d.broken = true
-		}
+		var v any       // decoding into the document itself would move every document to the heap
+		d.broken = dec.Decode(&v) != nil
+		d.value = v
 	}
 	if d.broken {
 		return nil
@@ -211,7 +211,7 @@ func resultText(r gjson.Result) []byte {
 	if r.Type == gjson.String {
 		s = r.Str
 	}
-	return unsafe.Slice(unsafe.StringData(s), len(s))
+	return bytesOf(s)
 }
 
 func (d *document) nodeText(v any) []byte {

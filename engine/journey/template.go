@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	"lt/engine/load"
 )
@@ -26,17 +25,17 @@ var errControl = errors.New("the value has a control character, which cannot sta
 // node is a part of a template: text, a variable or a call with its arguments. It is filled in at compile time and only
 // read afterwards.
 type node struct {
-	fn   *function // nil: text, or a variable
-	text string    // of text; of a variable or call its name, for messages
-	slot int       // of a variable: its place in the session; -1: text
-	args []*node
-	pos  uint64 // of a call: its number within the step, the last coordinate of its random draws
-	num  int64  // of text that is a whole number
-	isN  bool
-	word bool    // a bare word, until it is known what it means
-	constant bool // text that was a variable of the file: data, not part of the template's own text
-	def  *string // of a variable: what holds until a step has extracted it
-	esc  escape
+	fn       *function // nil: text, or a variable
+	text     string    // of text; of a variable or call its name, for messages
+	slot     int       // of a variable: its place in the session; -1: text
+	args     []*node
+	pos      uint64 // of a call: its number within the step, the last coordinate of its random draws
+	num      int64  // of text that is a whole number
+	isN      bool
+	word     bool    // a bare word, until it is known what it means
+	constant bool    // text that was a variable of the file: data, not part of the template's own text
+	def      *string // of a variable: what holds until a step has extracted it
+	esc      escape
 }
 
 func (n *node) literal() bool { return n.fn == nil && n.slot < 0 }
@@ -262,16 +261,17 @@ func (p *parser) arg() (*node, error) {
 	for end < len(s) && (isAlnum(s[end]) || strings.IndexByte("_.-+±:%/", s[end]) >= 0 || s[end] >= 0x80) {
 		end++
 	}
+	if strings.HasPrefix(s, "}}") {
+		return nil, p.fail(at, "a parenthesis is not closed")
+	}
 	if end == 0 {
 		return nil, p.fail(at, "%q cannot stand here; text is written in quotes", s[0])
 	}
 	p.i += end
 	n := textNode(s[:end])
 	n.setNumber()
-	if !n.isN {
-		_, err := time.ParseDuration(n.text)
-		n.word = err != nil
-	}
+	// What begins with a digit or sign is a number, a distance or a date; only the rest can be a name.
+	n.word = s[0] == '_' || s[0] >= 0x80 || isAlnum(s[0]) && s[0] > '9'
 	return n, nil
 }
 

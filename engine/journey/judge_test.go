@@ -1,0 +1,269 @@
+package journey
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/theory/jsonpath"
+	"pgregory.net/rapid"
+
+	"lt/engine/scenario"
+)
+
+func TestChecks(t *testing.T) {
+	body := `{"stock":0,"price":"12.50","name":"Add to cart","tags":["a","b"],"big":12345678901234567890,"none":null,"deep":{"a b":[{"c":true}]}}`
+	js := func(path, op, value string) scenario.Check {
+		return scenario.Check{JSON: []scenario.JSONCheck{{Path: path, Compare: scenario.Compare{Op: op, Value: value}}}}
+	}
+	ok := Answer{Status: 200, Body: []byte(body), BodyLen: int64(len(body)), Time: 100 * time.Millisecond}
+	with := func(f func(*Answer)) Answer { a := ok; f(&a); return a }
+	for _, test := range []struct {
+		name         string
+		check        scenario.Check
+		answer       Answer
+		result       Result
+		message, got string
+	}{
+		{"no rule", scenario.Check{}, ok, OK, "", ""},
+		{"no rule, redirect", scenario.Check{}, with(func(a *Answer) { a.Status = 302 }), OK, "", ""},
+		{"no rule, 404", scenario.Check{}, with(func(a *Answer) { a.Status = 404 }), BadStatus, "status 404", ""},
+		{"no rule, 503", scenario.Check{}, with(func(a *Answer) { a.Status = 503 }), BadStatus, "status 503", ""},
+		{"404 wanted", scenario.Check{Status: []scenario.StatusRange{{From: 404, To: 404}}}, with(func(a *Answer) { a.Status = 404 }), OK, "", ""},
+		{"404 wanted, 200 came", scenario.Check{Status: []scenario.StatusRange{{From: 404, To: 404}}}, ok, BadStatus, "status 200", ""},
+		{"list", scenario.Check{Status: []scenario.StatusRange{{From: 200, To: 200}, {From: 300, To: 399}}}, with(func(a *Answer) { a.Status = 301 }), OK, "", ""},
+		{"time", scenario.Check{Time: 100 * time.Millisecond}, ok, OK, "", ""},
+		{"time over", scenario.Check{Time: 50 * time.Millisecond}, with(func(a *Answer) { a.Time = 61234567 }), FailedCheck, "response time over 50ms", "61.2"},
+		{"contains", scenario.Check{Contains: []string{"Add to cart", "tags"}}, ok, OK, "", ""},
+		{"contains not", scenario.Check{Contains: []string{"Sold\nout"}}, ok, FailedCheck, `body without Sold\nout`, ""},
+		{"contains not, cut", scenario.Check{Contains: []string{"x!"}}, with(func(a *Answer) { a.Cut = true }), FailedCheck, "body without x!", "only the beginning"},
+		{"not contains", scenario.Check{NotContains: []string{"stock"}}, ok, FailedCheck, "body with stock", ""},
+		{"matches", scenario.Check{Matches: []string{`"price":"\d+`}}, ok, OK, "", ""},
+		{"matches not", scenario.Check{Matches: []string{`^x`}}, ok, FailedCheck, "body does not match ^x", ""},
+		{"size", scenario.Check{Size: &scenario.Compare{Op: "<", Value: "1KiB"}}, ok, OK, "", ""},
+		{"size not", scenario.Check{Size: &scenario.Compare{Op: ">", Value: "1MB"}}, ok, FailedCheck, "size is not > 1MB", " B"},
+		{"header", scenario.Check{Headers: []scenario.HeaderCheck{{Name: "content-type", Value: "json"}, {Name: "Via"}}}, ok, OK, "", ""},
+		{"header pattern", scenario.Check{Headers: []scenario.HeaderCheck{{Name: "X-Two", Value: "/^b$/"}}}, ok, OK, "", ""},
+		{"header not there", scenario.Check{Headers: []scenario.HeaderCheck{{Name: "X-None"}}}, ok, FailedCheck, "no header X-None", ""},
+		{"header of other value", scenario.Check{Headers: []scenario.HeaderCheck{{Name: "X-Two", Value: "c"}}}, ok, FailedCheck, "header X-Two without c", "b"},
+		{"number", js("$.stock", "=", "0"), ok, OK, "", ""},
+		{"number not", js("$.stock", ">", "0"), ok, FailedCheck, "$.stock is not > 0", "0"},
+		{"number in a string", js("$.price", "<=", "12.5"), ok, OK, "", ""},
+		{"text", js("$.name", "=", "Add to cart"), ok, OK, "", ""},
+		{"text not", js("$.name", "!=", "Add to cart"), ok, FailedCheck, "$.name is not != Add to cart", "Add to cart"},
+		{"text against number", js("$.name", "<", "3"), ok, FailedCheck, "$.name is not < 3", "Add to cart"},
+		{"pattern", js("$.name", "matches", "^Add"), ok, OK, "", ""},
+		{"exists", js("$.none", "exists", ""), ok, OK, "", ""},
+		{"exists not", js("$.nothing", "exists", ""), ok, FailedCheck, "no $.nothing", "no value"},
+		{"deep", js(`$.deep["a b"][0].c`, "=", "true"), ok, OK, "", ""},
+		{"wildcard", js(`$.tags[*]`, "=", "a"), ok, OK, "", ""},
+		{"from the end", js(`$.tags[-1]`, "=", "b"), ok, OK, "", ""},
+		{"filter", js(`$.deep["a b"][?@.c == true].c`, "=", "true"), ok, OK, "", ""},
+		{"an index is not a name", js(`$.stock[0]`, "exists", ""), ok, FailedCheck, "no $.stock[0]", "no value"},
+		{"not JSON", js("$.a", "exists", ""), with(func(a *Answer) { a.Body = []byte(`{"a":1`) }), FailedCheck, "no $.a", "body is not JSON"},
+		{"empty body", js("$.a", "exists", ""), with(func(a *Answer) { a.Body = nil }), FailedCheck, "no $.a", "body is not JSON"},
+		{"status goes first", scenario.Check{Contains: []string{"no"}}, with(func(a *Answer) { a.Status = 500 }), BadStatus, "status 500", ""},
+	} {
+		p := compileSteps(t, &scenario.Step{URL: "/", Check: test.check})
+		a := test.answer
+		a.Head = head(t, "HTTP/1.1 200 OK\nContent-Type: application/json\nVia: x\nX-Two: a\nX-Two: b")
+		var s Session
+		v := p.Judge(p.Steps[0], &s, &Input{}, &a)
+		if v.Result != test.result || v.Message != test.message || test.got == "" && v.Got != "" || !strings.Contains(v.Got, test.got) || v.Ends {
+			t.Errorf("%s: %+v, want %d %q %q", test.name, v, test.result, test.message, test.got)
+		}
+		c, st := test.check, p.Steps[0]
+		if st.NeedBody != (len(c.Contains)+len(c.NotContains)+len(c.Matches)+len(c.JSON) > 0) || st.NeedHead != (len(c.Headers) > 0) {
+			t.Errorf("%s: needs body %v, head %v", test.name, st.NeedBody, st.NeedHead)
+		}
+	}
+}
+
+func TestExtracts(t *testing.T) {
+	body := `{"token":"a\"b\u00e9","id":12345678901234567890,"none":null,"list":[{"v":"x"},{"v":"y"},{"v":"z"}],"obj":{"k":[1, 2]}} <input value="r1"> <input value="r2">`
+	onlyJSON := strings.SplitAfter(body, "}}")[0]
+	for _, test := range []struct {
+		name string
+		e    scenario.Extract
+		want string // "!" for none
+	}{
+		{"string", scenario.Extract{Expr: "$.token"}, `a"bé`},
+		{"long number", scenario.Extract{Expr: "$.id"}, "12345678901234567890"},
+		{"long number of a full path", scenario.Extract{Expr: "$..id"}, "12345678901234567890"},
+		{"object", scenario.Extract{Expr: "$.obj"}, `{"k":[1, 2]}`},
+		{"null", scenario.Extract{Expr: "$.none"}, "!"},
+		{"null with default", scenario.Extract{Expr: "$.none", Default: "d", HasDefault: true}, "d"},
+		{"empty default", scenario.Extract{Expr: "$.nothing", HasDefault: true}, ""},
+		{"first", scenario.Extract{Expr: "$.list[*].v"}, "x"},
+		{"last", scenario.Extract{Expr: "$.list[*].v", Pick: scenario.Last}, "z"},
+		{"second", scenario.Extract{Expr: "$.list[*].v", Pick: 2}, "y"},
+		{"fourth of three", scenario.Extract{Expr: "$.list[*].v", Pick: 4}, "!"},
+		{"group", scenario.Extract{Source: scenario.FromRegex, Expr: `value="(\w+)"`}, "r1"},
+		{"whole match", scenario.Extract{Source: scenario.FromRegex, Expr: `r\d`, Pick: scenario.Last}, "r2"},
+		{"no match", scenario.Extract{Source: scenario.FromRegex, Expr: `q\d`}, "!"},
+		{"group without part", scenario.Extract{Source: scenario.FromRegex, Expr: `r1|(q)`}, "!"},
+		{"header", scenario.Extract{Source: scenario.FromHeader, Expr: "x-two"}, "a"},
+		{"header, last", scenario.Extract{Source: scenario.FromHeader, Expr: "X-Two", Pick: scenario.Last}, "b"},
+		{"no header", scenario.Extract{Source: scenario.FromHeader, Expr: "X-None"}, "!"},
+		{"cookie", scenario.Extract{Source: scenario.FromCookie, Expr: "sid"}, "1=2"},
+		{"cookie of a redirect before", scenario.Extract{Source: scenario.FromCookie, Expr: "old"}, "o"},
+		{"no cookie", scenario.Extract{Source: scenario.FromCookie, Expr: "si"}, "!"},
+	} {
+		test.e.Name = "v"
+		p := compileSteps(t, &scenario.Step{URL: "/", Extract: []scenario.Extract{test.e}})
+		a := Answer{Status: 200, Body: []byte(body), Head: head(t, "HTTP/1.1 200 OK\nX-Two: a\nX-Two: b\nSet-Cookie: sid=1=2; Path=/\nSet-Cookie: x=y")}
+		if test.e.Source == scenario.FromJSON {
+			a.Body = []byte(onlyJSON)
+		}
+		var s Session
+		s.receive("http://shop.test/", "old=o", at)
+		v := p.Judge(p.Steps[0], &s, &Input{}, &a)
+		got, ok := s.value(0)
+		if !ok {
+			got = []byte("!")
+		}
+		if string(got) != test.want || v.Ends != (test.want == "!") || (v.Result == MissingValue) != v.Ends {
+			t.Errorf("%s: %q, %+v; want %q", test.name, got, v, test.want)
+		}
+		if v.Ends && !strings.HasPrefix(v.Message, "no value for v (") {
+			t.Errorf("%s: message %q", test.name, v.Message)
+		}
+	}
+}
+
+func TestExtractLimitsAndOrder(t *testing.T) {
+	p := compileSteps(t, &scenario.Step{URL: "/", Extract: []scenario.Extract{
+		{Name: "long", Source: scenario.FromRegex, Expr: `x+`}, {Name: "need", Expr: "$.need"}, {Name: "after", Source: scenario.FromRegex, Expr: "x"},
+	}})
+	var s Session
+	v := p.Judge(p.Steps[0], &s, &Input{}, &Answer{Status: 503, Body: []byte(strings.Repeat("x", 100<<10))})
+	long, _ := s.value(0)
+	_, after := s.value(2)
+	if v.Result != BadStatus || !v.Ends || len(long) != 64<<10 || !after {
+		t.Errorf("%+v, %d bytes kept, the last extracted %v", v, len(long), after)
+	}
+}
+
+func TestPickRandomIsFairAndRepeatable(t *testing.T) {
+	p := compileSteps(t, &scenario.Step{URL: "/", Extract: []scenario.Extract{{Name: "v", Expr: "$[*]", Pick: scenario.Random}}})
+	a := &Answer{Status: 200, Body: []byte(`["a","b","c"]`)}
+	var s Session
+	seen := map[string]int{}
+	for i := range 3000 {
+		p.Judge(p.Steps[0], &s, &Input{Iteration: int64(i)}, a)
+		one, _ := s.value(0)
+		first := string(one)
+		p.Judge(p.Steps[0], &s, &Input{Iteration: int64(i)}, a)
+		if again, _ := s.value(0); string(again) != first {
+			t.Fatal("the same iteration picks another value")
+		}
+		seen[first]++
+	}
+	for v, n := range seen { // 1000 expected, standard deviation 26
+		if n < 870 || n > 1130 {
+			t.Errorf("%s was picked %d times of 3000", v, n)
+		}
+	}
+}
+
+// A simple path finds what the full implementation finds in the decoded text.
+func TestSimplePathsAgreeWithJSONPath(t *testing.T) {
+	names := []string{"a", "b", "a b", "0", "1", "*", "é", "a.b", "#", "@this"}
+	var value func(depth int) *rapid.Generator[any]
+	value = func(depth int) *rapid.Generator[any] {
+		leaf := rapid.OneOf(rapid.Map(rapid.String(), func(s string) any { return s }), rapid.Map(rapid.IntRange(-9, 9), func(i int) any { return i }), rapid.Just[any](nil), rapid.Just[any](true))
+		if depth == 0 {
+			return leaf
+		}
+		return rapid.OneOf(leaf, rapid.Map(rapid.SliceOfN(value(depth-1), 0, 4), func(v []any) any { return v }),
+			rapid.Map(rapid.MapOfN(rapid.SampledFrom(names), value(depth-1), 0, 5), func(v map[string]any) any { return v }))
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		body, err := json.Marshal(value(3).Draw(rt, "document"))
+		if err != nil {
+			rt.Fatal(err)
+		}
+		expr := "$"
+		for range rapid.IntRange(0, 3).Draw(rt, "length") {
+			switch n := rapid.SampledFrom(names).Draw(rt, "name"); rapid.IntRange(0, 2).Draw(rt, "form") {
+			case 0:
+				expr += fmt.Sprintf("[%d]", rapid.IntRange(0, 3).Draw(rt, "index"))
+			case 1:
+				expr += "['" + n + "']"
+			default:
+				expr += "." + rapid.SampledFrom([]string{"a", "b", "é"}).Draw(rt, "member")
+			}
+		}
+		path, err := newJSONPath(expr)
+		if err != nil || path.full != nil {
+			rt.Fatalf("%s: %v, simple %v", expr, err, path != nil && path.full == nil)
+		}
+		one, two := document{body: body}, document{body: body}
+		got, ok := one.first(path)
+		want, wantOK := two.first(&jsonPath{full: jsonpath.MustParse(expr)})
+		var g, w any
+		if ok {
+			if json.Unmarshal(got, &g) != nil {
+				g = string(got)
+			}
+			if json.Unmarshal(want, &w) != nil {
+				w = string(want)
+			}
+		}
+		if ok != wantOK || fmt.Sprint(g) != fmt.Sprint(w) {
+			rt.Fatalf("%s of %s: %q %v, the oracle %q %v", expr, body, got, ok, want, wantOK)
+		}
+	})
+}
+
+func TestPauses(t *testing.T) {
+	ms := time.Millisecond
+	for _, test := range []struct {
+		name     string
+		think    scenario.Think
+		times    float64
+		mean, sd float64 // ms
+		min, max time.Duration
+	}{
+		{"constant", scenario.Think{A: 100 * ms}, 1, 100, 0, 100 * ms, 100 * ms},
+		{"constant, doubled", scenario.Think{A: 100 * ms}, 2, 200, 0, 200 * ms, 200 * ms},
+		{"none", scenario.Think{A: 100 * ms}, 0, 0, 0, 0, 0},
+		{"uniform", scenario.Think{Kind: scenario.Uniform, A: 100 * ms, B: 300 * ms}, 1, 200, 57.7, 100 * ms, 300 * ms},
+		{"normal", scenario.Think{Kind: scenario.Normal, A: 1000 * ms, B: 100 * ms}, 1, 1000, 100, 0, time.Hour},
+		{"normal, never negative", scenario.Think{Kind: scenario.Normal, A: 0, B: 100 * ms}, 1, 39.9, 58.4, 0, time.Hour},
+		{"lognormal", scenario.Think{Kind: scenario.LogNormal, A: 1000 * ms, B: 300 * ms}, 1, 1000, 300, 1, time.Hour},
+		{"exponential", scenario.Think{Kind: scenario.Exponential, A: 1000 * ms}, 1, 1000, 1000, 0, time.Hour},
+		{"clamped", scenario.Think{Kind: scenario.Exponential, A: 1000 * ms, Min: 900 * ms, Max: 1100 * ms}, 1, 973.7, 93.9, 900 * ms, 1100 * ms},
+	} {
+		f := file(&scenario.Step{URL: "/", Think: &test.think})
+		f.ThinkTimes = test.times
+		p := compileFile(t, f)
+		const n = 40000
+		var sum, squares float64
+		for i := range n {
+			d := p.Pause(p.Steps[0], &Input{Seed: 7, Iteration: int64(i)})
+			if d < test.min || d > test.max {
+				t.Fatalf("%s: %v", test.name, d)
+			}
+			x := float64(d) / 1e6
+			sum += x
+			squares += x * x
+		}
+		mean := sum / n
+		sd := math.Sqrt(max(squares/n-mean*mean, 0))
+		// Five standard errors of the mean; a tenth of the deviation, whose own error is about 1 %.
+		if math.Abs(mean-test.mean) > 5*test.sd/math.Sqrt(n)+0.1 || math.Abs(sd-test.sd) > 0.1*test.sd+0.1 {
+			t.Errorf("%s: mean %.1f ms, deviation %.1f; want %.1f, %.1f", test.name, mean, sd, test.mean, test.sd)
+		}
+		if p.Steps[0].HasThink != (test.times > 0) {
+			t.Errorf("%s: HasThink %v", test.name, p.Steps[0].HasThink)
+		}
+	}
+	p := compileSteps(t, &scenario.Step{URL: "/"})
+	if d := p.Pause(p.Steps[0], &Input{}); d != 0 {
+		t.Errorf("a step without think time pauses %v", d)
+	}
+}
