@@ -1,0 +1,444 @@
+package scenario
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// maxNodes bounds how many values a file may have once its aliases are filled in. A file of a kilobyte can otherwise stand
+// for billions of them (ten anchors of ten aliases each).
+const maxNodes = 200_000
+
+// maxDepth bounds the nesting of free values; it also ends an alias that contains itself.
+const maxDepth = 64
+
+// walker goes through the tree of a YAML file and collects what is wrong with it.
+type walker struct {
+	path  string
+	text  []byte
+	lines [][]byte
+	nodes int
+	full  bool // maxNodes was reported
+	errs  Errors
+}
+
+// maxErrors bounds the report: after so many nobody reads on.
+const maxErrors = 50
+
+func (w *walker) addAt(pos Pos, msg, remedy string) {
+	if len(w.errs) >= maxErrors {
+		return
+	}
+	e := &Error{Path: w.path, Line: pos.Line, Column: pos.Column, Msg: msg, Remedy: remedy}
+	if pos.Line > 0 && pos.Line <= len(w.lines) {
+		e.Source = strings.TrimRight(string(w.lines[pos.Line-1]), "\r\n")
+	}
+	for _, x := range w.errs {
+		if x.Line == e.Line && x.Column == e.Column && x.Msg == e.Msg {
+			return // an alias brings the same mistake again
+		}
+	}
+	w.errs = append(w.errs, e)
+}
+
+func (w *walker) add(n *yaml.Node, remedy, format string, args ...any) {
+	w.addAt(posOf(n), fmt.Sprintf(format, args...), remedy)
+}
+
+// fail reports an error of a value. What the value should be stands after a semicolon in the value parsers' messages.
+func (w *walker) fail(n *yaml.Node, what string, err error) {
+	for _, err := range unjoin(err) {
+		msg, remedy, _ := strings.Cut(err.Error(), "; ")
+		if what != "" {
+			msg = what + ": " + msg
+		}
+		w.add(n, remedy, "%s", msg)
+	}
+}
+
+// unjoin is the list that errors.Join made, or the error alone.
+func unjoin(err error) []error {
+	if j, ok := err.(interface{ Unwrap() []error }); ok {
+		return j.Unwrap()
+	}
+	return []error{err}
+}
+
+func posOf(n *yaml.Node) Pos {
+	if n == nil {
+		return Pos{}
+	}
+	return Pos{n.Line, n.Column}
+}
+
+// load reads the text as one YAML document. nil: what is wrong has been reported.
+func (w *walker) load() *yaml.Node {
+	w.lines = bytes.SplitAfter(w.text, []byte("\n"))
+	text := bytes.TrimPrefix(w.text, []byte("\xef\xbb\xbf"))
+	if !utf8.Valid(text) {
+		for i, line := range w.lines {
+			if !utf8.Valid(line) {
+				w.addAt(Pos{i + 1, firstInvalid(line)}, "this is not UTF-8 text", "save the file as UTF-8")
+				return nil
+			}
+		}
+	}
+	if len(text) > MaxFile {
+		w.addAt(Pos{}, "the file is larger than "+formatSize(MaxFile)+", the most that is read", "")
+		return nil
+	}
+	var doc yaml.Node
+	err := yaml.Load(text, &doc)
+	if err != nil {
+		w.syntax(err)
+		return nil
+	}
+	if doc.Kind != yaml.DocumentNode || len(doc.Content) == 0 || isNull(doc.Content[0]) {
+		w.empty()
+		return nil
+	}
+	return doc.Content[0]
+}
+
+func firstInvalid(line []byte) int {
+	column := 1
+	for len(line) > 0 {
+		r, size := utf8.DecodeRune(line)
+		if r == utf8.RuneError && size == 1 {
+			break
+		}
+		line = line[size:]
+		column++
+	}
+	return column
+}
+
+func (w *walker) empty() {
+	w.addAt(Pos{}, "the file is empty", "a scenario needs at least a target and steps, for example\n    target: http://localhost:8080\n    steps: [{get: /}]")
+}
+
+// syntax reports what the YAML reader did not understand.
+func (w *walker) syntax(err error) {
+	var le *yaml.LoadError
+	var all *yaml.LoadErrors
+	if errors.As(err, &all) && len(all.Errors) > 0 {
+		le = all.Errors[0]
+	} else if !errors.As(err, &le) {
+		w.addAt(Pos{}, "this is not YAML: "+err.Error(), "")
+		return
+	}
+	msg := strings.TrimPrefix(le.Message, "yaml: ")
+	switch {
+	case strings.Contains(msg, "no documents"):
+		w.empty()
+		return
+	case strings.Contains(msg, "found multiple"):
+		pos := Pos{}
+		for i, line := range w.lines {
+			if i > 0 && bytes.HasPrefix(line, []byte("---")) {
+				pos = Pos{i + 1, 1}
+				break
+			}
+		}
+		w.addAt(pos, "a second document begins here", "one file holds one scenario file: remove ---, or make two files")
+		return
+	}
+	pos := Pos{le.Mark.Line, le.Mark.Column}
+	if pos.Line > len(w.lines) {
+		pos = Pos{len(w.lines), 1}
+	}
+	source := ""
+	if pos.Line > 0 {
+		source = string(w.lines[pos.Line-1])
+	}
+	remedy := ""
+	switch {
+	case strings.Contains(source, ": {{") || strings.Contains(source, "[{{"):
+		remedy = `a value that begins with {{ needs quotes: "{{...}}"`
+	case strings.HasPrefix(strings.TrimLeft(source, " "), "\t"):
+		remedy = "indent with spaces: YAML does not allow tabs there"
+	case strings.Contains(msg, "unknown anchor"):
+		remedy = "an alias *name needs an anchor &name before it; text that begins with * needs quotes"
+	case strings.Contains(msg, "mapping values are not allowed"):
+		remedy = "text with a colon and a space in it needs quotes, and keys of one mapping stand below each other"
+	case strings.Contains(msg, "cannot start any token"):
+		remedy = "text that begins with this character needs quotes"
+	case strings.Contains(msg, "did not find expected ',' or"):
+		remedy = "a bracket or a comma is missing here or before"
+	case strings.Contains(msg, "did not find expected key"):
+		remedy = "check the indentation: keys of one mapping begin in the same column"
+	}
+	if le.ContextMsg != "" {
+		msg = le.ContextMsg + ": " + msg
+	}
+	w.addAt(pos, "this is not YAML: "+msg, remedy)
+}
+
+// real is what an alias stands for.
+func (w *walker) real(n *yaml.Node) *yaml.Node {
+	for range maxDepth {
+		if n == nil || n.Kind != yaml.AliasNode {
+			return n
+		}
+		n = n.Alias
+	}
+	return n
+}
+
+// count takes one value from the file's allowance; false: it is used up.
+func (w *walker) count(n *yaml.Node) bool {
+	if w.nodes++; w.nodes <= maxNodes {
+		return true
+	}
+	if !w.full {
+		w.full = true
+		w.add(n, "use fewer aliases (*name)", "the file stands for more than %d values", maxNodes)
+	}
+	return false
+}
+
+func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
+
+// field is one key of a mapping with its value, alias resolved.
+type field struct {
+	key  string
+	name *yaml.Node
+	val  *yaml.Node
+}
+
+// object is a mapping whose keys are all known.
+type object struct {
+	node   *yaml.Node
+	fields []field
+}
+
+// get is the value of the first of the given keys that is there, nil if none is.
+func (o *object) get(keys ...string) *yaml.Node {
+	for i := range o.fields {
+		if slices.Contains(keys, o.fields[i].key) {
+			return o.fields[i].val
+		}
+	}
+	return nil
+}
+
+// pairs are the keys and values of a mapping in their order, with merges (<<) filled in: a key of the mapping itself wins
+// over a merged one, an earlier merged mapping over a later one. what names the mapping in messages.
+func (w *walker) pairs(n *yaml.Node, what string) []field {
+	n = w.real(n)
+	if n.Kind != yaml.MappingNode {
+		w.add(n, "", "%s is a mapping (key: value), not %s", what, kindOf(n))
+		return nil
+	}
+	var out []field
+	at := map[string]*yaml.Node{}
+	w.collect(n, what, 0, at, &out)
+	return out
+}
+
+func (w *walker) collect(n *yaml.Node, what string, depth int, at map[string]*yaml.Node, out *[]field) {
+	own := map[string]*yaml.Node{}
+	var merges []*yaml.Node
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		name, val := w.real(n.Content[i]), n.Content[i+1]
+		if !w.count(name) {
+			return
+		}
+		if name.Kind != yaml.ScalarNode {
+			w.add(name, `a value that begins with { or [ and is meant as text needs quotes: "{{...}}"`, "a key is a word, not %s", kindOf(name))
+			continue
+		}
+		if name.ShortTag() == "!!merge" {
+			merges = append(merges, val)
+			continue
+		}
+		if first := own[name.Value]; first != nil {
+			w.add(name, "keep one of the two", "%s has the key %s twice: it stands on line %d already", what, name.Value, first.Line)
+			continue
+		}
+		own[name.Value] = name
+		if at[name.Value] == nil {
+			at[name.Value] = name
+			*out = append(*out, field{name.Value, name, w.real(val)})
+		}
+	}
+	for _, m := range merges {
+		m = w.real(m)
+		sources := []*yaml.Node{m}
+		if m.Kind == yaml.SequenceNode {
+			sources = m.Content
+		}
+		for _, s := range sources {
+			s = w.real(s)
+			switch {
+			case s.Kind != yaml.MappingNode:
+				w.add(s, "write <<: *name, where &name marks a mapping", "<< merges mappings, not %s", kindOf(s))
+			case depth >= maxDepth:
+				w.add(s, "", "mappings are merged into each other more than %d deep", maxDepth)
+			case w.count(s):
+				w.collect(s, what, depth+1, at, out)
+			}
+		}
+	}
+}
+
+// object reads a mapping with known keys. Unknown ones and ones without value are reported and left out. nil if it is none.
+func (w *walker) object(n *yaml.Node, what string, known []string, later map[string]string) *object {
+	n = w.real(n)
+	if n.Kind != yaml.MappingNode {
+		w.add(n, "write "+known[0]+": ...", "%s is a mapping (key: value), not %s", what, kindOf(n))
+		return nil
+	}
+	o := &object{node: n}
+	for _, f := range w.pairs(n, what) {
+		if why, ok := later[f.key]; ok {
+			msg, remedy, _ := strings.Cut(why, "; ")
+			w.add(f.name, remedy, "%s", msg)
+			continue
+		}
+		if !slices.Contains(known, f.key) {
+			remedy := "it may have " + list(known)
+			if near := nearest(f.key, known); near != "" {
+				remedy = "did you mean " + near + "?"
+			}
+			w.add(f.name, remedy, "%s has no key %s", what, quoted(f.key))
+			continue
+		}
+		if isNull(f.val) {
+			if f.key != "payload" && f.key != "body" { // files of other tools write a null for a request without body
+				w.add(f.name, "give it a value, or remove the key", "%s has no value", f.key)
+			}
+			continue
+		}
+		o.fields = append(o.fields, f)
+	}
+	return o
+}
+
+// list joins names as in a sentence.
+func list(names []string) string {
+	if len(names) < 2 {
+		return strings.Join(names, "")
+	}
+	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
+}
+
+// items are the elements of a sequence; a single value counts as a sequence of one if single allows it.
+func (w *walker) items(n *yaml.Node, what string, single bool) []*yaml.Node {
+	n = w.real(n)
+	if n.Kind != yaml.SequenceNode {
+		if single && n.Kind == yaml.ScalarNode {
+			return []*yaml.Node{n}
+		}
+		w.add(n, "write [a, b], or one - a line", "%s is a list, not %s", what, kindOf(n))
+		return nil
+	}
+	var out []*yaml.Node
+	for _, c := range n.Content {
+		c = w.real(c)
+		if !w.count(c) {
+			break
+		}
+		if isNull(c) {
+			w.add(c, "remove it, or write something after the dash", "%s has an empty element", what)
+			continue
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// scalar is the text of a value exactly as it is written: 1.10 stays 1.10.
+func (w *walker) scalar(n *yaml.Node, what string) (string, bool) {
+	n = w.real(n)
+	if n.Kind != yaml.ScalarNode {
+		remedy := ""
+		if n.Kind == yaml.MappingNode && n.Style&yaml.FlowStyle != 0 && len(n.Content) > 0 && n.Content[0].Kind == yaml.MappingNode {
+			remedy = `put quotes around {{...}}: "{{name}}"`
+		}
+		w.add(n, remedy, "%s is text or a number, not %s", what, kindOf(n))
+		return "", false
+	}
+	switch n.ShortTag() {
+	case "!!str", "!!int", "!!float", "!!bool", "!!timestamp", "!!null", "!!merge":
+	default:
+		w.add(n, "write the value without a !tag", "%s has the tag %s, which means nothing here", what, n.ShortTag())
+		return "", false
+	}
+	if len(n.Value) > 1<<20 {
+		w.add(n, "put it into a file and name that under body_file", "%s is longer than 1 MiB", what)
+		return "", false
+	}
+	return n.Value, true
+}
+
+// kindOf names what a value is, for messages.
+func kindOf(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "a mapping"
+	case yaml.SequenceNode:
+		return "a list"
+	case yaml.ScalarNode:
+		switch n.ShortTag() {
+		case "!!int", "!!float":
+			return "the number " + n.Value
+		case "!!bool":
+			return n.Value
+		case "!!null":
+			return "nothing"
+		}
+		return "the text " + quoted(n.Value)
+	}
+	return "this"
+}
+
+// bool reads true or false; yes, no, on and off mean the same.
+func (w *walker) bool(n *yaml.Node, what string) bool {
+	s, ok := w.scalar(n, what)
+	switch strings.ToLower(s) {
+	case "true", "yes", "on":
+		return true
+	case "false", "no", "off":
+		return false
+	}
+	if ok {
+		w.add(n, "write true or false", "%s is true or false, not %s", what, quoted(s))
+	}
+	return false
+}
+
+// oneOf reads one of a few words and yields its place among them; 0 if it is none.
+func (w *walker) oneOf(n *yaml.Node, what string, words ...string) int {
+	s, ok := w.scalar(n, what)
+	if i := slices.Index(words, s); i >= 0 || !ok {
+		return max(i, 0)
+	}
+	remedy := "write " + strings.Join(words, ", ")
+	if near := nearest(s, words); near != "" {
+		remedy = "did you mean " + near + "?"
+	}
+	w.add(n, remedy, "%s is %s, not %s", what, strings.Join(words, ", "), quoted(s))
+	return 0
+}
+
+// intOf reads a whole number within bounds.
+func (w *walker) intOf(n *yaml.Node, what string, low, high int64) int64 {
+	s, ok := w.scalar(n, what)
+	if !ok {
+		return low
+	}
+	v, err := ParseCount(s, low, high)
+	if err != nil {
+		w.add(n, "write a whole number from "+strconv.FormatInt(low, 10)+" to "+strconv.FormatInt(high, 10), "%s: %v", what, err)
+		return low
+	}
+	return v
+}

@@ -1,0 +1,421 @@
+package scenario
+
+import (
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// methods are the keys that are both the method and the URL of a step.
+var methods = []string{"get", "post", "put", "patch", "delete", "head", "options"}
+
+var scenarioKeys = []string{"name", "weight", "setup", "steps", "teardown", "pacing", "http"}
+
+var stepKeys = slices.Concat(methods, []string{
+	"name", "method", "url", "query", "body", "payload", "body_file", "json", "form", "extract", "check", "think", "http",
+})
+
+// maxSteps bounds the steps of a file: each has its histograms.
+const maxSteps = 5000
+
+// text is a template that waits for its check until the names before it are known.
+type text struct {
+	src  string
+	pos  Pos
+	what string
+}
+
+// template reads a value that may have {{...}} in it. Those are checked when the step is complete.
+func (p *parser) template(n *yaml.Node, what string) (string, bool) {
+	s, ok := p.scalar(n, what)
+	if !ok || p.hasReference(n, s, what) {
+		return "", false
+	}
+	s = unescapeDollar(s)
+	p.texts = append(p.texts, text{s, posOf(n), what})
+	return s, true
+}
+
+// checkTexts checks templates against the names known now.
+func (p *parser) checkTexts(texts []text, sc *scope) {
+	for _, t := range texts {
+		for _, err := range checkTemplate(t.src, sc) {
+			msg, remedy, _ := strings.Cut(err.Error(), "; ")
+			pos := t.pos
+			if te, ok := err.(*templateError); ok {
+				pos = p.within(t, te.offset)
+			}
+			p.addAt(pos, t.what+": "+msg, remedy)
+		}
+	}
+}
+
+// within is the place of a byte of a template in the file, if the file has the template as it is, on one line.
+func (p *parser) within(t text, offset int) Pos {
+	if t.pos.Line < 1 || t.pos.Line > len(p.lines) {
+		return t.pos
+	}
+	line := []rune(string(p.lines[t.pos.Line-1]))
+	for skip := range 2 { // 1: the opening quote
+		if at := t.pos.Column - 1 + skip; at <= len(line) && strings.HasPrefix(string(line[at:]), t.src) {
+			return Pos{t.pos.Line, at + 1 + utf8.RuneCountInString(t.src[:offset])}
+		}
+	}
+	return t.pos
+}
+
+// scenarios reads scenarios:, or the one scenario whose steps stand at the top of the file.
+func (p *parser) scenarios(o *object) {
+	list := o.get("scenarios")
+	if list == nil {
+		if o.get("steps") == nil {
+			p.add(o.node, "add for example\n    steps: [{get: /}]", "the file has no steps")
+			return
+		}
+		name := p.f.Name
+		if name == "" || strings.Contains(name, "/") {
+			name = "main"
+		}
+		p.scenario(o, name, true)
+	} else {
+		for _, key := range []string{"steps", "setup", "teardown", "pacing"} {
+			if x := o.get(key); x != nil {
+				p.add(x, "move it into a scenario", "%s stands at the top, but the file has scenarios:", key)
+			}
+		}
+		items := p.items(list, "scenarios", false)
+		if len(items) == 0 && len(p.errs) == 0 {
+			p.add(list, "write for example [{name: visitor, steps: [{get: /}]}]", "scenarios is empty")
+		}
+		for i, c := range items {
+			so := p.object(c, "a scenario", append(slices.Clone(scenarioKeys), httpKeys...), laterInScenario)
+			if so == nil {
+				continue
+			}
+			p.scenario(so, fmt.Sprintf("scenario %d", i+1), false)
+		}
+	}
+	total := 0
+	for _, sc := range p.f.Scenarios {
+		total += len(sc.Setup) + len(sc.Steps) + len(sc.Teardown)
+	}
+	if total > maxSteps {
+		p.add(list, "use variables and functions in fewer steps", "the file has %d steps, %d are the most", total, maxSteps)
+	}
+}
+
+// scenario reads one scenario; top: its keys are those of the file, whose name and settings it has.
+func (p *parser) scenario(o *object, name string, top bool) {
+	sc := &Scenario{Name: name, Weight: 1, HTTP: p.f.HTTP, Pos: posOf(o.node)}
+	if x := o.get("name"); x != nil && !top {
+		if s, ok := p.label(x, "name"); ok {
+			sc.Name = s
+			if strings.ContainsAny(s, "/:") {
+				p.add(x, "choose a name without them", "the name of a scenario has no / and no :, criteria use them to name a step")
+			}
+		}
+	}
+	for _, other := range p.f.Scenarios {
+		if other.Name == sc.Name {
+			p.add(o.node, "give each its own name", "two scenarios are called %s", quoted(sc.Name))
+		}
+	}
+	if x := o.get("weight"); x != nil {
+		sc.Weight = int(p.intOf(x, "weight", 1, 1_000_000))
+	}
+	p.positive(o, "pacing", &sc.Pacing)
+	if !top {
+		sc.HTTP.Headers = mergeHeaders(sc.HTTP.Headers, p.settings(o, &sc.HTTP, false))
+	}
+	names := &scope{known: map[string]bool{}, after: map[string]string{}}
+	for _, v := range p.f.Vars {
+		names.known[v.Name] = true
+	}
+	type pending struct {
+		st     *Step
+		texts  []text
+		claims []string
+	}
+	var all []pending
+	for _, part := range []struct {
+		key string
+		to  *[]*Step
+	}{{"setup", &sc.Setup}, {"steps", &sc.Steps}, {"teardown", &sc.Teardown}} {
+		n := o.get(part.key)
+		if n == nil {
+			if part.key == "steps" {
+				p.add(o.node, "add steps: [{get: /}]", "the scenario %s has no steps", quoted(sc.Name))
+			}
+			continue
+		}
+		items := p.items(n, part.key, false)
+		if len(items) == 0 && part.key == "steps" {
+			p.add(n, "write for example [{get: /}]", "the scenario %s has no steps", quoted(sc.Name))
+		}
+		for _, c := range items {
+			p.texts, p.claims = nil, nil
+			if st := p.step(c, sc); st != nil {
+				*part.to = append(*part.to, st)
+				all = append(all, pending{st, p.texts, p.claims})
+				for _, name := range p.claims {
+					if _, ok := names.after[name]; !ok && !names.known[name] {
+						names.after[name] = st.Name
+					}
+				}
+			}
+		}
+	}
+	p.texts = nil
+	nameSteps(p, sc)
+	for _, x := range all {
+		for _, h := range x.st.HTTP.Headers {
+			x.texts = append(x.texts, text{h.Value, h.Pos, "the header " + h.Name})
+		}
+		if u := x.st.HTTP.User; u != "" {
+			x.texts = append(x.texts, text{u, p.users[u], "user"})
+		}
+		p.checkTexts(x.texts, names)
+		for _, name := range x.claims {
+			names.known[name] = true
+			delete(names.after, name)
+		}
+	}
+	p.f.Scenarios = append(p.f.Scenarios, sc)
+}
+
+// nameSteps makes the names of a scenario's steps distinct: metrics and criteria go by them. Given names must differ, the
+// ones made from method and URL are numbered.
+func nameSteps(p *parser, sc *Scenario) {
+	seen := map[string]*Step{}
+	for _, st := range slices.Concat(sc.Setup, sc.Steps, sc.Teardown) {
+		first := seen[st.Name]
+		if first != nil && p.named[st] {
+			p.addAt(st.Pos, fmt.Sprintf("two steps of %s are called %s; the first is on line %d", quoted(sc.Name), quoted(st.Name), first.Pos.Line), "give each its own name")
+			continue
+		}
+		base := st.Name
+		for i := 2; seen[st.Name] != nil; i++ {
+			st.Name = fmt.Sprintf("%s #%d", base, i)
+		}
+		seen[st.Name] = st
+	}
+}
+
+func (p *parser) step(n *yaml.Node, sc *Scenario) *Step {
+	o := p.object(n, "a step", append(slices.Clone(stepKeys), httpKeys...), laterInStep)
+	if o == nil {
+		return nil
+	}
+	st := &Step{HTTP: sc.HTTP, Pos: posOf(n)}
+	p.request(o, st)
+	if x := o.get("name"); x != nil {
+		st.Name, p.named[st] = p.label(x, "name")
+	} else {
+		st.Name = shortName(st.Method + " " + st.URL)
+	}
+	st.Headers = p.settings(o, &st.HTTP, false)
+	if len(st.Headers) > 0 {
+		st.HTTP.Headers = slices.DeleteFunc(slices.Clone(st.HTTP.Headers), func(h Pair) bool {
+			return slices.ContainsFunc(st.Headers, func(own Pair) bool { return strings.EqualFold(own.Name, h.Name) })
+		})
+	}
+	if x := o.get("query"); x != nil {
+		st.Query = p.parameters(x, "query")
+	}
+	p.body(o, st)
+	if x := o.get("extract"); x != nil {
+		p.extracts(x, st)
+	}
+	if x := o.get("check"); x != nil {
+		p.check(x, st)
+	}
+	if x := o.get("think"); x != nil {
+		if s, ok := p.scalar(x, "think"); ok {
+			t, err := ParseThink(s, p.f.Profiles)
+			switch {
+			case err != nil:
+				p.fail(x, "think", err)
+			case t.Kind != Constant || t.A > 0:
+				st.Think = &t
+			}
+		}
+	}
+	return st
+}
+
+// shortName keeps a name made from a URL on one line of bearable length.
+func shortName(s string) string {
+	s = strings.Join(strings.Fields(visible(s)), " ")
+	if r := []rune(s); len(r) > 200 {
+		return string(r[:197]) + "..."
+	}
+	return s
+}
+
+// request reads the method and URL of a step.
+func (p *parser) request(o *object, st *Step) {
+	var target *yaml.Node
+	for _, f := range o.fields {
+		if !slices.Contains(methods, f.key) && f.key != "url" {
+			continue
+		}
+		if target != nil {
+			p.add(f.name, "make two steps of it", "a step is one request, and has one of %s and url", strings.Join(methods, ", "))
+			continue
+		}
+		target = f.val
+		if f.key != "url" {
+			st.Method = strings.ToUpper(f.key)
+			if m := o.get("method"); m != nil {
+				p.add(m, "write url: with method:, or "+f.key+": alone", "the method stands twice: %s: says it already", f.key)
+			}
+		}
+	}
+	if target == nil {
+		p.add(o.node, "write get: /path, or method: and url:", "a step needs a URL")
+		return
+	}
+	if st.Method == "" {
+		st.Method = "GET"
+		if m := o.get("method"); m != nil {
+			s, ok := p.plain(m, "method")
+			st.Method = strings.ToUpper(s)
+			if ok && !validHeaderName(s) {
+				p.add(m, "write GET, POST, PUT, PATCH, DELETE, HEAD or OPTIONS", "%s is not a method", quoted(s))
+			}
+			if st.Method == "CONNECT" {
+				p.add(m, "name the proxy under http: {proxy: ...}", "CONNECT opens tunnels, it is not a request of a scenario")
+			}
+		}
+	}
+	s, ok := p.template(target, "url")
+	if !ok {
+		return
+	}
+	st.URL = s
+	p.checkURL(target, s)
+}
+
+// checkURL looks at a step's URL as far as it is fixed.
+func (p *parser) checkURL(n *yaml.Node, s string) {
+	// What stands in {{...}} is taken as an x: enough for the syntax of the rest.
+	fixed := cutTemplates(s)
+	scheme, _, whole := strings.Cut(fixed, "://")
+	switch {
+	case s == "":
+		p.add(n, "write / for the target itself", "the URL is empty")
+	case strings.HasPrefix(s, "{{"):
+	case strings.ContainsAny(fixed, " \t\r\n"):
+		p.add(n, "write %20 for a space, or give it under query:", "the URL has a space in it")
+	case strings.Contains(fixed, "#"):
+		p.add(n, "remove it; a # that is meant itself is written %23", "the URL has a fragment (#...), which is never sent")
+	case strings.HasPrefix(fixed, "//"):
+		p.add(n, "write http:"+s+" or https:"+s, "the URL has no scheme")
+	case strings.HasPrefix(fixed, "/") || strings.HasPrefix(fixed, "?"):
+		if p.needs == nil {
+			p.needs = n
+		}
+		if _, err := url.Parse(fixed); err != nil {
+			p.add(n, "write for example /path?name=value, with %25 for a percent sign", "this is not a URL: %s is not understood", quoted(s))
+		}
+	case whole && !strings.ContainsAny(scheme, "/?"):
+		if msg, remedy := wholeURL(fixed); msg != "" {
+			p.add(n, remedy, "url: %s", msg)
+		}
+	default:
+		p.add(n, "write /"+s+" for a path of the target, or a whole URL with http:// or https://", "the URL %s begins with neither / nor a scheme", quoted(s))
+	}
+}
+
+// cutTemplates replaces each {{...}} with one letter.
+func cutTemplates(s string) string {
+	var b strings.Builder
+	for {
+		i := strings.Index(s, "{{")
+		if i < 0 {
+			return b.String() + s
+		}
+		j := strings.Index(s[i:], "}}")
+		if j < 0 {
+			return b.String() + s[:i]
+		}
+		b.WriteString(s[:i])
+		b.WriteByte('1') // fits in a port as well
+		s = s[i+j+2:]
+	}
+}
+
+// parameters reads names with values: a query or a form. A list gives one name several values.
+func (p *parser) parameters(n *yaml.Node, what string) []Pair {
+	var out []Pair
+	for _, f := range p.pairs(n, what) {
+		values := []*yaml.Node{f.val}
+		if f.val.Kind == yaml.SequenceNode {
+			values = p.items(f.val, what, false)
+		}
+		p.texts = append(p.texts, text{f.key, posOf(f.name), "a name of " + what})
+		for _, v := range values {
+			if isNull(v) {
+				out = append(out, Pair{f.key, "", posOf(f.name)})
+			} else if s, ok := p.template(v, what+" "+f.key); ok {
+				out = append(out, Pair{f.key, s, posOf(f.name)})
+			}
+		}
+	}
+	return out
+}
+
+func (p *parser) body(o *object, st *Step) {
+	kinds := []string{"body", "payload", "body_file", "json", "form"}
+	var n *yaml.Node
+	kind := ""
+	for _, f := range o.fields {
+		if !slices.Contains(kinds, f.key) || isNull(f.val) {
+			continue
+		}
+		if n != nil {
+			p.add(f.name, "keep one of the two", "a request has one body, and %s: gives it one already", kind)
+			continue
+		}
+		n, kind = f.val, f.key
+	}
+	if n == nil {
+		return
+	}
+	if (kind == "body" || kind == "payload") && n.Kind != yaml.ScalarNode {
+		kind = "json" // files of other tools write the value itself
+	}
+	switch kind {
+	case "body", "payload":
+		if s, ok := p.template(n, kind); ok {
+			st.Body, st.Text = BodyText, s
+		}
+	case "body_file":
+		s, ok := p.plain(n, kind)
+		if !ok {
+			return
+		}
+		if filepath.IsAbs(s) {
+			p.add(n, "copy the file there, and name it relative to the scenario", "body_file: files are read only below the scenario's folder")
+			return
+		}
+		st.Body, st.File, st.Data = BodyFile, s, p.readFile(n, kind, s)
+	case "json":
+		before := len(p.errs)
+		s := p.json(n)
+		if len(p.errs) == before && !p.hasReference(n, s, "json") {
+			st.Body, st.Text = BodyJSON, unescapeDollar(s)
+			p.texts = append(p.texts, text{st.Text, posOf(n), "json"})
+		}
+	case "form":
+		st.Body, st.Form = BodyForm, p.parameters(n, "form")
+	}
+	if st.Method == "TRACE" {
+		p.add(n, "remove it, or choose another method", "a TRACE request has no body")
+	}
+}
