@@ -1,0 +1,182 @@
+package knee
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"lt/engine/metrics"
+)
+
+var steps = []metrics.StepName{{Scenario: "s", Step: "GET /"}, {Scenario: "s", Step: "login", Kind: metrics.KindSetup}}
+
+// interval is a second of one source: n requests of which bad fail, each taking took, and as many of a setup step.
+func interval(source string, second int, n, bad uint64, took time.Duration) *metrics.Interval {
+	iv := &metrics.Interval{
+		Source: source, From: time.Duration(second) * time.Second, Length: time.Second,
+		Scheduled: n, Started: n, Due: n, InFlight: 3,
+	}
+	r := metrics.Record{Requests: n}
+	r.Errors[metrics.Status] = bad
+	for range n {
+		r.Response.Record(nil, took)
+	}
+	setup := metrics.Record{Key: metrics.Key{Step: 1}, Requests: n}
+	setup.Response.Record(nil, time.Minute)
+	iv.Records = []metrics.Record{r, setup}
+	return iv
+}
+
+func TestHeldStageIsOnePoint(t *testing.T) {
+	c := NewCurve([]Stage{{Held: true, Length: 10 * time.Second}, {Held: true, Length: 10 * time.Second}}, steps)
+	c.Begin(0, 0)
+	for k := range 20 {
+		if k == 10 {
+			c.Begin(1, 10*time.Second)
+		}
+		n, took := uint64(100), 10*time.Millisecond
+		if k >= 10 {
+			n, took = 200, 40*time.Millisecond
+		}
+		if k < 2 || k == 10 || k == 11 { // settling: must not show
+			n, took = 5, time.Second
+		}
+		c.Add(interval("local", k, n, n/10, took))
+	}
+	c.End(20 * time.Second)
+	points := c.Points()
+	if len(points) != 2 {
+		t.Fatalf("%d points, want 2: %+v", len(points), points)
+	}
+	want := []Point{
+		{From: 2 * time.Second, To: 10 * time.Second, Arrivals: 100, Offered: 100, Goodput: 90, GoodputLow: 90, GoodputHigh: 90, ErrorRate: .1, InFlight: 3, Seconds: 8, Requests: 800},
+		{From: 12 * time.Second, To: 20 * time.Second, Stage: 1, Arrivals: 200, Offered: 200, Goodput: 180, GoodputLow: 180, GoodputHigh: 180, ErrorRate: .1, InFlight: 3, Seconds: 8, Requests: 1600},
+	}
+	for i, took := range []time.Duration{10 * time.Millisecond, 40 * time.Millisecond} {
+		want[i].P50, want[i].P50Low, want[i].P50High = took, took, took
+		want[i].P99, want[i].P99Low, want[i].P99High = took, took, took
+	}
+	if d := cmp.Diff(want, points); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestRampIsCutIntoWindows(t *testing.T) {
+	c := NewCurve([]Stage{{Length: 20 * time.Second}}, steps)
+	c.Begin(0, 0)
+	for k := range 20 {
+		c.Add(interval("local", k, uint64(10*(k+1)), 0, time.Millisecond))
+	}
+	c.End(20 * time.Second)
+	points := c.Points()
+	if len(points) != 5 {
+		t.Fatalf("%d points, want 5 (2..6, 6..10, 10..14, 14..18, 18..20): %+v", len(points), points)
+	}
+	for i, p := range points {
+		first := 2 + 4*i
+		last := min(first+4, 20)
+		mean := 0.0
+		for k := first; k < last; k++ {
+			mean += float64(10*(k+1)) / float64(last-first)
+		}
+		if math.Abs(p.Offered-mean) > 1e-9 || p.Seconds != last-first {
+			t.Errorf("point %d: offered %v over %d s, want %v over %d s", i, p.Offered, p.Seconds, mean, last-first)
+		}
+	}
+}
+
+func TestPausesAndWarmupMakeNoPoints(t *testing.T) {
+	c := NewCurve([]Stage{{Held: true, Warmup: true, Length: 10 * time.Second}, {Held: true, Length: 30 * time.Second}}, steps)
+	c.Begin(0, 0)
+	for k := range 40 {
+		switch k {
+		case 10:
+			c.Begin(1, 10*time.Second)
+		case 20:
+			c.Begin(metrics.NoStage, 20*time.Second)
+		case 30:
+			c.Begin(1, 30*time.Second)
+		}
+		c.Add(interval("local", k, 50, 0, time.Millisecond))
+	}
+	c.Finish(40 * time.Second)
+	points := c.Points()
+	if len(points) != 2 || points[0].From != 12*time.Second || points[0].Seconds != 8 || points[1].From != 32*time.Second || points[1].Seconds != 8 {
+		t.Fatalf("want 12..20 and 32..40, got %+v", points)
+	}
+}
+
+// TestAskingChangesNothing feeds the same intervals to two curves and asks one of them all the time, as a screen does.
+func TestAskingChangesNothing(t *testing.T) {
+	stages := []Stage{{Length: 17 * time.Second}, {Held: true, Length: 2000 * time.Second}}
+	asked, quiet := NewCurve(stages, steps), NewCurve(stages, steps)
+	both := []*Curve{asked, quiet}
+	rng := rand.New(rand.NewPCG(1, 2))
+	for _, c := range both {
+		c.Begin(0, 0)
+	}
+	for k := range 1500 {
+		if k == 17 {
+			for _, c := range both {
+				c.Begin(1, 17*time.Second)
+			}
+		}
+		a := interval("a", k, 20+rng.Uint64N(5), 1, time.Duration(1+rng.IntN(9))*time.Millisecond)
+		for _, c := range both {
+			c.Add(a)
+		}
+		asked.Points()
+		if k > 0 { // the other source is a second late
+			b := interval("b", k-1, 20, 0, 3*time.Millisecond)
+			for _, c := range both {
+				c.Add(b)
+			}
+		}
+		asked.Points()
+	}
+	for _, c := range both {
+		c.Finish(1500 * time.Second)
+	}
+	if d := cmp.Diff(quiet.Points(), asked.Points()); d != "" {
+		t.Error(d)
+	}
+	if last := quiet.Points()[len(quiet.Points())-1]; last.Seconds != 1481 {
+		t.Errorf("the held stage has %d seconds, want 1481", last.Seconds)
+	}
+}
+
+// TestIntervalOfTheMean draws Poisson seconds of a known rate: the 95 % interval holds it in about 95 % of the cases.
+func TestIntervalOfTheMean(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	hits := 0
+	const rounds = 2000
+	for range rounds {
+		var p part
+		for range 8 {
+			n := uint64(math.Round(200 + math.Sqrt(200)*rng.NormFloat64()))
+			p.add(&second{covered: time.Second, requests: n})
+		}
+		pt := point(&piece{}, &p)
+		if pt.GoodputLow <= 200 && 200 <= pt.GoodputHigh {
+			hits++
+		}
+	}
+	if share := float64(hits) / rounds; share < .93 || share > .97 {
+		t.Errorf("the interval holds the true rate in %.3f of the cases, want about 0.95", share)
+	}
+}
+
+func BenchmarkAddAndPoints(b *testing.B) {
+	b.ReportAllocs()
+	c := NewCurve([]Stage{{Held: true, Length: time.Hour}}, steps)
+	c.Begin(0, 0)
+	iv := interval("local", 0, 1000, 0, 5*time.Millisecond)
+	for i := 0; b.Loop(); i++ {
+		iv.From = time.Duration(i) * time.Second
+		c.Add(iv)
+		c.Points()
+	}
+}
