@@ -1,0 +1,264 @@
+package metrics
+
+import (
+	"fmt"
+	"math"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var shop = []StepName{{"buyer", "login", KindSetup}, {"buyer", "home", KindStep}, {"buyer", "cart", KindStep}}
+
+// second is one interval of a source: n requests a step, begun and ended in it, of the stage.
+func oneSecond(source string, at int, stage int16, n int, d time.Duration) *Interval {
+	r := NewRecorder(len(shop), nil)
+	from := time.Duration(at) * time.Second
+	for range n {
+		for step := uint16(1); step < 3; step++ {
+			r.Sample(&Sample{Stage: stage, Step: step, Status: 200, Intended: from, Start: from, End: from + d*time.Duration(step), BytesIn: 100})
+		}
+		r.Lag(10*time.Microsecond, 0)
+	}
+	r.Scheduled, r.Started, r.Due, r.Iterations = uint64(n), uint64(n), uint64(2*n), uint64(n)
+	iv := r.Cut(uint64(at), from, time.Second)
+	iv.Source, iv.Users, iv.InFlight, iv.InFlightMax = source, 5, 2, 3
+	return iv
+}
+
+func stages() []StageInfo { return []StageInfo{{"warm-up", true}, {"low", false}, {"high", false}} }
+
+func TestTotalsLeaveOutWarmupPausesAndSetup(t *testing.T) {
+	tally := NewTally(shop, stages(), nil)
+	tally.SetStage(0, 0, 2*time.Second)
+	tally.SetStage(1, 2*time.Second, 5*time.Second)
+	tally.SetStage(NoStage, 5*time.Second, 7*time.Second)
+	tally.SetStage(2, 7*time.Second, 9*time.Second)
+	stage := []int16{0, 0, 1, 1, 1, NoStage, NoStage, 2, 2}
+	rate := []int{10, 10, 20, 20, 20, 1, 1, 40, 40}
+	for i := range stage {
+		iv := oneSecond("", i, stage[i], rate[i], time.Millisecond)
+		iv.Records = append(iv.Records, Record{Key: Key{stage[i], 0, Waited}, Requests: 1000, BytesIn: 5, Response: *recorded(time.Minute)})
+		iv.Final = i == len(stage)-1
+		tally.Add(iv)
+	}
+	s := tally.Snapshot(20 * time.Second)
+	v := s.Totals
+	if v.Counted != 5*time.Second || v.Requests != 280 || v.Scheduled != 140 || v.Iterations != 140 || v.Shortfall != 0 {
+		t.Errorf("counted %v, requests %d, scheduled %d, iterations %d, shortfall %d", v.Counted, v.Requests, v.Scheduled, v.Iterations, v.Shortfall)
+	}
+	if v.ArrivalsRPS != 28 || v.OfferedRPS != 56 || v.ThroughputRPS != 56 || v.GoodputRPS != 56 {
+		t.Errorf("rates: %v %v %v %v", v.ArrivalsRPS, v.OfferedRPS, v.ThroughputRPS, v.GoodputRPS)
+	}
+	if v.Response.Count != 280 || v.Response.Max != 2*time.Millisecond || v.BytesIn != 28_000 || v.Lag.Count != 140 {
+		t.Errorf("response %+v, bytes %d, lag %d", v.Response, v.BytesIn, v.Lag.Count)
+	}
+	if s.Steps[0].Requests != 5000 || s.Steps[0].Kind != KindSetup || s.Steps[1].Requests != 140 {
+		t.Errorf("steps: %d setup, %d home", s.Steps[0].Requests, s.Steps[1].Requests)
+	}
+	if math.Abs(s.Steps[1].Share-1./3) > 1e-6 || math.Abs(s.Steps[2].Share-2./3) > 1e-6 {
+		t.Errorf("shares: %v %v", s.Steps[1].Share, s.Steps[2].Share)
+	}
+	want := []StageView{{Name: "warm-up", Warmup: true, To: 2 * time.Second, Requests: 40}, {Name: "low", Index: 1, From: 2 * time.Second, To: 5 * time.Second, Requests: 120}, {Name: "high", Index: 2, From: 7 * time.Second, To: 9 * time.Second, Requests: 160}}
+	for i, w := range want {
+		g := s.Stages[i]
+		if g.Name != w.Name || g.From != w.From || g.To != w.To || g.Requests != w.Requests || g.Warmup != w.Warmup || g.Response.Count != w.Requests {
+			t.Errorf("stage %d: %+v", i, g)
+		}
+	}
+	if s.Stages[2].ThroughputRPS != 80 || s.Stages[0].ArrivalsRPS != 10 {
+		t.Errorf("stage rates: %v, %v", s.Stages[2].ThroughputRPS, s.Stages[0].ArrivalsRPS)
+	}
+	if s.Elapsed != 9*time.Second || len(s.Series.Points) != 9 || s.Series.Points[5].Stage != NoStage || s.Series.Points[8].Throughput != 80 {
+		t.Errorf("elapsed %v, %d points", s.Elapsed, len(s.Series.Points))
+	}
+}
+
+// What was intended in one stage and ends in the next counts in the percentiles of the first and in the rate of the second.
+func TestStageOfALateAnswer(t *testing.T) {
+	tally := NewTally(shop, stages(), nil)
+	tally.SetStage(1, 0, time.Second)
+	tally.SetStage(2, time.Second, 2*time.Second)
+	tally.Add(oneSecond("", 0, 1, 10, time.Millisecond))
+	late := oneSecond("", 1, 1, 5, 300*time.Millisecond)
+	late.Final = true
+	tally.Add(late)
+	s := tally.Snapshot(3 * time.Second)
+	if a, b := s.Stages[0], s.Stages[1]; a.Requests != 20 || a.Response.Count != 30 || b.Requests != 10 || b.Response.Count != 0 || b.ThroughputRPS != 10 {
+		t.Errorf("stages: %+v\n%+v", a, b)
+	}
+}
+
+// The order in which intervals come must not matter.
+func TestOrderDoesNotMatter(t *testing.T) {
+	build := func(order []int) *Snapshot {
+		tally := NewTally(shop, stages(), []SourceInfo{{Name: "ada", State: "running"}, {Name: "bob", State: "running"}})
+		tally.SetStage(1, 0, 8*time.Second)
+		for _, i := range order {
+			iv := oneSecond([]string{"ada", "bob"}[i%2], i/2, 1, 10+i, time.Millisecond*time.Duration(i+1))
+			iv.Final = i/2 == 7
+			iv.Errors = []ErrorCount{{Class: Status, Status: 500, Step: 1, Message: "m", Count: uint64(i), First: time.Duration(i), Last: time.Duration(i), Example: fmt.Sprint(i)}}
+			tally.Add(iv)
+			tally.Snapshot(0)
+		}
+		return tally.Snapshot(9 * time.Second)
+	}
+	a := build([]int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15})
+	b := build([]int{0, 1, 3, 5, 7, 9, 11, 13, 15, 2, 6, 4, 10, 8, 12, 14})
+	ignore := cmp.FilterPath(func(p cmp.Path) bool { return strings.HasSuffix(p.String(), ".Sources") }, cmp.Ignore())
+	gauges := cmp.FilterPath(func(p cmp.Path) bool { return strings.Contains(p.String(), "Audit") }, cmp.Ignore())
+	nan := cmp.Comparer(func(x, y float64) bool { return x == y || math.IsNaN(x) && math.IsNaN(y) })
+	if d := cmp.Diff(a, b, ignore, gauges, nan); d != "" {
+		t.Errorf("another order, another picture:\n%s", d)
+	}
+	if p := a.Series.Points[3]; p.Sources != 2 || p.Users != 10 || p.InFlight != 4 || p.Gap {
+		t.Errorf("point: %+v", p)
+	}
+}
+
+func TestPictureWaitsForAllSourcesButNotForEver(t *testing.T) {
+	tally := NewTally(shop, nil, []SourceInfo{{Name: "ada", State: "running"}, {Name: "bob", State: "running"}})
+	for i := range 3 {
+		tally.Add(oneSecond("ada", i, 0, 1, time.Millisecond))
+	}
+	tally.Add(oneSecond("bob", 0, 0, 1, time.Millisecond))
+	if s := tally.Snapshot(2600 * time.Millisecond); s.Elapsed != time.Second {
+		t.Errorf("complete up to %v, want 1s: bob has not delivered the second", s.Elapsed)
+	}
+	s := tally.Snapshot(3700 * time.Millisecond)
+	if s.Elapsed != 3*time.Second || !s.Series.Points[2].Gap || s.Series.Points[0].Gap || s.Series.Points[2].Sources != 1 {
+		t.Errorf("after the grace: complete up to %v, points %+v", s.Elapsed, s.Series.Points)
+	}
+	tally.Add(oneSecond("bob", 1, 0, 1, time.Millisecond))
+	tally.Add(oneSecond("bob", 2, 0, 1, time.Millisecond))
+	amended := tally.Snapshot(4 * time.Second)
+	if amended.Series.Points[2].Gap || amended.Series.Points[2].Throughput != 4 || amended.Totals.Requests != 12 {
+		t.Errorf("late data did not amend: %+v", amended.Series.Points[2])
+	}
+	if !s.Series.Points[2].Gap || s.Series.Points[2].Throughput != 2 {
+		t.Error("a snapshot changed after it was published")
+	}
+	tally.SetSource(SourceInfo{Name: "bob", State: "lost", LostAt: 3 * time.Second, Reason: "gone"})
+	tally.Add(oneSecond("ada", 3, 0, 1, time.Millisecond))
+	lost := tally.Snapshot(4 * time.Second)
+	if lost.Elapsed != 4*time.Second || lost.Series.Points[3].Gap || lost.Sources[1].LostAt != 3*time.Second || lost.Sources[0].LostAt >= 0 {
+		t.Errorf("after the loss: %v %+v", lost.Elapsed, lost.Sources)
+	}
+}
+
+func TestWindowIsTheLastTenSeconds(t *testing.T) {
+	tally := NewTally(shop, nil, nil)
+	for i := range 30 {
+		d := time.Millisecond
+		if i < 20 {
+			d = time.Second
+		}
+		tally.Add(oneSecond("", i, 0, 10, d))
+	}
+	w := tally.Snapshot(30 * time.Second).Window
+	if w.Length != 10*time.Second || w.OfferedRPS != 20 || w.GoodputRPS != 20 || w.Response.Max != 2*time.Millisecond || w.Response.Count != 200 || w.Users != 5 || w.BytesIn != 2000 {
+		t.Errorf("window: %+v", w)
+	}
+	if w := tally.Window(15 * time.Second); w.Response.Count != 300 || w.Response.Max != 2*time.Second {
+		t.Errorf("window of 15 s: %+v", w)
+	}
+}
+
+func TestDroppedArrivals(t *testing.T) {
+	tally := NewTally(shop, nil, nil)
+	r := NewRecorder(len(shop), nil)
+	r.Sample(&Sample{Step: 1, Status: 200, End: time.Millisecond})
+	r.Drop(0, 1, 10*time.Second, false)
+	r.Scheduled, r.Started, r.Due = 2, 1, 2
+	iv := r.Cut(0, 0, time.Second)
+	iv.Final = true
+	tally.Add(iv)
+	v := tally.Snapshot(time.Second).Totals
+	if v.Requests != 1 || v.Dropped != 1 || v.ErrorRate != .5 || !v.Response.AtLeast || v.Response.Count != 2 || v.Response.Max != 10*time.Second || v.Service.Count != 1 || v.ThroughputRPS != 1 || v.OfferedRPS != 2 || v.Shortfall != 0 {
+		t.Errorf("totals: %+v", v)
+	}
+}
+
+func TestRefusalsMakeNoMedian(t *testing.T) {
+	tally := NewTally(shop, nil, nil)
+	r := NewRecorder(len(shop), nil)
+	for range 9 {
+		r.Sample(&Sample{Step: 1, Class: Refused, Phase: PhaseConnect, Message: "refused", End: 50 * time.Microsecond})
+	}
+	r.Sample(&Sample{Step: 1, Class: Timeout, Phase: PhaseWait, Message: "timeout", End: 30 * time.Second})
+	iv := r.Cut(0, 0, time.Second)
+	iv.Final = true
+	tally.Add(iv)
+	s := tally.Snapshot(time.Second)
+	if v := s.Totals; v.Response.P50 != 30*time.Second || v.CutShort.Count != 9 || v.Errors != 10 || v.ThroughputRPS != 0 || v.ByClass[Refused] != 9 {
+		t.Errorf("totals: %+v", v)
+	}
+	if e := s.Errors; len(e) != 2 || e[0].Class != Refused || e[0].Count != 9 || e[0].Step.Step != "home" || e[0].Hint == "" || e[0].Series[0] != 9 {
+		t.Errorf("errors: %+v", e)
+	}
+}
+
+// A slow link may deliver several seconds in one interval: nothing may be lost or doubled by spreading it.
+func TestJoinedIntervalIsSpreadOverItsSeconds(t *testing.T) {
+	tally := NewTally(shop, nil, nil)
+	iv := oneSecond("", 0, 0, 11, time.Millisecond)
+	for i := 1; i < 4; i++ {
+		iv.Merge(oneSecond("", i, 0, 11, time.Millisecond))
+	}
+	iv.Final = true
+	tally.Add(iv)
+	var arrivals float64
+	for _, s := range tally.Intervals() {
+		arrivals += s.Arrivals
+	}
+	s := tally.Snapshot(4 * time.Second)
+	if arrivals != 44 || s.Totals.OfferedRPS != 22 || s.Series.Points[1].Users != 5 || s.Totals.Response.Count != 88 {
+		t.Errorf("arrivals %v, offered %v", arrivals, s.Totals.OfferedRPS)
+	}
+}
+
+// A day of load: memory must stay flat but for the list of seconds, and joined points must keep exact percentiles.
+func TestADayStaysFlat(t *testing.T) {
+	tally := NewTally(shop, stages(), nil)
+	tally.SetStage(1, 0, 0)
+	quick, slow := oneSecond("", 0, 1, 100, time.Millisecond), oneSecond("", 0, 1, 100, 50*time.Millisecond)
+	const day = 24 * 3600
+	var hour, end uint64
+	for i := range day {
+		iv := quick
+		if i%64 == 0 {
+			iv = slow
+		}
+		iv.Seq, iv.From = uint64(i), time.Duration(i)*time.Second
+		tally.Add(iv)
+		if i == 3600 {
+			hour = heap()
+		}
+	}
+	end = heap()
+	s := tally.Snapshot(day * time.Second)
+	if s.Totals.Requests != 200*day || s.Totals.OfferedRPS != 200 || s.Series.Every != 64*time.Second || len(s.Series.Points) != day/64 {
+		t.Errorf("requests %d, offered %v, %d points of %v", s.Totals.Requests, s.Totals.OfferedRPS, len(s.Series.Points), s.Series.Every)
+	}
+	// One second in 64 is slow, so of each point 1/64 of the requests are: p99 is slow, p95 is not.
+	if p := s.Series.Points[700]; p.P95 > 3 || p.P99 < 40 || p.Max != 100 || p.Throughput != 200 {
+		t.Errorf("a joined point: %+v", p)
+	}
+	rows := uint64(cap(tally.rows)) * 88
+	if grown := int64(end) - int64(hour) - int64(rows); grown > 4<<20 {
+		t.Errorf("beyond the list of seconds (%d MB) memory grew by %d MB between the first hour and the last", rows>>20, grown>>20)
+	}
+	if n := len(tally.Intervals()); n != day {
+		t.Errorf("%d seconds, want %d", n, day)
+	}
+}
+
+func heap() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
