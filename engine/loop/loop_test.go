@@ -356,6 +356,9 @@ func TestHalfClose(t *testing.T) {
 // TestAnswerBeforeError writes into a connection that the server has answered
 // and reset: the answer must come before the error.
 func TestAnswerBeforeError(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("other systems drop what a RST overtakes")
+	}
 	reset := make(chan struct{})
 	ep := tcp(t, func(c net.Conn) {
 		_, _ = c.Read(make([]byte, 1))

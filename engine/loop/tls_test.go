@@ -1,0 +1,395 @@
+package loop
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"io"
+	"math/big"
+	"net"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+// identity is a server's configuration with a fresh certificate for
+// "target.test", and the client's that trusts it.
+func identity(t testing.TB, from, to time.Time) (server, client *tls.Config) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1),
+		Subject:      pkix.Name{CommonName: "target.test"},
+		DNSNames:     []string{"target.test"},
+		NotBefore:    from,
+		NotAfter:     to,
+		IsCA:         true,
+
+		BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(cert)
+	server = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	client = &tls.Config{RootCAs: pool, ServerName: "target.test", ClientSessionCache: tls.NewLRUClientSessionCache(8)}
+	return server, client
+}
+
+func valid(t testing.TB) (server, client *tls.Config) {
+	return identity(t, time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
+}
+
+// secured serves TLS on a new loopback listener.
+func secured(t testing.TB, cfg *tls.Config, serve func(*tls.Conn)) *Endpoint {
+	t.Helper()
+	return tcp(t, func(c net.Conn) {
+		tc := tls.Server(c, cfg)
+		if tc.Handshake() == nil {
+			serve(tc)
+		}
+	})
+}
+
+// TestTLSEcho sends more than sockets hold, before and after the handshake, and
+// wants it back. Versions differ in how they send tickets and records.
+func TestTLSEcho(t *testing.T) {
+	onBoth(t, func(t *testing.T, o Options) {
+		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+			server, client := valid(t)
+			server.MaxVersion = version
+			ep := secured(t, server, func(c *tls.Conn) {
+				b, _ := io.ReadAll(io.LimitReader(c, 4<<20))
+				_, _ = c.Write(b)
+				_ = c.CloseWrite()
+				_, _ = io.Copy(io.Discard, c)
+			})
+			ep.TLS = client
+			want := pattern(4 << 20)
+			for range 2 { // the second resumes the session of the first
+				var l *Loop
+				var got []byte
+				h := &calls{
+					opened: func(c *Conn, now time.Duration) {
+						if s := c.TLSState(); s == nil || s.Version != version {
+							t.Errorf("state %+v", s)
+						}
+						if c.SecuredAt() < c.ConnectedAt() || c.ConnectedAt() == 0 || c.SecuredAt() > now {
+							t.Errorf("connected at %v, secured at %v, opened at %v", c.ConnectedAt(), c.SecuredAt(), now)
+						}
+						c.Write(want[1000 : 1<<20])
+						c.Write(want[1<<20:])
+					},
+					data: func(_ *Conn, b []byte, _ time.Duration) { got = append(got, b...) },
+					closed: func(_ *Conn, err error, _ time.Duration) {
+						if err != io.EOF {
+							t.Errorf("closed: %v", err)
+						}
+						l.Stop()
+					},
+				}
+				run(t, o, h, func(lp *Loop) { l = lp; l.Dial(ep, 0).Write(want[:1000]) })
+				if !bytes.Equal(got, want) {
+					t.Errorf("got %d bytes, not the %d sent", len(got), len(want))
+				}
+			}
+		}
+	})
+}
+
+// trickle is a net.Conn that sends what is written a few bytes at a time, each
+// in a packet of its own.
+type trickle struct {
+	net.Conn
+	piece int
+}
+
+func (c trickle) Write(b []byte) (n int, err error) {
+	for n < len(b) && err == nil {
+		var m int
+		m, err = c.Conn.Write(b[n:min(n+c.piece, len(b))])
+		n += m
+		runtime.Gosched() // lets the reader at it, mostly
+	}
+	return n, err
+}
+
+// TestTLSPartialRecords cuts records, tickets among them, at every few bytes.
+func TestTLSPartialRecords(t *testing.T) {
+	onBoth(t, func(t *testing.T, o Options) {
+		server, client := valid(t)
+		want := pattern(40_000)
+		for _, piece := range []int{1, 3, 700} {
+			want := want[:min(len(want), 400*piece)]
+			ep := tcp(t, func(c net.Conn) {
+				tc := tls.Server(trickle{c, piece}, server)
+				_, _ = tc.Write(want)
+				_ = tc.CloseWrite()
+				_, _ = io.Copy(io.Discard, tc)
+			})
+			ep.TLS = client
+			var l *Loop
+			var got []byte
+			h := &calls{
+				data: func(_ *Conn, b []byte, _ time.Duration) { got = append(got, b...) },
+				closed: func(_ *Conn, err error, _ time.Duration) {
+					if err != io.EOF {
+						t.Errorf("pieces of %d: closed: %v", piece, err)
+					}
+					l.Stop()
+				},
+			}
+			run(t, o, h, func(lp *Loop) { l = lp; l.Dial(ep, 0) })
+			if !bytes.Equal(got, want) {
+				t.Errorf("pieces of %d: got %d bytes of %d", piece, len(got), len(want))
+			}
+		}
+	})
+}
+
+// TestTLSFailure wants the handshake's failures under their own name.
+func TestTLSFailure(t *testing.T) {
+	onBoth(t, func(t *testing.T, o Options) {
+		now := time.Now()
+		expiredServer, expiredClient := identity(t, now.Add(-2*time.Hour), now.Add(-time.Hour))
+		server, client := valid(t)
+		stranger := client.Clone()
+		stranger.RootCAs = x509.NewCertPool()
+
+		notTLS := tcp(t, func(c net.Conn) {
+			_, _ = c.Read(make([]byte, 16<<10))
+			_, _ = c.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n"))
+			_, _ = io.Copy(io.Discard, c)
+		})
+		notTLS.TLS = client
+		hangsUp := tcp(t, func(c net.Conn) { _, _ = c.Read(make([]byte, 16<<10)) })
+		hangsUp.TLS = client
+		floods := tcp(t, func(c net.Conn) {
+			// One record after another of a handshake message without end.
+			b := append([]byte{22, 3, 3, 0x40, 0}, make([]byte, 0x4000)...)
+			for {
+				if _, err := c.Write(b); err != nil {
+					return
+				}
+			}
+		})
+		floods.TLS = client
+		expired := secured(t, expiredServer, func(*tls.Conn) {})
+		expired.TLS = expiredClient
+		unknown := secured(t, server, func(*tls.Conn) {})
+		unknown.TLS = stranger
+		nameless := secured(t, server, func(*tls.Conn) {})
+		nameless.TLS = &tls.Config{}
+
+		for _, v := range []struct {
+			name  string
+			ep    *Endpoint
+			cause func(error) bool
+		}{
+			{"not TLS", notTLS, func(err error) bool { return errors.As(err, new(tls.RecordHeaderError)) }},
+			{"hangs up", hangsUp, func(err error) bool { return errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) }},
+			{"floods", floods, func(error) bool { return true }},
+			{"expired", expired, func(err error) bool { return errors.As(err, new(x509.CertificateInvalidError)) }},
+			{"unknown", unknown, func(err error) bool { return errors.As(err, new(x509.UnknownAuthorityError)) }},
+			{"nameless", nameless, func(err error) bool { return strings.Contains(err.Error(), "ServerName") }},
+		} {
+			var l *Loop
+			h := &calls{
+				opened: func(*Conn, time.Duration) { t.Errorf("%s: opened", v.name); l.Stop() },
+				closed: func(_ *Conn, err error, _ time.Duration) {
+					var e *Error
+					if !errors.As(err, &e) || e.Op != "tls" || !v.cause(err) {
+						t.Errorf("%s: closed: %v", v.name, err)
+					}
+					l.Stop()
+				},
+			}
+			run(t, o, h, func(lp *Loop) { l = lp; l.Dial(v.ep, 0) })
+		}
+	})
+}
+
+// TestTLSTruncated tells an end without close_notify from a proper one.
+func TestTLSTruncated(t *testing.T) {
+	onBoth(t, func(t *testing.T, o Options) {
+		server, client := valid(t)
+		ep := tcp(t, func(c net.Conn) {
+			tc := tls.Server(c, server)
+			_, _ = tc.Write([]byte("half"))
+			_ = c.(*net.TCPConn).CloseWrite()
+			_, _ = io.Copy(io.Discard, c)
+		})
+		ep.TLS = client
+		var l *Loop
+		got := ""
+		h := &calls{
+			data: func(_ *Conn, b []byte, _ time.Duration) { got += string(b) },
+			closed: func(_ *Conn, err error, _ time.Duration) {
+				var e *Error
+				if !errors.As(err, &e) || e.Op != "read" || !errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+					t.Errorf("closed: %v", err)
+				}
+				l.Stop()
+			},
+		}
+		run(t, o, h, func(lp *Loop) { l = lp; l.Dial(ep, 0) })
+		if got != "half" {
+			t.Errorf("got %q", got)
+		}
+	})
+}
+
+// TestStartTLS goes through a tunnel: plain words first, then TLS.
+func TestStartTLS(t *testing.T) {
+	onBoth(t, func(t *testing.T, o Options) {
+		server, client := valid(t)
+		said := make(chan error, 1)
+		ep := tcp(t, func(c net.Conn) {
+			b := make([]byte, len("CONNECT"))
+			_, _ = io.ReadFull(c, b)
+			_, _ = c.Write([]byte("200"))
+			tc := tls.Server(c, server)
+			_, err := io.Copy(tc, tc)
+			said <- err
+		})
+		var l *Loop
+		opens := 0
+		h := &calls{
+			opened: func(c *Conn, _ time.Duration) {
+				if opens++; opens == 1 {
+					c.Write([]byte("CONNECT"))
+				} else {
+					c.Write([]byte("hello"))
+				}
+			},
+			data: func(c *Conn, b []byte, _ time.Duration) {
+				switch string(b) {
+				case "200":
+					c.StartTLS(client)
+					c.StartTLS(client)
+				case "early":
+					if opens != 2 {
+						t.Errorf("data after %d opens", opens)
+					}
+				case "hello", "earlyhello":
+					c.Close()
+					l.Stop()
+				default:
+					t.Errorf("got %q", b)
+				}
+				if string(b) == "200" {
+					c.Write([]byte("early"))
+				}
+			},
+			closed: func(_ *Conn, err error, _ time.Duration) { t.Errorf("closed: %v", err); l.Stop() },
+		}
+		run(t, o, h, func(lp *Loop) { l = lp; l.Dial(ep, 0) })
+		if err := <-said; err != nil {
+			t.Errorf("the server missed the close_notify: %v", err)
+		}
+	})
+}
+
+// TestStopWhileSecuring ends a handshake whose server never answers.
+func TestStopWhileSecuring(t *testing.T) {
+	onBoth(t, func(t *testing.T, o Options) {
+		_, client := valid(t)
+		var l *Loop
+		ep := tcp(t, func(c net.Conn) {
+			_, _ = c.Read(make([]byte, 1)) // the handshake has begun
+			l.Stop()
+			_, _ = io.Copy(io.Discard, c)
+		})
+		ep.TLS = client
+		run(t, o, &calls{}, func(lp *Loop) { l = lp; l.Dial(ep, 0) })
+	})
+}
+
+// TestTemporaryReadErrors holds crypto/tls to what secure depends on and its
+// documentation does not promise: a Read that failed with a temporary error can
+// be repeated, whatever part of whatever record had arrived. The stream has
+// tickets after the handshake, application data of several records and a
+// close_notify, cut at every byte.
+func TestTemporaryReadErrors(t *testing.T) {
+	server, client := valid(t)
+	near, far := net.Pipe()
+	defer near.Close()
+	defer far.Close()
+	want := pattern(3 * 16384)
+
+	// All the server sends goes through the drip once the handshake is over.
+	d := &drip{Conn: near}
+	tc := tls.Client(d, client)
+	done := make(chan error, 1)
+	go func() {
+		s := tls.Server(far, server)
+		if err := s.Handshake(); err != nil {
+			done <- err
+			return
+		}
+		_, err := s.Write(want)
+		if err == nil {
+			err = s.CloseWrite()
+		}
+		done <- err
+		_, _ = io.Copy(io.Discard, far)
+	}()
+	if err := tc.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	d.dripping = true
+	var got []byte
+	b := make([]byte, 1000)
+	waits := 0
+	for {
+		n, err := tc.Read(b)
+		got = append(got, b[:n]...)
+		if err == error(errAgain) {
+			waits++
+			continue
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatalf("after %d bytes: %v", len(got), err)
+		}
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) || waits < len(want) {
+		t.Errorf("got %d bytes of %d, with %d temporary errors", len(got), len(want), waits)
+	}
+}
+
+// drip reads one byte, then fails once, and so on.
+type drip struct {
+	net.Conn
+	dripping, dry bool
+}
+
+func (d *drip) Read(b []byte) (int, error) {
+	if !d.dripping {
+		return d.Conn.Read(b)
+	}
+	if d.dry = !d.dry; d.dry {
+		return 0, errAgain
+	}
+	return d.Conn.Read(b[:1])
+}
