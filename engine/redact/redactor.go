@@ -1,0 +1,226 @@
+package redact
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"html"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// Mask stands where something was hidden.
+const Mask = "***"
+
+// shortest is the length from which a secret is masked by its text, bytes.
+const shortest = 6
+
+// bodyBytes is how much of a body Request and Response show.
+const bodyBytes = 4 << 10
+
+// Redactor masks the secrets it was made with, and whatever stands where secrets usually do. It is immutable and may be
+// used by many goroutines at once. The zero value knows no secret by text.
+type Redactor struct {
+	forms []string // longest first
+	first [256]bool
+}
+
+// New makes a Redactor. Of the secrets those of 6 bytes and more are masked wherever they stand, as they are and
+// percent-encoded, as form data, in base64 (alone or as the password of Basic credentials), in hex and as JSON text.
+func New(secrets []string) *Redactor {
+	r := &Redactor{}
+	for _, s := range secrets {
+		if len(s) < shortest {
+			continue
+		}
+		for _, f := range []string{url.QueryEscape(s), url.PathEscape(s), percentAll(s)} {
+			r.forms = append(r.forms, f, lowerEscapes(f))
+		}
+		r.forms = append(r.forms, s, hex.EncodeToString([]byte(s)), html.EscapeString(s), Neutralise(s))
+		r.forms = append(r.forms, jsonForms(s)...)
+		r.forms = append(r.forms, base64Forms(s)...)
+	}
+	r.forms = slices.DeleteFunc(r.forms, func(s string) bool { return len(s) < shortest })
+	slices.SortFunc(r.forms, func(a, b string) int {
+		if len(a) != len(b) {
+			return len(b) - len(a)
+		}
+		return strings.Compare(a, b)
+	})
+	r.forms = slices.Compact(r.forms)
+	for _, f := range r.forms {
+		r.first[f[0]] = true
+	}
+	return r
+}
+
+// percentAll encodes everything but letters, digits and -._~ as a template of ours does; spaces are %20.
+func percentAll(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
+
+// lowerEscapes writes the digits of percent-encodings in lower case.
+func lowerEscapes(s string) string {
+	b := []byte(s)
+	for i := 0; i+2 < len(b); i++ {
+		if b[i] == '%' {
+			copy(b[i+1:i+3], bytes.ToLower(b[i+1:i+3]))
+		}
+	}
+	return string(b)
+}
+
+// jsonForms are the insides of JSON strings that mean s: with and without the escapes that HTML asks for.
+func jsonForms(s string) []string {
+	var out []string
+	for _, forHTML := range []bool{true, false} {
+		var b bytes.Buffer
+		e := json.NewEncoder(&b)
+		e.SetEscapeHTML(forHTML)
+		if e.Encode(s) == nil {
+			t := strings.TrimSuffix(b.String(), "\n")
+			out = append(out, t[1:len(t)-1], strings.ReplaceAll(t[1:len(t)-1], "/", `\/`))
+		}
+	}
+	return out
+}
+
+// base64Forms are what base64 makes of s at each of the three places it may have in a longer text, without the characters
+// at both ends that depend on its neighbours.
+func base64Forms(s string) []string {
+	var out []string
+	for _, enc := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
+		for shift := range 3 {
+			t := enc.EncodeToString(append(make([]byte, shift), s...))
+			from := (shift*8 + 5) / 6      // characters that hold a bit of what stands before
+			to := (shift + len(s)) * 8 / 6 // characters that are wholly of s
+			out = append(out, t[from:to])
+		}
+	}
+	return out
+}
+
+// Text masks the secrets in s, and in every URL in it the userinfo and the values of parameters that name a secret. It
+// changes nothing else: what came from outside also needs Neutralise.
+func (r *Redactor) Text(s string) string {
+	return r.exact(maskURLs(r.exact(s)))
+}
+
+// exact masks secrets by their text. What stands around a mask may, with it, look like a secret again (one with asterisks
+// in it), so it goes on until nothing is found; each time the text gets shorter.
+func (r *Redactor) exact(s string) string {
+	for {
+		masked := r.once(s)
+		if masked == s {
+			return s
+		}
+		s = masked
+	}
+}
+
+func (r *Redactor) once(s string) string {
+	var b strings.Builder
+	from := 0
+	for i := 0; i < len(s); {
+		n := 0
+		if r.first[s[i]] {
+			n = r.match(s[i:])
+		}
+		if n == 0 {
+			i++
+			continue
+		}
+		b.WriteString(s[from:i])
+		b.WriteString(Mask)
+		i += n
+		from = i
+	}
+	if from == 0 {
+		return s
+	}
+	b.WriteString(s[from:])
+	return b.String()
+}
+
+// match is the length of the secret that s begins with, 0 if there is none.
+func (r *Redactor) match(s string) int {
+	for _, f := range r.forms {
+		if strings.HasPrefix(s, f) {
+			return len(f)
+		}
+	}
+	return 0
+}
+
+// URL masks the userinfo of a URL, the values of its parameters that name a secret, and secrets by text; the result is
+// one printable line.
+func (r *Redactor) URL(s string) string {
+	return r.line(maskURL(r.exact(s)))
+}
+
+// line masks by text before and after control characters are shown by name: either may bring a secret's text to light.
+func (r *Redactor) line(s string) string { return r.exact(Neutralise(r.exact(s))) }
+
+// Request shows a request as it was sent, fit for a terminal: several lines, secrets masked by place and by text, at most
+// 4 KiB of the body.
+func (r *Redactor) Request(raw []byte) string {
+	head, body, _ := bytes.Cut(raw, []byte("\r\n\r\n"))
+	return r.message(string(head), body)
+}
+
+// Response shows an answer likewise. head is the status line and fields, with or without the empty line.
+func (r *Redactor) Response(head, body []byte) string {
+	return r.message(strings.TrimRight(string(head), "\r\n"), body)
+}
+
+func (r *Redactor) message(head string, body []byte) string {
+	var b strings.Builder
+	mime := ""
+	for i, line := range strings.Split(strings.ReplaceAll(head, "\r\n", "\n"), "\n") {
+		name, value, ok := strings.Cut(line, ":")
+		switch {
+		case i == 0 || !ok:
+			line = maskLine(line)
+		case secretField(name):
+			line = name + ": " + maskField(name, strings.TrimSpace(value))
+		default:
+			if strings.EqualFold(strings.TrimSpace(name), "content-type") {
+				mime = strings.ToLower(value)
+			}
+			line = name + ":" + maskReference(name, maskURLs(value))
+		}
+		b.WriteString(r.line(line))
+		b.WriteByte('\n')
+	}
+	if len(body) == 0 {
+		return b.String()
+	}
+	b.WriteByte('\n')
+	text, cut := r.body(string(body), mime)
+	b.WriteString(text)
+	if cut {
+		b.WriteString("…")
+	}
+	return b.String()
+}
+
+// body masks first and cuts then, so that a secret at the edge is not cut into a piece that no longer looks like one.
+func (r *Redactor) body(s, mime string) (text string, cut bool) {
+	s = r.exact(s)
+	// Looking for members takes time that grows with the square of a text made for that, so it sees little more than is shown.
+	if edge := 2 * bodyBytes; len(s) > edge {
+		s, cut = s[:edge], true
+	}
+	if strings.Contains(mime, "x-www-form-urlencoded") {
+		s = maskPairs(s)
+	}
+	s = r.exact(NeutraliseLines(r.exact(maskMembers(maskURLs(s)))))
+	if len(s) <= bodyBytes {
+		return s, cut
+	}
+	n := bodyBytes
+	for n > 0 && s[n]&0xc0 == 0x80 {
+		n--
+	}
+	return s[:n], true
+}
