@@ -1,17 +1,21 @@
-// Package limits tells what this machine allows the process to do, and what the process has taken of it: descriptors,
-// cores, memory, local ports, and the signs that something else was in the way (steal, throttling, collections).
+// Package limits tells what this machine allows the process to do, and what the process has taken of it.
 //
-// Readings come from the kernel; what a system does not tell is zero or false and never an error.
+// In order of use: RaiseFiles at the start; Facts for the record, which says what kind of machine made the load; Check
+// before the run, which holds what a run needs against the facts and says what to change; Read once a second while it
+// goes on, for the signs that something else was in the way (steal, throttling, collections, full tables).
+//
+// Everything comes from the kernel and the Go runtime. What a system does not tell is zero, empty or false and never an
+// error: a limit that is not known is not a reason to stop.
 package limits
 
 import (
 	"math"
 	"runtime"
 	"runtime/debug"
-	"time"
 )
 
-// Cores is how many cores the process may use at most: those it may run on, or less if its control group has a quota.
+// Cores is how many cores the process may use at most: those it may run on (its affinity), or less if its control group
+// has a quota. It is above zero, and may be a fraction.
 func Cores() float64 {
 	n := float64(runtime.NumCPU())
 	if q := quota(); q > 0 {
@@ -22,46 +26,17 @@ func Cores() float64 {
 
 // Memory is the least of the control group's limit, the physical memory and GOMEMLIMIT, in bytes; 0 is unknown.
 func Memory() uint64 {
-	limit := physicalMemory()
-	if g := groupMemory(); g > 0 && (limit == 0 || g < limit) {
-		limit = g
-	}
-	if m := debug.SetMemoryLimit(-1); m > 0 && m < math.MaxInt64 && (limit == 0 || uint64(m) < limit) {
-		limit = uint64(m)
+	limit := least(physicalMemory(), groupMemory())
+	if m := debug.SetMemoryLimit(-1); m < math.MaxInt64 { // a negative argument only asks
+		limit = least(limit, uint64(max(m, 0)))
 	}
 	return limit
 }
 
-// Reading is what the process and its machine had used at one moment. Two of them make rates.
-type Reading struct {
-	CPU        time.Duration // of the process, user and system
-	GCPauseP99 time.Duration // of the collections between the reading before and this one
-	GCShare    float64       // of the process's available CPU, 0..1, likewise
-	SchedP99   time.Duration // how long goroutines that could run waited, likewise
-	Memory     uint64        // resident bytes
-	MemLimit   uint64        // see Memory
-	Files      int           // descriptors open
-	FileLimit  int
-	Ports      int // local TCP ports in use or waiting after use
-	PortLimit  int
-
-	steal, total       uint64 // of the machine, in ticks
-	throttled, periods uint64 // of the control group
-}
-
-// Steal is the share of the machine's time since last that the hypervisor gave to others, 0..1.
-func (r Reading) Steal(last Reading) float64 {
-	return ratio(r.steal, last.steal, r.total, last.total)
-}
-
-// ThrottledShare is the share of the scheduling periods since last in which the control group had used up its quota, 0..1.
-func (r Reading) ThrottledShare(last Reading) float64 {
-	return ratio(r.throttled, last.throttled, r.periods, last.periods)
-}
-
-func ratio(a, a0, b, b0 uint64) float64 {
-	if b <= b0 || a < a0 {
-		return 0
+// least is the smaller of two limits, of which zero means that there is none.
+func least[T uint64 | float64](a, b T) T {
+	if a == 0 || b > 0 && b < a {
+		return b
 	}
-	return float64(a-a0) / float64(b-b0)
+	return a
 }

@@ -12,39 +12,31 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Read takes a reading. It costs some tens of microseconds and may be called from any goroutine, about once a second.
-func Read() Reading {
-	var r Reading
-	goRuntime.read(&r)
+// timeWait is how long a closed connection keeps its local port: a constant of the kernel (TCP_TIMEWAIT_LEN).
+const timeWait = 60 * time.Second
+
+// system adds what only this system tells.
+func (r *Reading) system() {
 	r.CPU = processCPU()
-	r.Memory = residentBytes()
+	if text, err := os.ReadFile("/proc/self/statm"); err == nil {
+		if pages := parseStatm(text); pages > 0 {
+			r.Memory = pages * uint64(os.Getpagesize())
+		}
+	}
 	r.MemLimit = memoryLimit()
-	r.Files, r.FileLimit = openFiles()
-	r.Ports, r.PortLimit = usedPorts()
+	r.Files = openFiles()
+	r.Ports = usedPorts(r.Files)
 	if text, err := os.ReadFile("/proc/stat"); err == nil {
 		r.steal, r.total = parseStat(text)
 	}
-	if text, err := os.ReadFile(filepath.Join(group(), "cpu.stat")); err == nil {
-		r.throttled, r.periods = parseCPUStat(text)
-	}
-	return r
+	r.throttled, r.periods = ownGroups().throttling()
 }
 
 // memoryLimit is Memory, asked once: it does not change while a process runs.
 var memoryLimit = sync.OnceValue(Memory)
 
-func residentBytes() uint64 {
-	text, err := os.ReadFile("/proc/self/statm")
-	if err != nil {
-		return 0
-	}
-	f := strings.Fields(string(text))
-	if len(f) < 2 {
-		return 0
-	}
-	pages, _ := strconv.ParseUint(f[1], 10, 64)
-	return pages * uint64(os.Getpagesize())
-}
+// mostFiles is the highest soft limit that the kernel accepts under a hard one.
+func mostFiles(hard uint64) uint64 { return hard }
 
 // files remembers the last count of descriptors: counting reads a directory entry for each, so thousands are counted seldom.
 var files struct {
@@ -53,48 +45,57 @@ var files struct {
 	at time.Time
 }
 
-func openFiles() (n, limit int) {
-	soft, _, err := Files()
-	if err != nil {
-		soft = 0
-	}
+const (
+	manyFiles  = 1000             // from here on a count takes longer than all else in a reading
+	filesEvery = 10 * time.Second // how often they are counted then
+)
+
+func openFiles() int {
 	files.Lock()
 	defer files.Unlock()
-	if files.n < 1000 || time.Since(files.at) > 10*time.Second {
+	if files.n < manyFiles || time.Since(files.at) > filesEvery {
 		if d, err := os.Open("/proc/self/fd"); err == nil {
 			names, _ := d.Readdirnames(-1)
 			d.Close()
-			files.n, files.at = max(len(names)-1, 0), time.Now()
+			files.n, files.at = max(len(names)-1, 0), time.Now() // less the one that was opened to count
 		}
 	}
-	return files.n, soft
+	return files.n
 }
 
-func usedPorts() (n, limit int) {
-	if low, high, ok := PortRange(); ok {
-		limit = high - low + 1
-	}
+// usedPorts is how many local ports are in use or waiting, at most. The kernel counts all sockets of the machine, the
+// target's ends among them when it runs here too; this process cannot own more of them than it has descriptors.
+func usedPorts(descriptors int) int {
+	inUse, waiting := 0, 0
 	for _, name := range []string{"/proc/net/sockstat", "/proc/net/sockstat6"} {
 		if text, err := os.ReadFile(name); err == nil {
-			n += parseSockstat(text)
+			u, w := parseSockstat(text)
+			inUse, waiting = inUse+u, waiting+w
 		}
 	}
-	return n, limit
+	return min(inUse, descriptors) + waiting
 }
 
-// PortRange is the range of local ports that the kernel gives to outgoing connections.
+// PortRange is the range of local ports that the kernel gives to outgoing connections, both ends included.
 func PortRange() (low, high int, ok bool) {
 	text, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
 	if err != nil {
 		return 0, 0, false
 	}
+	return parsePortRange(text)
+}
+
+func parsePortRange(text []byte) (low, high int, ok bool) {
 	f := strings.Fields(string(text))
 	if len(f) != 2 {
 		return 0, 0, false
 	}
-	low, err1 := strconv.Atoi(f[0])
-	high, err2 := strconv.Atoi(f[1])
-	return low, high, err1 == nil && err2 == nil && low <= high
+	l, err1 := strconv.ParseUint(f[0], 10, 16)
+	h, err2 := strconv.ParseUint(f[1], 10, 16)
+	if err1 != nil || err2 != nil || l > h {
+		return 0, 0, false
+	}
+	return int(l), int(h), true
 }
 
 func physicalMemory() uint64 {
@@ -105,79 +106,17 @@ func physicalMemory() uint64 {
 	return uint64(i.Totalram) * uint64(i.Unit)
 }
 
-// group is the folder of the process's control group (version 2, or the first version's cpu group).
-var group = sync.OnceValue(func() string {
-	text, err := os.ReadFile("/proc/self/cgroup")
-	if err != nil {
-		return "/sys/fs/cgroup"
-	}
-	return parseGroup(text, func(dir string) bool { _, err := os.Stat(dir); return err == nil })
-})
-
-// parseGroup finds the folder of the group in the text of /proc/self/cgroup. Inside a container the path of the host may not
-// exist: the root of the mount is the group then.
-func parseGroup(text []byte, exists func(string) bool) string {
-	for line := range strings.Lines(string(text)) {
-		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
-		if len(parts) != 3 {
-			continue
-		}
-		root := "/sys/fs/cgroup"
-		switch {
-		case parts[0] == "0" && parts[1] == "":
-		case strings.Contains(","+parts[1]+",", ",cpu,"):
-			root = "/sys/fs/cgroup/cpu"
-		default:
-			continue
-		}
-		if dir := filepath.Join(root, filepath.Clean("/"+parts[2])); exists(dir) {
-			return dir
-		}
-		if exists(root) {
-			return root
-		}
-	}
-	return "/sys/fs/cgroup"
-}
-
-func quota() float64 {
-	if text, err := os.ReadFile(filepath.Join(group(), "cpu.max")); err == nil {
-		return parseQuota(text)
-	}
-	q, err1 := os.ReadFile(filepath.Join(group(), "cpu.cfs_quota_us"))
-	p, err2 := os.ReadFile(filepath.Join(group(), "cpu.cfs_period_us"))
-	if err1 != nil || err2 != nil {
-		return 0
-	}
-	return parseQuota(append(append(bytes.TrimSpace(q), ' '), p...))
-}
-
-// parseQuota reads "QUOTA PERIOD" in microseconds as cores; 0 is no quota ("max", or -1).
-func parseQuota(text []byte) float64 {
+// parseStatm takes the resident pages from /proc/self/statm, where they come second.
+func parseStatm(text []byte) (pages uint64) {
 	f := strings.Fields(string(text))
-	if len(f) != 2 {
+	if len(f) < 2 {
 		return 0
 	}
-	q, err1 := strconv.ParseFloat(f[0], 64)
-	p, err2 := strconv.ParseFloat(f[1], 64)
-	if err1 != nil || err2 != nil || !(q > 0) || !(p > 0) {
+	pages, err := strconv.ParseUint(f[1], 10, 40)
+	if err != nil {
 		return 0
 	}
-	return q / p
-}
-
-func groupMemory() uint64 {
-	for _, name := range []string{filepath.Join(group(), "memory.max"), "/sys/fs/cgroup/memory/memory.limit_in_bytes"} {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			continue
-		}
-		n, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
-		if err == nil && n > 0 && n < 1<<60 { // the first version writes "no limit" as a number near 2^63
-			return n
-		}
-	}
-	return 0
+	return pages
 }
 
 // parseStat takes the ticks stolen and all ticks from the first line of /proc/stat: user nice system idle iowait irq softirq
@@ -189,7 +128,7 @@ func parseStat(text []byte) (steal, total uint64) {
 		return 0, 0
 	}
 	for i := 1; i <= 8; i++ {
-		n, err := strconv.ParseUint(f[i], 10, 64)
+		n, err := strconv.ParseUint(f[i], 10, 60)
 		if err != nil {
 			return 0, 0
 		}
@@ -199,40 +138,106 @@ func parseStat(text []byte) (steal, total uint64) {
 	return steal, total
 }
 
-// parseCPUStat takes the throttled and all periods from a group's cpu.stat.
-func parseCPUStat(text []byte) (throttled, periods uint64) {
-	for line := range strings.Lines(string(text)) {
-		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-		n, err := strconv.ParseUint(value, 10, 64)
-		if err != nil {
-			continue
-		}
-		switch name {
-		case "nr_throttled":
-			throttled = n
-		case "nr_periods":
-			periods = n
-		}
-	}
-	return throttled, periods
-}
-
-// parseSockstat counts the TCP sockets in use and those waiting after their close in /proc/net/sockstat.
-func parseSockstat(text []byte) int {
-	n := 0
+// parseSockstat counts the TCP sockets in use and those waiting after their close in /proc/net/sockstat or sockstat6. The
+// waiting of both families stand in the first of the two.
+func parseSockstat(text []byte) (inUse, waiting int) {
 	for line := range strings.Lines(string(text)) {
 		f := strings.Fields(line)
 		if len(f) == 0 || f[0] != "TCP:" && f[0] != "TCP6:" {
 			continue
 		}
 		for i := 1; i+1 < len(f); i += 2 {
-			if f[i] != "inuse" && f[i] != "tw" {
+			n, err := strconv.ParseUint(f[i+1], 10, 30)
+			if err != nil {
 				continue
 			}
-			if v, err := strconv.Atoi(f[i+1]); err == nil && v > 0 && v < 1<<30 {
-				n += v
+			switch f[i] {
+			case "inuse":
+				inUse += int(n)
+			case "tw":
+				waiting += int(n)
 			}
 		}
 	}
-	return n
+	return inUse, waiting
+}
+
+// describe adds to the facts what only this system tells.
+func (h *Host) describe() {
+	var u unix.Utsname
+	if unix.Uname(&u) == nil {
+		h.Kernel = unix.ByteSliceToString(u.Sysname[:]) + " " + unix.ByteSliceToString(u.Release[:])
+	}
+	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		h.CPUModel = parseCPUInfo(text)
+	}
+	h.Container = container()
+	h.TimeWaitReuse = readNumber("/proc/sys/net/ipv4/tcp_tw_reuse")
+	h.Tracked = readNumber("/proc/sys/net/netfilter/nf_conntrack_max")
+	h.LinkSpeed = linkSpeed("/sys/class/net")
+}
+
+// readNumber reads a file that holds one number; 0 if there is none.
+func readNumber(name string) int {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return 0
+	}
+	n, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 31)
+	if err != nil {
+		return 0
+	}
+	return int(n)
+}
+
+// parseCPUInfo takes the name of the first processor from /proc/cpuinfo; some architectures only name the board.
+func parseCPUInfo(text []byte) string {
+	board := ""
+	for line := range strings.Lines(string(text)) {
+		name, value, _ := strings.Cut(line, ":")
+		value = strings.Join(strings.Fields(value), " ")
+		switch strings.TrimSpace(name) {
+		case "model name":
+			if value != "" {
+				return value
+			}
+		case "Model", "Hardware", "cpu model":
+			board = value
+		}
+	}
+	return board
+}
+
+// container is the kind of container the process runs in, as far as it shows; empty outside.
+func container() string {
+	if os.Getenv("KUBERNETES_SERVICE_HOST") != "" {
+		return "kubernetes"
+	}
+	for _, mark := range []struct{ file, kind string }{{"/.dockerenv", "docker"}, {"/run/.containerenv", "podman"}} {
+		if _, err := os.Stat(mark.file); err == nil {
+			return mark.kind
+		}
+	}
+	text, err := os.ReadFile("/run/systemd/container")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(text))
+}
+
+// linkSpeed is the speed of the fastest network link that is up and tells, in bytes a second; virtual ones often do not.
+func linkSpeed(root string) float64 {
+	links, err := os.ReadDir(root)
+	if err != nil {
+		return 0
+	}
+	best := 0
+	for _, l := range links {
+		state, err := os.ReadFile(filepath.Join(root, l.Name(), "operstate"))
+		if err != nil || strings.TrimSpace(string(state)) != "up" {
+			continue
+		}
+		best = max(best, readNumber(filepath.Join(root, l.Name(), "speed"))) // in Mbit/s; -1 is unknown
+	}
+	return float64(best) * 1e6 / 8
 }

@@ -3,31 +3,33 @@
 package limits
 
 import (
+	"fmt"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// Files are the soft and the hard limit of open files.
+// Files are the soft and the hard limit of open files, at most 2^30 each.
 func Files() (soft, hard int, err error) {
 	var l unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &l); err != nil {
-		return 0, 0, err
+		return 0, 0, fmt.Errorf("read the limit of open files: %w", err)
 	}
-	return clampInt(uint64(l.Cur)), clampInt(uint64(l.Max)), nil
+	return clampInt(uint64(l.Cur)), clampInt(mostFiles(uint64(l.Max))), nil
 }
 
-// RaiseFiles lifts the soft limit of open files to the hard one and returns what it is then. Go does the same at the start
-// of a program, but a program started by one that changed the limit may have a lower one.
+// RaiseFiles lifts the soft limit of open files to the hard one and returns what it is then. The Go runtime does so when a
+// program begins; this makes sure of it, and tells whoever asks that it could not be done.
 func RaiseFiles() (soft int, err error) {
 	var l unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &l); err != nil {
-		return 0, err
+		return 0, fmt.Errorf("read the limit of open files: %w", err)
 	}
-	if l.Cur < l.Max {
-		l.Cur = l.Max
+	if most := mostFiles(uint64(l.Max)); uint64(l.Cur) < most {
+		was := l.Cur
+		l.Cur = most
 		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &l); err != nil {
-			return 0, err
+			return clampInt(uint64(was)), fmt.Errorf("raise the limit of open files from %d to %d: %w", was, most, err)
 		}
 	}
 	return clampInt(uint64(l.Cur)), nil

@@ -1,6 +1,7 @@
 package limits
 
 import (
+	"math"
 	"runtime/metrics"
 	"sync"
 	"time"
@@ -21,6 +22,8 @@ var goRuntime = runtimeReader{samples: []metrics.Sample{
 	{Name: "/sched/latencies:seconds"},
 	{Name: "/cpu/classes/gc/total:cpu-seconds"},
 	{Name: "/cpu/classes/total:cpu-seconds"},
+	{Name: "/memory/classes/total:bytes"},
+	{Name: "/memory/classes/heap/released:bytes"},
 }}
 
 func (r *runtimeReader) read(into *Reading) {
@@ -31,16 +34,24 @@ func (r *runtimeReader) read(into *Reading) {
 	into.SchedP99 = since(r.samples[1].Value, &r.sched)
 	gc, all := number(r.samples[2].Value), number(r.samples[3].Value)
 	if all > r.all && gc >= r.gc {
-		into.GCShare = (gc - r.gc) / (all - r.all)
+		into.GCShare = min(1, (gc-r.gc)/(all-r.all))
 	}
 	r.gc, r.all = gc, all
+	if total, back := number(r.samples[4].Value), number(r.samples[5].Value); total > back {
+		into.Memory = uint64(total - back)
+	}
 }
 
+// number reads a figure of either numeric kind; one that this version of Go does not have is zero.
 func number(v metrics.Value) float64 {
-	if v.Kind() != metrics.KindFloat64 {
+	switch v.Kind() {
+	case metrics.KindFloat64:
+		return v.Float64()
+	case metrics.KindUint64:
+		return float64(v.Uint64())
+	default:
 		return 0
 	}
-	return v.Float64()
 }
 
 // since is the 99th percentile of what was added to a histogram since the counts in before, which become the present ones.
@@ -50,25 +61,32 @@ func since(v metrics.Value, before *[]uint64) time.Duration {
 	}
 	h := v.Float64Histogram()
 	if len(*before) != len(h.Counts) {
-		*before = make([]uint64, len(h.Counts))
-		copy(*before, h.Counts)
+		*before = append([]uint64(nil), h.Counts...) // the first reading has nothing before it
 		return 0
 	}
-	var n uint64
-	for i, c := range h.Counts {
-		n += c - (*before)[i]
-	}
-	rank, seen, at := n-n/100, uint64(0), 0.0
-	for i, c := range h.Counts {
-		seen += c - (*before)[i]
-		if n > 0 && seen >= rank {
-			at = h.Buckets[i+1]
-			if at > 1e9 {
-				at = h.Buckets[i]
-			}
-			break
-		}
-	}
+	at := p99(h.Counts, *before, h.Buckets)
 	copy(*before, h.Counts)
 	return time.Duration(at * float64(time.Second))
+}
+
+// p99 is the upper edge of the bucket that holds the 99th percentile of counts less before; of the last bucket, which has
+// no upper edge, the lower one. Bucket i is buckets[i] to buckets[i+1]. Nothing counted is 0.
+func p99(counts, before []uint64, buckets []float64) float64 {
+	var n uint64
+	for i, c := range counts {
+		n += c - before[i]
+	}
+	if n == 0 {
+		return 0
+	}
+	rank, seen := n-n/100, uint64(0)
+	for i, c := range counts {
+		if seen += c - before[i]; seen >= rank {
+			if edge := buckets[i+1]; !math.IsInf(edge, 0) {
+				return edge
+			}
+			return max(0, buckets[i])
+		}
+	}
+	return 0
 }
