@@ -23,6 +23,7 @@ const (
 	plainPath uint8 = 1 << iota
 	plainQuery
 	plainURL
+	plainJSON // one byte inside a JSON string
 )
 
 var plain = func() (t [256]uint8) {
@@ -30,6 +31,11 @@ var plain = func() (t [256]uint8) {
 		b := byte(c)
 		if isAlnum(b) || b == '-' || b == '.' || b == '_' || b == '~' {
 			t[c] = plainPath | plainQuery | plainURL
+		}
+	}
+	for c := ' '; c < 0x7f; c++ {
+		if c != '"' && c != '\\' {
+			t[c] |= plainJSON
 		}
 	}
 	for _, c := range []byte("/:@!$&'()*+,;=") {
@@ -100,8 +106,12 @@ func percentTail(dst []byte, from int, keep uint8, plus bool) []byte {
 // jsonTail escapes dst[from:] for the inside of a JSON string, RFC 8259 section 7. Bytes that are not UTF-8 become U+FFFD:
 // a JSON text may hold nothing else.
 func jsonTail(dst []byte, from int) []byte {
+	i := from
+	for i < len(dst) && plain[dst[i]]&plainJSON != 0 {
+		i++
+	}
 	more := 0
-	for i := from; i < len(dst); {
+	for i < len(dst) {
 		c := dst[i]
 		if c < utf8.RuneSelf {
 			more += jsonLen(c) - 1

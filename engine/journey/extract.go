@@ -100,7 +100,14 @@ func (p *Program) find(e *extract, st *Step, s *Session, in *Input, a *Answer, d
 		want = "set-cookie"
 	}
 	n := 0
-	p.fields(e, a, want, func([]byte) bool { n++; return true })
+	var value []byte
+	p.fields(e, a, want, func(v []byte) bool {
+		if n == 0 {
+			value = v
+		}
+		n++
+		return e.pick != scenario.First
+	})
 	i, ok := p.choose(e, st, in, n)
 	if !ok {
 		if v, ok := s.cookieValue(e.name); ok && e.source == scenario.FromCookie {
@@ -108,8 +115,9 @@ func (p *Program) find(e *extract, st *Step, s *Session, in *Input, a *Answer, d
 		}
 		return nil, false
 	}
-	var value []byte
-	p.fields(e, a, want, func(v []byte) bool { value = v; i--; return i >= 0 })
+	if i > 0 {
+		p.fields(e, a, want, func(v []byte) bool { value = v; i--; return i >= 0 })
+	}
 	return value, true
 }
 

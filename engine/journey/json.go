@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"strconv"
 	"unicode/utf8"
-	"unsafe"
 
 	"github.com/theory/jsonpath"
 	"github.com/tidwall/gjson"
@@ -101,37 +100,109 @@ func (d *document) valid() bool {
 	return !d.broken
 }
 
-// walk follows a simple path. Of members with the same name the last counts, as in encoding/json and in browsers.
-func (d *document) walk(steps []jsonStep) (gjson.Result, bool) {
-	// The result aliases the body, which outlives it: gjson.ParseBytes would copy all of it.
-	r := gjson.Parse(unsafe.String(unsafe.SliceData(d.body), len(d.body)))
+// walk follows a simple path through a text that is known to be JSON, and returns the value's text. Of members with the same
+// name the last counts, as in encoding/json and in browsers.
+func (d *document) walk(steps []jsonStep) ([]byte, bool) {
+	b := d.body
+	at := jsonSpace(b, 0)
 	for i := range steps {
 		st := &steps[i]
-		if st.element && !r.IsArray() || !st.element && !r.IsObject() {
-			return gjson.Result{}, false
+		open := byte('{')
+		if st.element {
+			open = '['
 		}
-		var next gjson.Result
-		found, at := false, 0
-		r.ForEach(func(key, value gjson.Result) bool {
+		if b[at] != open {
+			return nil, false
+		}
+		found := -1
+		at = jsonSpace(b, at+1)
+		for n := 0; b[at] != '}' && b[at] != ']'; n++ {
 			if st.element {
-				found = at == st.index
-				at++
-				if found {
-					next = value
+				if n == st.index {
+					found = at
+					break
 				}
-				return !found
+			} else {
+				end := jsonEnd(b, at)
+				same := jsonIs(b[at:end], st.name)
+				at = jsonSpace(b, jsonSpace(b, end)+1) // behind the colon
+				if same {
+					found = at
+				}
 			}
-			if key.Str == st.name {
-				next, found = value, true
+			at = jsonSpace(b, jsonEnd(b, at))
+			if b[at] == ',' {
+				at = jsonSpace(b, at+1)
 			}
-			return true
-		})
-		if !found {
-			return gjson.Result{}, false
 		}
-		r = next
+		if found < 0 {
+			return nil, false
+		}
+		at = found
 	}
-	return r, true
+	return b[at:jsonEnd(b, at)], true
+}
+
+func jsonSpace(b []byte, i int) int {
+	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\r' || b[i] == '\t') {
+		i++
+	}
+	return i
+}
+
+// jsonEnd is the place behind the value that begins at i.
+func jsonEnd(b []byte, i int) int {
+	switch b[i] {
+	case '"':
+		for i++; b[i] != '"'; i++ {
+			if b[i] == '\\' {
+				i++
+			}
+		}
+		return i + 1
+	case '{', '[':
+		for depth := 0; ; {
+			switch b[i] {
+			case '"':
+				i = jsonEnd(b, i)
+				continue
+			case '{', '[':
+				depth++
+			case '}', ']':
+				if depth--; depth == 0 {
+					return i + 1
+				}
+			}
+			i++
+		}
+	}
+	for i < len(b) && b[i] != ',' && b[i] != '}' && b[i] != ']' && b[i] > ' ' {
+		i++
+	}
+	return i
+}
+
+// jsonIs reports whether a string as it stands in JSON means name.
+func jsonIs(quoted []byte, name string) bool {
+	if inner := quoted[1 : len(quoted)-1]; bytes.IndexByte(inner, '\\') < 0 {
+		return string(inner) == name
+	}
+	return string(jsonText(quoted)) == name
+}
+
+// jsonText is a value as text: a string without quotes and escapes, anything else as it stands.
+func jsonText(value []byte) []byte {
+	if value[0] != '"' {
+		return value
+	}
+	if inner := value[1 : len(value)-1]; bytes.IndexByte(inner, '\\') < 0 {
+		return inner
+	}
+	var s string
+	if json.Unmarshal(value, &s) != nil {
+		return nil
+	}
+	return []byte(s)
 }
 
 // sel selects by a path that is not simple.
@@ -159,8 +230,11 @@ func (d *document) first(p *jsonPath) ([]byte, bool) {
 		return nil, false
 	}
 	if p.full == nil {
-		r, ok := d.walk(p.steps)
-		return resultText(r), ok
+		value, ok := d.walk(p.steps)
+		if !ok {
+			return nil, false
+		}
+		return jsonText(value), true
 	}
 	nodes := d.sel(p)
 	if len(nodes) == 0 {
@@ -175,7 +249,7 @@ func (d *document) count(p *jsonPath) int {
 		return 0
 	}
 	if p.full == nil {
-		if r, ok := d.walk(p.steps); !ok || r.Type == gjson.Null {
+		if value, ok := d.walk(p.steps); !ok || string(value) == "null" {
 			return 0
 		}
 		return 1
@@ -206,14 +280,7 @@ func (d *document) at(p *jsonPath, i int) ([]byte, bool) {
 	return nil, false
 }
 
-func resultText(r gjson.Result) []byte {
-	s := r.Raw
-	if r.Type == gjson.String {
-		s = r.Str
-	}
-	return bytesOf(s)
-}
-
+// nodeText is a decoded value as text.
 func (d *document) nodeText(v any) []byte {
 	switch v := v.(type) {
 	case string:

@@ -277,7 +277,7 @@ func (p *Program) Judge(st *Step, s *Session, in *Input, a *Answer) Verdict {
 		if v.Result == OK {
 			v.Result, v.Message = MissingValue, e.message
 			if d.broken {
-				v.Got = "body is not JSON"
+				v.Got = notJSON
 			}
 		}
 	}
@@ -321,8 +321,10 @@ func (k *check) holds(a *Answer, d *document) (got string, ok bool) {
 	}
 	value, found := d.first(k.path)
 	switch {
+	case d.broken && a.Cut:
+		return cutNote(a), false
 	case d.broken:
-		return "body is not JSON", false
+		return notJSON, false
 	case !found:
 		return "no value", false
 	case k.compare.holds(value):
@@ -330,6 +332,8 @@ func (k *check) holds(a *Answer, d *document) (got string, ok bool) {
 	}
 	return shown(string(value)), false
 }
+
+const notJSON = "body is not JSON"
 
 func cutNote(a *Answer) string {
 	if a.Cut {

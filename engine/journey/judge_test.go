@@ -64,6 +64,7 @@ func TestChecks(t *testing.T) {
 		{"filter", js(`$.deep["a b"][?@.c == true].c`, "=", "true"), ok, OK, "", ""},
 		{"an index is not a name", js(`$.stock[0]`, "exists", ""), ok, FailedCheck, "no $.stock[0]", "no value"},
 		{"not JSON", js("$.a", "exists", ""), with(func(a *Answer) { a.Body = []byte(`{"a":1`) }), FailedCheck, "no $.a", "body is not JSON"},
+		{"JSON cut off", js("$.a", "exists", ""), with(func(a *Answer) { a.Body, a.Cut = []byte(`{"a":1`), true }), FailedCheck, "no $.a", "only the beginning"},
 		{"empty body", js("$.a", "exists", ""), with(func(a *Answer) { a.Body = nil }), FailedCheck, "no $.a", "body is not JSON"},
 		{"status goes first", scenario.Check{Contains: []string{"no"}}, with(func(a *Answer) { a.Status = 500 }), BadStatus, "status 500", ""},
 	} {
@@ -215,6 +216,31 @@ func TestSimplePathsAgreeWithJSONPath(t *testing.T) {
 		}
 		if ok != wantOK || fmt.Sprint(g) != fmt.Sprint(w) {
 			rt.Fatalf("%s of %s: %q %v, the oracle %q %v", expr, body, got, ok, want, wantOK)
+		}
+	})
+}
+
+func FuzzJSON(f *testing.F) {
+	f.Add([]byte(`{"a":[{"b":"x\"\u00e9"}],"c":null, "a":1 }`))
+	f.Add([]byte(`[[],{},"",0,-1e9,true]`))
+	f.Add([]byte(`{"\u0061":{"b":[1,2,{"c":"]}"}]}}`))
+	var simple, full []*jsonPath
+	for _, expr := range []string{"$", "$.a", "$.a.b", "$['a'][0].b", "$[0]", "$[2][1]", "$.a.b[2].c"} {
+		p, err := newJSONPath(expr)
+		if err != nil {
+			f.Fatal(err)
+		}
+		simple = append(simple, p)
+		full = append(full, &jsonPath{full: jsonpath.MustParse(expr)})
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		one, two := document{body: body}, document{body: body}
+		for i := range simple {
+			_, ok := one.first(simple[i])
+			_, want := two.first(full[i])
+			if ok != want {
+				t.Fatalf("%q, path %d: found %v, the oracle %v", body, i, ok, want)
+			}
 		}
 	})
 }

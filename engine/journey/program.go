@@ -22,6 +22,7 @@ type Program struct {
 	base     *Origin // of File.Target; nil if it has none
 	basePath string  // without the slash at its end
 	hosts    map[string]bool
+	headers  []string // Host fields of Origins
 	closed   bool
 	think    float64 // multiplier of think times
 }
@@ -179,6 +180,7 @@ func (c *compiler) origin(o Origin) int {
 		return i
 	}
 	c.p.Origins = append(c.p.Origins, o)
+	c.p.headers = append(c.p.headers, o.HostHeader())
 	return len(c.p.Origins) - 1
 }
 
@@ -446,21 +448,26 @@ func (c *compiler) pair(q scenario.Pair, e escape) ([]*node, error) {
 	return out, nil
 }
 
-// basic is the value of an Authorization field for user:password.
-func (c *compiler) basic(credentials string, decode bool) (*node, error) {
-	if decode {
-		if u, err := url.PathUnescape(credentials); err == nil {
-			credentials = u
-		}
-		if !strings.Contains(credentials, ":") {
-			credentials += ":"
-		}
-		n := &node{fn: &function{op: opBasic}, text: "user", slot: -1, args: []*node{textNode(credentials)}}
-		return n, nil
-	}
+// basic is the value of an Authorization field for a template user:password.
+func (c *compiler) basic(credentials string) (*node, error) {
 	parts, err := c.parse(credentials)
 	if err != nil {
 		return nil, err
 	}
-	return &node{fn: &function{op: opBasic}, text: "user", slot: -1, args: parts}, nil
+	return basicNode(parts), nil
+}
+
+// basicOf is the same for the userinfo of a URL, which is percent-encoded and no template.
+func basicOf(userinfo string) *node {
+	if u, err := url.PathUnescape(userinfo); err == nil {
+		userinfo = u
+	}
+	if !strings.Contains(userinfo, ":") {
+		userinfo += ":"
+	}
+	return basicNode([]*node{textNode(userinfo)})
+}
+
+func basicNode(parts []*node) *node {
+	return &node{fn: &function{op: opBasic}, text: "user", slot: -1, args: parts}
 }

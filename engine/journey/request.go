@@ -177,15 +177,17 @@ func (c *compiler) fields(st *Step) {
 	if !agent && c.agent != "" {
 		st.fields = append(st.fields, field{name: "User-Agent", value: []*node{textNode(c.agent)}})
 	}
-	credentials, decode := s.HTTP.User, false
-	if st.url.userinfo != "" {
-		credentials, decode = st.url.userinfo, true
-	}
-	if credentials != "" && !st.auth {
-		n, err := c.basic(credentials, decode)
-		if err != nil {
-			c.fail(fmt.Errorf("user: %w", err))
-		} else {
+	if !st.auth {
+		var n *node
+		if st.url.userinfo != "" {
+			n = basicOf(st.url.userinfo)
+		} else if s.HTTP.User != "" {
+			var err error
+			if n, err = c.basic(s.HTTP.User); err != nil {
+				c.fail(fmt.Errorf("user: %w", err))
+			}
+		}
+		if n != nil {
 			st.auth = true
 			st.fields = append(st.fields, field{name: "Authorization", value: c.folded([]*node{n}), secret: true})
 		}
@@ -402,10 +404,9 @@ func (r *render) keep(target []byte) []byte {
 // resolve finds the origin of a rendered host[:port].
 func (p *Program) resolve(req *Request, tls bool, authority []byte) error {
 	for i := range p.Origins {
-		// A host written as it is known, with its port or without the scheme's own, needs no parsing and no memory.
-		o := &p.Origins[i]
-		if o.TLS == tls && o.isDefaultPort() && string(authority) == o.Host {
-			req.Origin, req.OriginID = *o, i
+		// A host written as in its Host field needs no parsing and no memory.
+		if p.Origins[i].TLS == tls && string(authority) == p.headers[i] {
+			req.Origin, req.OriginID = p.Origins[i], i
 			return nil
 		}
 	}

@@ -20,7 +20,8 @@ type Session struct {
 // saved is the state after setup.
 type saved struct{ cookies, vars []byte }
 
-// Reset makes the session that of a user who has just come to a scenario: nothing is remembered, buffers are kept.
+// Reset makes the session that of a user who has just come to a scenario: nothing is remembered, buffers are kept. How
+// many values it may hold is the scenario's to say each time one is stored, so nothing is prepared for it here.
 func (s *Session) Reset(_ *Scenario) {
 	s.saved = nil
 	if s.sharesC {

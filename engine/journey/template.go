@@ -275,8 +275,8 @@ func (p *parser) arg() (*node, error) {
 	return n, nil
 }
 
-// Names of a template: CheckTemplate reports what is wrong with a template whose variables are the names that known
-// accepts; nil if nothing is. The error is a *TemplateError.
+// CheckTemplate reports what is wrong with a template whose variables are the names that known accepts; nil if nothing is.
+// The error is a *TemplateError.
 func CheckTemplate(s string, known func(name string) bool) error {
 	c := &compiler{scope: &scope{slots: map[string]int{}}}
 	for {
@@ -297,6 +297,7 @@ func CheckTemplate(s string, known func(name string) bool) error {
 	}
 }
 
+// nameAt is the word of a template that an error is about.
 func nameAt(s string, at int) string {
 	end := at
 	for end < len(s) && (isAlnum(s[end]) || s[end] == '_' || s[end] == '.' || s[end] == '-' || s[end] >= 0x80) {
