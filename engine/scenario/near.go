@@ -2,9 +2,9 @@ package scenario
 
 import "strings"
 
-// nearest is the name that was probably meant: the one at the smallest edit distance, if that is at most a third of the
+// Nearest is the name that was probably meant: the one at the smallest edit distance, if that is at most a third of the
 // longer word (and at least one edit is forgiven); empty if none is near. Case is ignored.
-func nearest(word string, names []string) string {
+func Nearest(word string, names []string) string {
 	word = strings.ToLower(word)
 	if len(word) > 64 {
 		return ""

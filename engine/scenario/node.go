@@ -305,7 +305,7 @@ func (w *walker) object(n *yaml.Node, what string, known []string, later map[str
 		}
 		if !slices.Contains(known, f.key) {
 			remedy := "it may have " + list(known)
-			if near := nearest(f.key, known); near != "" {
+			if near := Nearest(f.key, known); near != "" {
 				remedy = "did you mean " + near + "?"
 			}
 			w.add(f.name, remedy, "%s has no key %s", what, quoted(f.key))
@@ -422,7 +422,7 @@ func (w *walker) oneOf(n *yaml.Node, what string, words ...string) int {
 		return max(i, 0)
 	}
 	remedy := "write " + strings.Join(words, ", ")
-	if near := nearest(s, words); near != "" {
+	if near := Nearest(s, words); near != "" {
 		remedy = "did you mean " + near + "?"
 	}
 	w.add(n, remedy, "%s is %s, not %s", what, strings.Join(words, ", "), quoted(s))

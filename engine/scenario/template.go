@@ -204,7 +204,7 @@ func (p *templateParser) unknown(at int, name string, called bool) bool {
 	if called {
 		remedy = "there are " + list(functionNames)
 	}
-	if near := nearest(name, names); near != "" {
+	if near := Nearest(name, names); near != "" {
 		remedy = "did you mean {{" + near + "}}?"
 		if fn, ok := functions[near]; ok && !p.scope.known[near] {
 			remedy = "did you mean {{" + fn.usage + "}}?"

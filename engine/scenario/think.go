@@ -58,7 +58,7 @@ func ParseThink(s string, profiles map[string]Think) (Think, error) {
 			names := slices.Concat(slices.Collect(maps.Keys(profiles)), slices.Collect(maps.Keys(shipped)))
 			slices.Sort(names)
 			names = slices.Compact(names)
-			if near := nearest(s, names); near != "" {
+			if near := Nearest(s, names); near != "" {
 				return Think{}, fmt.Errorf("there is no profile %s; did you mean %s?", quoted(s), near)
 			}
 			return Think{}, fmt.Errorf("there is no profile %s; write a time such as 2s or lognormal(15s, 8s), or one of %s", quoted(s), list(names))
@@ -69,7 +69,7 @@ func ParseThink(s string, profiles map[string]Think) (Think, error) {
 	d, ok := distributions[name]
 	if !ok {
 		names := slices.Sorted(maps.Keys(distributions))
-		if near := nearest(name, names); near != "" {
+		if near := Nearest(name, names); near != "" {
 			return Think{}, fmt.Errorf("there is no distribution %s; did you mean %s?", quoted(name), distributions[near].form)
 		}
 		return Think{}, fmt.Errorf("there is no distribution %s; there are %s", quoted(name), list(names))
