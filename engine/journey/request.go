@@ -342,8 +342,12 @@ func (r *render) target(dst []byte, req *Request, proxy *Proxy) ([]byte, error) 
 	}
 	from = len(dst)
 	if u.path == nil {
-		req.Target = r.keep(append(dst, u.text...)[from:])
-		return append(dst, u.text...), nil
+		if proxy != nil && u.text == "*" {
+			return dst, nil // a proxy makes the asterisk again of a URL without path, RFC 9112 section 3.2.4
+		}
+		dst = append(dst, u.text...)
+		req.Target = r.keep(dst[from:])
+		return dst, nil
 	}
 	if dst, err = r.nodes(dst, u.path); err != nil {
 		return dst, err

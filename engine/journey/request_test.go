@@ -39,6 +39,7 @@ func TestRequests(t *testing.T) {
 		{name: "address", step: scenario.Step{URL: "http://[::1]:8080"}, want: "GET / HTTP/1.1\nHost: [::1]:8080\nUser-Agent: lt/1.0\n\n"},
 		{name: "name beyond ASCII", step: scenario.Step{URL: "http://Bücher.test/"}, want: "GET / HTTP/1.1\nHost: xn--bcher-kva.test\nUser-Agent: lt/1.0\n\n"},
 		{name: "asterisk", step: scenario.Step{Method: "OPTIONS", URL: "*"}, want: "OPTIONS * HTTP/1.1\nHost: shop.test\nUser-Agent: lt/1.0\n\n"},
+		{name: "asterisk through a proxy", step: scenario.Step{Method: "OPTIONS", URL: "*"}, proxy: &Proxy{}, want: "OPTIONS http://shop.test HTTP/1.1\nHost: shop.test\nUser-Agent: lt/1.0\n\n"},
 		{name: "a connection each", step: scenario.Step{URL: "/", HTTP: scenario.HTTP{Connections: scenario.PerRequest}}, want: "GET / HTTP/1.1\nHost: shop.test\nUser-Agent: lt/1.0\nConnection: close\n\n"},
 		{name: "proxy", step: scenario.Step{URL: "/a?b"}, proxy: &Proxy{Authorization: "Basic eA=="}, want: "GET http://shop.test/a?b HTTP/1.1\nHost: shop.test\nProxy-Authorization: Basic eA==\nUser-Agent: lt/1.0\n\n"},
 		{name: "proxy and rendered path", step: scenario.Step{URL: "/{{iteration}}"}, proxy: &Proxy{}, want: "GET http://shop.test/5 HTTP/1.1\nHost: shop.test\nUser-Agent: lt/1.0\n\n"},
