@@ -189,7 +189,7 @@ func (l *Loop) turn() (due time.Duration) {
 	l.again, l.ready = l.ready, l.again[:0]
 	for _, c := range l.again {
 		c.queued = false
-		if c.state != closed {
+		if c.state < failing {
 			l.p.resume(c)
 			l.pass(l.Now())
 		}
@@ -245,14 +245,15 @@ func (l *Loop) clear() {
 	l.works.Wait()
 	l.mu.Lock()
 	l.over = true
-	rest := l.mail
-	l.mail = nil
 	l.mu.Unlock()
-	for _, m := range rest {
-		if m.nc != nil {
-			m.nc.Close()
+	for _, rest := range [][]mail{l.old, l.mail} { // old holds something only in a panic
+		for _, m := range rest {
+			if m.nc != nil {
+				m.nc.Close()
+			}
 		}
 	}
+	l.mail = nil
 	l.p.close()
 }
 

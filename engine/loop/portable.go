@@ -205,7 +205,7 @@ func cause(err error) error {
 	if errors.As(err, &sys) {
 		err = sys.Err
 	}
-	return err
+	return commonErrno(err)
 }
 
 // read hands over what arrives, one buffer at a time.

@@ -309,14 +309,14 @@ func TestStartTLS(t *testing.T) {
 func TestStopWhileSecuring(t *testing.T) {
 	onBoth(t, func(t *testing.T, o Options) {
 		_, client := valid(t)
-		var l *Loop
+		loops := make(chan *Loop, 1)
 		ep := tcp(t, func(c net.Conn) {
 			_, _ = c.Read(make([]byte, 1)) // the handshake has begun
-			l.Stop()
+			(<-loops).Stop()
 			_, _ = io.Copy(io.Discard, c)
 		})
 		ep.TLS = client
-		run(t, o, &calls{}, func(lp *Loop) { l = lp; l.Dial(ep, 0) })
+		run(t, o, &calls{}, func(l *Loop) { loops <- l; l.Dial(ep, 0) })
 	})
 }
 
