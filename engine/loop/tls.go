@@ -38,13 +38,16 @@ type secure struct {
 	tc    *tls.Conn
 	early []byte // plain bytes to be sent when the handshake is over
 
-	mu     sync.Mutex // guards the rest during the handshake
-	in     []byte     // received, not yet read
-	out    []byte     // to be sent, during the handshake
-	end    error      // what comes after in, errTruncated for io.EOF; nil: not known yet
-	told   bool       // the loop has been told to pump
-	onLoop bool       // the second life
-	more   chan struct{}
+	mu   sync.Mutex // guards the rest during the handshake
+	in   []byte     // received, not yet read
+	out  []byte     // to be sent, during the handshake
+	end  error      // what comes after in, errTruncated for io.EOF; nil: not known yet
+	told bool       // the loop has been told to pump
+	more chan struct{}
+
+	onLoop bool // the second life
+	headed int  // bytes of the present record's header that crypto/tls has got
+	left   int  // bytes of its body that it has not
 }
 
 // errTruncated is the end of the connection without a close_notify: what came
@@ -180,15 +183,12 @@ func (s *secure) Read(b []byte) (int, error) {
 			}
 			return 0, errAgain
 		}
-		n := copy(b, s.in)
-		s.in = s.in[n:]
-		return n, nil
+		return s.take(b), nil
 	}
 	for {
 		s.mu.Lock()
 		if len(s.in) > 0 {
-			n := copy(b, s.in)
-			s.in = s.in[n:]
+			n := s.take(b)
 			s.mu.Unlock()
 			return n, nil
 		}
@@ -205,6 +205,36 @@ func (s *secure) Read(b []byte) (int, error) {
 		<-s.more
 		handshakes <- struct{}{}
 	}
+}
+
+// recordHeader is the length of a TLS record's header. Its last two bytes are
+// the length of the body (RFC 8446 section 5.1).
+const recordHeader = 5
+
+// take gives bytes of one record at most. So crypto/tls never holds a whole
+// record that it has not decrypted, and when in is empty there is no need to
+// ask it for more, which would cost an allocation.
+func (s *secure) take(b []byte) (n int) {
+	for n < len(b) && len(s.in) > 0 {
+		k := 1
+		if s.headed < recordHeader {
+			b[n] = s.in[0]
+			if s.headed >= recordHeader-2 {
+				s.left = s.left<<8 | int(s.in[0])
+			}
+			s.headed++
+		} else {
+			k = copy(b[n:], s.in[:min(len(s.in), s.left)])
+			s.left -= k
+		}
+		n += k
+		s.in = s.in[k:]
+		if s.headed == recordHeader && s.left == 0 {
+			s.headed = 0
+			break
+		}
+	}
+	return n
 }
 
 // Write is called by crypto/tls only. It never fails.
@@ -270,14 +300,20 @@ func (s *secure) decrypt(raw []byte) {
 	}
 }
 
-// fill decrypts until the buffer is full or there is nothing more.
+// fill decrypts until the buffer is full, without an error, or there is nothing
+// more.
 func (s *secure) fill() (n int, err error) {
-	for n < len(s.l.plain) && err == nil {
+	for {
 		var m int
 		m, err = s.tc.Read(s.l.plain[n:])
 		n += m
+		switch {
+		case err != nil || n == len(s.l.plain):
+			return n, err
+		case len(s.in) == 0 && s.end == nil:
+			return n, errAgain
+		}
 	}
-	return n, err
 }
 
 // closeNotify says goodbye, as far as the kernel takes it now.

@@ -2,12 +2,17 @@ package loop
 
 import (
 	"bytes"
+	"crypto"
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/ecdsa"
 	"crypto/elliptic"
+	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/hex"
 	"errors"
 	"io"
 	"math/big"
@@ -301,6 +306,112 @@ func TestStartTLS(t *testing.T) {
 		run(t, o, h, func(lp *Loop) { l = lp; l.Dial(ep, 0) })
 		if err := <-said; err != nil {
 			t.Errorf("the server missed the close_notify: %v", err)
+		}
+	})
+}
+
+// keyLog picks the server's traffic secret out of what crypto/tls logs.
+type keyLog struct{ server []byte }
+
+func (k *keyLog) Write(line []byte) (int, error) {
+	if f := strings.Fields(string(line)); len(f) == 3 && f[0] == "SERVER_TRAFFIC_SECRET_0" {
+		k.server, _ = hex.DecodeString(f[2])
+	}
+	return len(line), nil
+}
+
+// expand is HKDF-Expand-Label with an empty context (RFC 8446 section 7.1).
+func expand(t testing.TB, secret []byte, label string, n int) []byte {
+	label = "tls13 " + label
+	info := append([]byte{0, byte(n), byte(len(label))}, label...)
+	b, err := hkdf.Expand(crypto.SHA256.New, secret, string(append(info, 0)), n)
+	if err != nil {
+		t.Error(err)
+	}
+	return b
+}
+
+// seal is record number seq under a traffic secret, with AES-128-GCM
+// (RFC 8446 sections 5.2, 5.3 and 7.3).
+func seal(t testing.TB, secret []byte, seq byte, kind byte, plain []byte) []byte {
+	block, err := aes.NewCipher(expand(t, secret, "key", 16))
+	if err != nil {
+		t.Error(err)
+		return nil
+	}
+	aead, err := cipher.NewGCM(block)
+	if err != nil {
+		t.Error(err)
+		return nil
+	}
+	nonce := expand(t, secret, "iv", 12)
+	nonce[11] ^= seq
+	inner := append(bytes.Clone(plain), kind)
+	n := len(inner) + aead.Overhead()
+	head := []byte{23, 3, 3, byte(n >> 8), byte(n)}
+	return aead.Seal(bytes.Clone(head), nonce, inner, head)
+}
+
+// TestTLSKeyUpdate changes keys in the middle of the stream, which asks for
+// an answer from inside a Read. crypto/tls does not start key updates, so the
+// test writes the server's records itself; it reads the client's with
+// crypto/tls, so that the client's own change of keys is checked too.
+func TestTLSKeyUpdate(t *testing.T) {
+	onBoth(t, func(t *testing.T, o Options) {
+		for _, piece := range []int{1, 7, 1 << 20} {
+			keys := &keyLog{}
+			server, client := valid(t)
+			server.MinVersion = tls.VersionTLS13
+			server.SessionTicketsDisabled = true // the first record is number 0
+			server.KeyLogWriter = keys
+			ep := tcp(t, func(c net.Conn) {
+				tc := tls.Server(c, server)
+				if err := tc.Handshake(); err != nil {
+					t.Error(err)
+					return
+				}
+				update := []byte{24, 0, 0, 1, 1} // KeyUpdate, update_requested
+				first := keys.server
+				second := expand(t, first, "traffic upd", 32)
+				third := expand(t, second, "traffic upd", 32)
+				var b []byte
+				b = append(b, seal(t, first, 0, 23, []byte("one "))...)
+				b = append(b, seal(t, first, 1, 22, update[:2])...) // a message in two records
+				b = append(b, seal(t, first, 2, 22, update[2:])...)
+				b = append(b, seal(t, second, 0, 23, []byte("two "))...)
+				b = append(b, seal(t, second, 1, 22, update)...)
+				b = append(b, seal(t, third, 0, 23, []byte("three"))...)
+				_, _ = trickle{c, piece}.Write(b)
+				answer, err := io.ReadAll(tc)
+				if string(answer) != "understood" || err != nil {
+					t.Errorf("pieces of %d: the server got %q, %v", piece, answer, err)
+				}
+			})
+			ep.TLS = client
+			var l *Loop
+			got := ""
+			h := &calls{
+				opened: func(c *Conn, _ time.Duration) {
+					if c.TLSState().CipherSuite != tls.TLS_AES_128_GCM_SHA256 {
+						t.Skip("without AES in the processor another cipher is chosen")
+					}
+				},
+				data: func(c *Conn, b []byte, _ time.Duration) {
+					if got += string(b); got == "one two three" {
+						c.Write([]byte("understood"))
+						c.Close()
+						l.Stop()
+					}
+				},
+				closed: func(_ *Conn, err error, _ time.Duration) {
+					t.Errorf("pieces of %d: closed: %v", piece, err)
+					l.Stop()
+				},
+			}
+			run(t, o, h, func(lp *Loop) { l = lp; l.Dial(ep, 0) })
+			if got != "one two three" {
+				t.Errorf("pieces of %d: got %q", piece, got)
+			}
 		}
 	})
 }
