@@ -63,6 +63,7 @@ func (sc *scope) has(name string) bool {
 type parser struct {
 	src   string
 	i     int
+	depth int // of parentheses
 	scope *scope
 	calls *uint64 // numbers the calls of a step
 }
@@ -123,7 +124,14 @@ func (p *parser) ends(inner bool) bool {
 	return strings.HasPrefix(p.src[p.i:], "}}")
 }
 
+// deepest is how far calls may be nested: far beyond what anyone writes, and harmless for the stack.
+const deepest = 16
+
 func (p *parser) expr(inner bool) (*node, error) {
+	if p.depth++; p.depth > deepest {
+		return nil, p.fail(p.i, "parentheses are nested more than %d deep", deepest)
+	}
+	defer func() { p.depth-- }()
 	p.space()
 	at := p.i
 	if p.ends(inner) {

@@ -29,12 +29,9 @@ func maskField(name, value string) string {
 		pairs := strings.Split(value, ";")
 		for i, p := range pairs {
 			k, _, ok := strings.Cut(strings.TrimSpace(p), "=")
-			if !ok || k == "" {
-				k = ""
-				pairs[i] = Mask
-				continue
+			if pairs[i] = Mask; ok && k != "" {
+				pairs[i] = k + "=" + Mask
 			}
-			pairs[i] = k + "=" + Mask
 		}
 		return strings.Join(pairs, "; ")
 	case "set-cookie":
