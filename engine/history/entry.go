@@ -1,0 +1,281 @@
+package history
+
+import (
+	"bufio"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"lt/engine/ledger"
+)
+
+// Entry is one run in a list.
+type Entry struct {
+	ID, Name, Path string
+	Target         string
+	Started        time.Time
+	Size           int64 // bytes on disk
+	State          State
+	Torn           string // a sentence, if the record was cut off or damaged; Open sets it
+	Trailer               // zero where the record has none
+}
+
+// State says how a record ends.
+type State string
+
+// The states. A record that stops in the middle and was written to a moment ago belongs to a run that goes on; otherwise the
+// run was killed, or its disk was full. Unreadable is a file whose header cannot be read.
+const (
+	Finished    State = "finished"
+	Running     State = "running"
+	Interrupted State = "interrupted"
+	Unreadable  State = "unreadable"
+)
+
+// fresh is how recently a run that goes on has written something: it writes every second, or every five over a slow link.
+const fresh = 10 * time.Second
+
+// List is the runs in a folder of state, the newest first. Of each only the beginning and the end are read.
+func List(dir string) ([]Entry, error) {
+	all, err := records(dir)
+	if err != nil {
+		return nil, err
+	}
+	entries := make([]Entry, len(all))
+	for i, r := range all {
+		entries[i] = r.entry(time.Now())
+	}
+	return entries, nil
+}
+
+// entry reads the two ends of a record.
+func (r *record) entry(now time.Time) Entry {
+	e := Entry{ID: r.id, Name: r.name, Path: r.path, Started: r.started, Size: r.size, State: Interrupted}
+	f, err := os.Open(r.path)
+	if err != nil {
+		e.State, e.Torn = Unreadable, err.Error()
+		return e
+	}
+	defer f.Close()
+	h, _, err := openHeader(f)
+	if err != nil {
+		e.State, e.Torn = Unreadable, err.Error()
+		return e
+	}
+	e.describe(&h)
+	if t, ok := readTrailer(f, r.size); ok {
+		e.State, e.Trailer = Finished, t
+		return e
+	}
+	e.Duration = max(0, r.changed.Sub(h.Started))
+	if now.Sub(r.changed) < fresh {
+		e.State = Running
+	}
+	return e
+}
+
+func (e *Entry) describe(h *ledger.Header) {
+	e.ID, e.Name, e.Target, e.Started = h.ID, h.Name, h.Target, h.Started
+}
+
+// openHeader reads a record up to behind its header.
+func openHeader(r io.Reader) (ledger.Header, *frames, error) {
+	var h ledger.Header
+	f, err := openFrames(r)
+	if err != nil {
+		return h, nil, err
+	}
+	k, payload, err := f.next()
+	switch {
+	case errors.Is(err, errTorn) || errors.Is(err, io.EOF) || err == nil && k != kindHeader:
+		return h, nil, errors.New("it does not begin with a whole header")
+	case err != nil:
+		return h, nil, err
+	}
+	if err := json.Unmarshal(payload, &h); err != nil {
+		return h, nil, fmt.Errorf("its header cannot be read: %w", err)
+	}
+	return h, f, h.Validate()
+}
+
+// maxTrailer bounds the trailer; it has a few hundred bytes.
+const maxTrailer = 64 << 10
+
+// readTrailer finds the trailer from the end of a record.
+func readTrailer(r io.ReaderAt, size int64) (t Trailer, ok bool) {
+	tail := make([]byte, 4+len(footer))
+	if size < int64(len(tail)+len(magic)) {
+		return t, false
+	}
+	if _, err := r.ReadAt(tail, size-int64(len(tail))); err != nil || string(tail[4:]) != footer {
+		return t, false
+	}
+	n := int64(binary.LittleEndian.Uint32(tail))
+	at := size - int64(len(tail)) - n
+	if n < overhead || n > maxTrailer || at < int64(len(magic)) {
+		return t, false
+	}
+	f := frames{r: bufio.NewReader(io.NewSectionReader(r, at, n))}
+	k, payload, err := f.next()
+	if err != nil || k != kindTrailer || json.Unmarshal(payload, &t) != nil {
+		return Trailer{}, false
+	}
+	return t, true
+}
+
+// Open reads one run: "last", a path, an id or its beginning, or a name, of which the newest run counts. It goes through a
+// ledger as the live run did. A record that was cut off is read up to its last whole frame, and Entry.Torn says so.
+func Open(dir, which string) (*ledger.Ledger, Entry, error) {
+	path, err := locate(dir, which)
+	if err != nil {
+		return nil, Entry{}, err
+	}
+	l, e, err := openPath(path)
+	if err != nil {
+		return nil, e, fmt.Errorf("read %s: %w", path, err)
+	}
+	return l, e, nil
+}
+
+func openPath(path string) (*ledger.Ledger, Entry, error) {
+	e := Entry{Path: path, State: Unreadable}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, e, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, e, err
+	}
+	e.Size = info.Size()
+	h, fr, err := openHeader(f)
+	if err != nil {
+		return nil, e, err
+	}
+	e.describe(&h)
+	l, err := ledger.New(h)
+	if err != nil {
+		return nil, e, err
+	}
+	torn, err := fr.items(func(it ledger.Item) error { l.Add(it); return nil })
+	if err != nil {
+		return nil, e, err
+	}
+	e.State, e.Trailer = Finished, trailerOf(l)
+	if _, ended := l.End(); !ended {
+		e.State = Interrupted
+		if time.Since(info.ModTime()) < fresh {
+			e.State = Running
+		}
+		e.Torn = fmt.Sprintf("the record has no end: it was read up to %s of run time", l.Now().Round(time.Second))
+	}
+	if torn && e.State != Running {
+		e.Torn = fmt.Sprintf("the record is cut off or damaged after %d of %d bytes: it was read up to %s of run time", fr.at, e.Size, l.Now().Round(time.Second))
+	}
+	l.SetReplay(func(yield func(ledger.Item) error) error { return replayFile(path, yield) })
+	return l, e, nil
+}
+
+// replayFile hands over the items of a record as far as they are whole.
+func replayFile(path string, yield func(ledger.Item) error) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("read the record again: %w", err)
+	}
+	defer f.Close()
+	_, fr, err := openHeader(f)
+	if err != nil {
+		return fmt.Errorf("read %s again: %w", path, err)
+	}
+	_, err = fr.items(yield)
+	return err
+}
+
+// items hands over every item from here on; torn says that the last frame is not whole or makes no sense.
+func (f *frames) items(yield func(ledger.Item) error) (torn bool, err error) {
+	for {
+		if f.footer() {
+			return false, nil
+		}
+		k, payload, err := f.next()
+		switch {
+		case errors.Is(err, io.EOF):
+			return false, nil
+		case errors.Is(err, errTorn):
+			return true, nil
+		case err != nil:
+			return false, err
+		}
+		item, err := decodeItem(k, payload)
+		if err != nil {
+			return true, nil // the sum was right, so it was written so: nothing behind it can be trusted more
+		}
+		if item == nil {
+			continue
+		}
+		if err := yield(item); err != nil {
+			return false, err
+		}
+	}
+}
+
+// footer reports whether only the footer is left.
+func (f *frames) footer() bool {
+	b, err := f.r.Peek(4 + len(footer) + 1)
+	return errors.Is(err, io.EOF) && len(b) == 4+len(footer) && string(b[4:]) == footer
+}
+
+// locate finds the file of a run.
+func locate(dir, which string) (string, error) {
+	if which == "" {
+		return "", errors.New("which run? give an id, its beginning, a name, \"last\", or a .lt file; lt runs lists them")
+	}
+	if strings.HasSuffix(which, suffix) || strings.ContainsAny(which, `/\`) {
+		if _, err := os.Stat(which); err != nil {
+			return "", fmt.Errorf("open the run: %w", err)
+		}
+		return which, nil
+	}
+	all, err := records(dir)
+	if err != nil {
+		return "", err
+	}
+	if len(all) == 0 {
+		return "", fmt.Errorf("no run is recorded in %s: %w", dir, fs.ErrNotExist)
+	}
+	if which == "last" {
+		return all[0].path, nil
+	}
+	var found []record
+	for _, r := range all {
+		if r.id == which {
+			return r.path, nil
+		}
+		if strings.HasPrefix(r.id, which) {
+			found = append(found, r)
+		}
+	}
+	switch len(found) {
+	case 1:
+		return found[0].path, nil
+	case 0:
+		for _, r := range all {
+			if r.name == which {
+				return r.path, nil
+			}
+		}
+		return "", fmt.Errorf("there is no run %q; lt runs lists what there is: %w", which, fs.ErrNotExist)
+	}
+	var ids []string
+	for _, r := range found[:min(len(found), 5)] {
+		ids = append(ids, r.id)
+	}
+	return "", fmt.Errorf("%q begins the ids of %d runs (%s); give more of it", which, len(found), strings.Join(ids, ", "))
+}

@@ -1,0 +1,196 @@
+package history
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"lt/engine/ledger"
+)
+
+// suffix of a record's name.
+const suffix = ".lt"
+
+// Trailer is what a list of runs shows of one, so that it need not be read as a whole. Its figures are those of the summary.
+type Trailer struct {
+	Duration  time.Duration `json:"duration_ns"`
+	Requests  uint64        `json:"requests"`
+	P99       time.Duration `json:"p99_ns"` // response time
+	Ended     ledger.Ended  `json:"ended"`
+	SLO       ledger.Judged `json:"slo"`
+	Generator string        `json:"generator"` // ok, strained, saturated
+	Complete  bool          `json:"complete"`  // the data
+}
+
+// Writer writes one record. It belongs to one goroutine.
+type Writer struct {
+	f      file
+	path   string
+	header ledger.Header
+	ledger *ledger.Ledger
+	buf    []byte
+	end    *ledger.End
+	err    error // the first one; nothing is written after it
+	closed bool
+}
+
+// file is what a Writer needs of an os.File.
+type file interface {
+	io.WriteCloser
+	Sync() error
+}
+
+// Create begins the record of a run in the folder dir of a user's state (see Dir), and lets the oldest runs go if there
+// are too many. The file and its folders can be read by their owner only.
+func Create(dir string, h ledger.Header) (*Writer, error) {
+	runs := filepath.Join(dir, runsFolder)
+	if err := os.MkdirAll(runs, 0o700); err != nil {
+		return nil, fmt.Errorf("make the folder of the runs: %w", err)
+	}
+	if _, err := Prune(dir, maxRuns-1, maxBytes); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(runs, fileName(h))
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("create the record: %w", err)
+	}
+	w, err := newWriter(f, path, h)
+	if err != nil {
+		f.Close()
+		os.Remove(path)
+		return nil, err
+	}
+	return w, nil
+}
+
+func newWriter(f file, path string, h ledger.Header) (*Writer, error) {
+	w := &Writer{f: f, path: path, header: h, buf: []byte(magic)}
+	var err error
+	if w.buf, err = appendFrame(w.buf, kindHeader, appendJSON(h)); err != nil {
+		return nil, fmt.Errorf("write the record's header: %w", err)
+	}
+	return w, w.flush()
+}
+
+// fileName is 2026-11-21T04-55-01_name_id.lt: sorted by time, told apart by the id, readable in between. The time is UTC.
+func fileName(h ledger.Header) string {
+	name := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9', r == '-':
+			return r
+		case r >= 'A' && r <= 'Z':
+			return r + 'a' - 'A'
+		}
+		return '-'
+	}, h.Name)
+	for strings.Contains(name, "--") {
+		name = strings.ReplaceAll(name, "--", "-")
+	}
+	name = strings.Trim(name[:min(len(name), 40)], "-")
+	if name == "" {
+		name = "run"
+	}
+	return h.Started.UTC().Format(stamp) + "_" + name + "_" + h.ID + suffix
+}
+
+const stamp = "2006-01-02T15-04-05"
+
+// Path is where the record is.
+func (w *Writer) Path() string { return w.path }
+
+// Follow tells the writer which ledger adds up the run: the trailer, which lists show, is taken from it when the record is
+// closed, and the ledger can from now on replay what was written.
+func (w *Writer) Follow(l *ledger.Ledger) {
+	w.ledger = l
+	l.SetReplay(func(yield func(ledger.Item) error) error { return replayFile(w.path, yield) })
+}
+
+// Add appends an item; when it returns, the operating system has it. Nothing of the item is kept. After an error, such as a full
+// disk, the record stays as it is and Add does nothing more but return the error again.
+func (w *Writer) Add(item ledger.Item) error {
+	if w.err != nil || w.closed {
+		return errors.Join(w.err, w.refuse())
+	}
+	var err error
+	if w.buf, err = appendItem(w.buf, item); err != nil {
+		return fmt.Errorf("write the record: %w", err)
+	}
+	if e, ok := item.(*ledger.End); ok {
+		end := *e
+		w.end = &end
+	}
+	return w.flush()
+}
+
+func (w *Writer) refuse() error {
+	if w.closed && w.err == nil {
+		return fmt.Errorf("write the record %s: it is closed", w.path)
+	}
+	return nil
+}
+
+func (w *Writer) flush() error {
+	_, err := w.f.Write(w.buf)
+	w.buf = w.buf[:0]
+	if err != nil {
+		w.err = fmt.Errorf("write the record: %w", err)
+	}
+	return w.err
+}
+
+// Close ends the record: the trailer if the run came to its end, and everything on disk. Only the first call does anything.
+func (w *Writer) Close() error {
+	if w.closed {
+		return nil
+	}
+	w.closed = true
+	if w.err == nil && w.end != nil {
+		w.finish()
+	}
+	err := w.err
+	if err == nil {
+		if err = w.f.Sync(); err != nil {
+			err = fmt.Errorf("bring the record to disk: %w", err)
+		}
+	}
+	if cerr := w.f.Close(); cerr != nil && err == nil {
+		err = fmt.Errorf("close the record: %w", cerr)
+	}
+	return err
+}
+
+func (w *Writer) finish() {
+	t := Trailer{Duration: w.end.At, Ended: w.end.Ended}
+	if l := w.ledger; l != nil {
+		t = trailerOf(l)
+	}
+	var err error
+	if w.buf, err = appendFrame(w.buf, kindTrailer, appendJSON(t)); err != nil {
+		w.err = err
+		return
+	}
+	w.buf = binary.LittleEndian.AppendUint32(w.buf, uint32(len(w.buf)))
+	w.buf = append(w.buf, footer...)
+	// flush keeps the error.
+	_ = w.flush()
+}
+
+// trailerOf sums up a run.
+func trailerOf(l *ledger.Ledger) Trailer {
+	s := l.Snapshot()
+	complete, _, _ := l.Data()
+	t := Trailer{
+		Duration: l.Now(), Requests: s.Totals.Requests, P99: s.Totals.Response.P99,
+		SLO: l.Judged(), Generator: s.Verdict.Health.String(), Complete: complete,
+	}
+	if end, ok := l.End(); ok {
+		t.Ended = end.Ended
+	}
+	return t
+}
