@@ -1,0 +1,133 @@
+package engine
+
+import (
+	"time"
+
+	"lt/engine/limits"
+	"lt/engine/metrics"
+)
+
+const (
+	// fullAt is the share of the memory limit above which no new users begin; drainAt that above which the run is ended.
+	fullAt  = 0.90
+	drainAt = 0.97
+)
+
+// collect joins the shards' parts of each interval, adds the audit, and hands the interval over. It ends when every shard
+// has handed over its last part.
+func (e *Engine) collect(epoch time.Time) {
+	audit := newAudit(e, epoch)
+	done := make([]bool, len(e.shards))
+	for open := len(e.shards); open > 0; {
+		<-e.wake
+		for open > 0 {
+			whole := e.next(done)
+			if whole == nil {
+				break
+			}
+			for i, part := range whole {
+				if part != nil && part.Final {
+					done[i] = true
+					open--
+				}
+			}
+			e.deliver(audit, whole, open == 0)
+		}
+	}
+}
+
+// next takes the oldest part of every shard that is still at work; nil if one of them has not handed it over yet.
+func (e *Engine) next(done []bool) []*metrics.Interval {
+	e.handover.Lock()
+	defer e.handover.Unlock()
+	for i := range e.parts {
+		if !done[i] && len(e.parts[i]) == 0 {
+			return nil
+		}
+	}
+	whole := make([]*metrics.Interval, len(e.parts))
+	for i := range e.parts {
+		if !done[i] {
+			whole[i] = e.parts[i][0]
+			e.parts[i] = e.parts[i][1:]
+		}
+	}
+	return whole
+}
+
+// deliver merges one interval's parts and gives it to whoever asked for it.
+func (e *Engine) deliver(a *audit, whole []*metrics.Interval, last bool) {
+	var iv *metrics.Interval
+	for _, part := range whole {
+		switch {
+		case part == nil:
+		case iv == nil:
+			iv = part
+		default:
+			iv.Length = max(iv.Length, part.Length)
+			iv.Merge(part)
+			part.Release(e.pages)
+		}
+	}
+	iv.Final = last
+	own, hit := iv.Audit.OwnErrors, iv.Audit.LimitHit
+	iv.Audit = a.read()
+	iv.Audit.OwnErrors, iv.Audit.LimitHit = own, hit
+	if limit := iv.Audit.MemLimit; limit > 0 {
+		used := float64(iv.Audit.Memory) / float64(limit)
+		if used > fullAt && !e.guard.full.Swap(true) {
+			e.cfg.OnGuard("memory is above 90 % of the limit: no new virtual users begin", false)
+		}
+		if used > drainAt && !e.guard.drained.Swap(true) {
+			e.cfg.OnGuard("memory is above 97 % of the limit: the run is drained and reported", true)
+		}
+		if used < fullAt-0.05 {
+			e.guard.full.Store(false)
+		}
+	}
+	e.cfg.OnInterval(iv)
+}
+
+// audit reads this source's own health once an interval.
+type audit struct {
+	e      *Engine
+	last   limits.Reading
+	at     time.Time
+	polled time.Duration
+	cpu    []time.Duration
+	poll   []time.Duration
+}
+
+func newAudit(e *Engine, epoch time.Time) *audit {
+	return &audit{e: e, last: limits.Read(), at: epoch, cpu: make([]time.Duration, len(e.shards)), poll: make([]time.Duration, len(e.shards))}
+}
+
+// read returns what happened since it was last called.
+func (a *audit) read() metrics.Audit {
+	now, r := time.Now(), limits.Read()
+	d := now.Sub(a.at).Seconds()
+	if d <= 0 {
+		d = intervalLength.Seconds()
+	}
+	var polled time.Duration
+	busiest := 0.0
+	for i, s := range a.e.shards {
+		p := s.loop.Polled()
+		polled += p
+		if cpu, ok := s.loop.ThreadCPU(); ok {
+			busiest = max(busiest, (cpu-a.cpu[i]-(p-a.poll[i])).Seconds()/d)
+			a.cpu[i] = cpu
+		}
+		a.poll[i] = p
+	}
+	out := metrics.Audit{
+		CPU:      max(0, (r.CPU-a.last.CPU-(polled-a.polled)).Seconds()/d),
+		ShardCPU: max(0, busiest), Cores: limits.Cores(),
+		GCPauseP99: r.GCPauseP99, GCShare: r.GCShare, SchedP99: r.SchedP99,
+		Steal: r.Steal(a.last), Throttled: r.ThrottledShare(a.last),
+		Memory: r.Memory, MemLimit: r.MemLimit,
+		Files: r.Files, FileLimit: r.FileLimit, Ports: r.Ports, PortLimit: r.PortLimit,
+	}
+	a.last, a.at, a.polled = r, now, polled
+	return out
+}

@@ -1,0 +1,189 @@
+package engine
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"lt/engine/journey"
+	"lt/engine/load"
+	"lt/engine/metrics"
+	"lt/engine/scenario"
+)
+
+// target is an HTTP server over in-memory pipes whose answers leave at times that the test decides.
+type target struct {
+	mu      sync.Mutex
+	seen    []time.Duration // run time at which each request came
+	conns   int
+	epoch   time.Time
+	wait    sync.WaitGroup
+	release func(at time.Duration) time.Duration // when the answer to a request that came at `at` leaves
+	answer  string
+}
+
+func (s *target) dial(context.Context, string, string) (net.Conn, error) {
+	ours, theirs := net.Pipe()
+	s.mu.Lock()
+	s.conns++
+	s.mu.Unlock()
+	s.wait.Go(func() { s.serve(theirs) })
+	return ours, nil
+}
+
+func (s *target) serve(c net.Conn) {
+	defer c.Close()
+	r := bufio.NewReader(c)
+	for {
+		req, err := http.ReadRequest(r)
+		if err != nil {
+			return
+		}
+		_, _ = io.Copy(io.Discard, req.Body)
+		s.mu.Lock()
+		at := time.Since(s.epoch)
+		s.seen = append(s.seen, at)
+		s.mu.Unlock()
+		time.Sleep(s.release(at) - at)
+		answer := s.answer
+		if answer == "" {
+			answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+		}
+		if _, err := io.WriteString(c, answer); err != nil {
+			return
+		}
+	}
+}
+
+// after answers every request b later.
+func after(b time.Duration) func(time.Duration) time.Duration {
+	return func(at time.Duration) time.Duration { return at + b }
+}
+
+// frozen answers b later, except that what comes within [from, from+length) leaves b after the end of that time.
+func frozen(b, from, length time.Duration) func(time.Duration) time.Duration {
+	return func(at time.Duration) time.Duration {
+		if at >= from && at < from+length {
+			return from + length + b
+		}
+		return at + b
+	}
+}
+
+// get is a file of one scenario with one GET a step.
+func get(spec load.Spec, paths ...string) *scenario.File {
+	if len(paths) == 0 {
+		paths = []string{"/"}
+	}
+	h := scenario.HTTP{Version: "auto", Timeout: 30 * time.Second, ConnectTimeout: 10 * time.Second, MaxBody: 64 << 20}
+	sc := &scenario.Scenario{Name: "test", Weight: 1, HTTP: h}
+	for _, p := range paths {
+		sc.Steps = append(sc.Steps, &scenario.Step{Name: "GET " + p, Method: "GET", URL: p, HTTP: h})
+	}
+	if len(spec.Weights) == 0 {
+		spec.Weights = []int{1}
+	}
+	return &scenario.File{Name: "test", Target: "http://127.0.0.1:80", HTTP: h, Load: spec, Scenarios: []*scenario.Scenario{sc}, ThinkTimes: 1}
+}
+
+// outcome is what a run added up to.
+type outcome struct {
+	intervals                                            []*metrics.Interval
+	response                                             metrics.Histogram
+	service                                              metrics.Histogram
+	lag                                                  metrics.Histogram
+	waiting                                              metrics.Histogram
+	scheduled, started, late, dropped, stalled, requests uint64
+	iterations, failed, unfinished                       uint64
+	errors                                               [metrics.Classes]uint64
+	notes                                                []string
+}
+
+func (o *outcome) take(iv *metrics.Interval) {
+	o.intervals = append(o.intervals, iv)
+	o.scheduled += iv.Scheduled
+	o.started += iv.Started
+	o.late += iv.Late
+	o.dropped += iv.Dropped
+	o.stalled += iv.Stalled
+	o.iterations += iv.Iterations
+	o.failed += iv.Failed
+	o.unfinished += iv.Unfinished
+	o.notes = append(o.notes, iv.Notes...)
+	o.lag.Add(&iv.Lag)
+	o.waiting.Add(&iv.Waiting)
+	for i := range iv.Records {
+		r := &iv.Records[i]
+		o.requests += r.Requests
+		o.response.Add(&r.Response)
+		o.service.Add(&r.Service)
+		for c, n := range r.Errors {
+			o.errors[c] += n
+		}
+	}
+}
+
+// setup changes a run before it starts.
+type setup func(*Config)
+
+// prepare makes an engine that adds up into o.
+func prepare(t *testing.T, f *scenario.File, log *load.Log, o *outcome, options ...setup) *Engine {
+	t.Helper()
+	p, err := journey.Compile(f, "lt/test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if log == nil {
+		log = load.NewLog(&f.Load)
+	}
+	lease := &load.Lease{}
+	lease.Forever()
+	c := Config{File: f, Program: p, Log: log, Lease: lease, Name: "local", Shards: 1, OnInterval: o.take}
+	for _, set := range options {
+		set(&c)
+	}
+	e, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// play runs a file and adds up what it measured. Inside a synctest bubble everything is exact.
+func play(t *testing.T, f *scenario.File, log *load.Log, options ...setup) *outcome {
+	t.Helper()
+	o := &outcome{}
+	if err := prepare(t, f, log, o, options...).Run(t.Context(), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+// over uses a target in memory and virtual time.
+func over(s *target) setup {
+	return func(c *Config) {
+		c.Portable = true
+		c.Dial = s.dial
+		s.epoch = time.Now()
+	}
+}
+
+func even(rate float64, d time.Duration) load.Spec {
+	return load.Spec{
+		Arrivals: load.Even, Seed: 1, DropAfter: time.Hour, Graceful: time.Minute,
+		Profile: load.Profile{Stages: []load.Stage{{Name: "steady", For: d, At: rate}}},
+	}
+}
+
+// within fails unless got lies within a share of want.
+func within(t *testing.T, what string, got, want time.Duration, share float64) {
+	t.Helper()
+	if diff := (got - want).Abs(); float64(diff) > share*float64(want) {
+		t.Errorf("%s is %v, want %v within %.1f %%", what, got, want, share*100)
+	}
+}
