@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strconv"
 	"time"
 
 	"go.yaml.in/yaml/v4"
@@ -200,9 +199,9 @@ func (p *parser) loadFields(n *yaml.Node, at *places) bool {
 	}
 	if x := o.get("seed"); x != nil {
 		if v, ok := p.scalar(x, "seed"); ok {
-			seed, err := strconv.ParseUint(v, 10, 64)
+			seed, err := parseSeed(v)
 			if err != nil {
-				p.add(x, "write a whole number from 0 on", "seed: %s is not a whole number", quoted(v))
+				p.fail(x, "seed", err)
 			}
 			s.Seed = seed
 		}

@@ -245,7 +245,12 @@ func Check(expr string, f *scenario.File) error {
 	if err != nil {
 		return err
 	}
-	_, err = c.steps(StepNames(f))
+	return c.Check(f)
+}
+
+// Check says whether the scenario and step of a criterion are in a file.
+func (c *Criterion) Check(f *scenario.File) error {
+	_, err := c.steps(StepNames(f))
 	return err
 }
 

@@ -1,0 +1,139 @@
+package scenario
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"lt/engine/load"
+)
+
+func quick(t *testing.T, q Quick) *File {
+	t.Helper()
+	f, err := q.File(testEnv)
+	if err != nil {
+		t.Fatalf("%+v: %v", q, err)
+	}
+	return f
+}
+
+func TestAURLAloneAsksForLittleAndEndsSoon(t *testing.T) {
+	f := quick(t, Quick{URL: "localhost:8080/a?b=1#c"})
+	st := f.Scenarios[0].Steps[0]
+	if f.Target != "http://localhost:8080" || st.URL != "/a?b=1" || st.Name != "GET /a?b=1" || f.Closed {
+		t.Errorf("%+v, step %+v", f, st)
+	}
+	s := f.Load
+	if s.Model != load.Open || s.Arrivals != load.Poisson || len(s.Profile.Stages) != 1 || s.Profile.Peak() != 50 || s.Profile.Duration() != 30*time.Second {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestTheSchemeIsGuessedFromTheName(t *testing.T) {
+	for in, want := range map[string]string{
+		"localhost": "http://localhost", ":8080": "http://localhost:8080", "10.0.0.7/x": "http://10.0.0.7/x", "[::1]:80": "http://[::1]:80",
+		"shop": "http://shop", "shop.internal:81": "http://shop.internal:81", "example.com": "https://example.com", "8.8.8.8": "https://8.8.8.8",
+		"http://example.com": "http://example.com", "example.com?x=1": "https://example.com?x=1",
+	} {
+		if got, err := QuickURL(in); got != want || err != nil {
+			t.Errorf("%s: %q, %v, want %q", in, got, err, want)
+		}
+	}
+	for in, want := range map[string]string{"": "URL is missing", "ws://x": "not in this version", "http://": "names no host", "ftp://x/": "scheme", "http://a b/": "space"} {
+		if _, err := QuickURL(in); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want something with %q", in, err, want)
+		}
+	}
+}
+
+func TestFlagsShapeTheLoad(t *testing.T) {
+	closed := quick(t, Quick{URL: "localhost", Users: "20", Duration: "1m", Ramp: "10s"})
+	if !closed.Closed || closed.Load.Profile.Stages[0] != (load.Stage{Name: "ramp-up", For: 10 * time.Second, At: 20, Ramp: true}) || closed.Load.Profile.Duration() != time.Minute {
+		t.Errorf("closed: %+v", closed.Load)
+	}
+	both := quick(t, Quick{URL: "localhost", Users: "20", Rate: "600/m"})
+	if both.Closed || both.Load.MaxInFlight != 20 || both.Load.Profile.Peak() != 10 {
+		t.Errorf("both: %+v", both.Load)
+	}
+	stages := quick(t, Quick{URL: "localhost", Stages: []string{"10s:~100", "20s:100"}, Warmup: "5s"})
+	want := []load.Stage{
+		{Name: "stage 1 (warm-up)", For: 5 * time.Second, At: 50, Ramp: true, Warmup: true},
+		{Name: "stage 1", For: 5 * time.Second, At: 100, Ramp: true},
+		{Name: "stage 2", For: 20 * time.Second, At: 100},
+	}
+	for i, s := range stages.Load.Profile.Stages {
+		if s != want[i] {
+			t.Errorf("stage %d: %+v, want %+v", i, s, want[i])
+		}
+	}
+	if n := quick(t, Quick{URL: "localhost", Iterations: "100000", Rate: "100"}).Load; n.Iterations != 100000 || n.Profile.Duration() != 1500*time.Second {
+		t.Errorf("iterations: %+v", n)
+	}
+}
+
+func TestAFlagInAnotherToolsSenseGetsAFriendsAnswer(t *testing.T) {
+	for want, q := range map[string]Quick{
+		"the body is -b":           {Duration: `{"a":1}`},
+		"write 30s for seconds":    {Duration: "30"},
+		"number of redirects":      {Redirects: "http://x"},
+		"NAME:PASSWORD":            {BasicAuth: "20"},
+		"write 500/s":              {Rate: "5/day"},
+		"write 'Name: value'":      {Headers: []string{"Accept"}},
+		"DURATION:LEVEL":           {Stages: []string{"30s"}},
+		"leave -r, -d and --ramp":  {Stages: []string{"30s:5"}, Rate: "3"},
+		"poisson or even":          {Arrivals: "random"},
+		"belong to a rate":         {Users: "3", Arrivals: "even"},
+		"both --cert and --key":    {Cert: "a.pem"},
+		"longer than the whole":    {Users: "3", Duration: "5s", Ramp: "10s"},
+		"did you mean {{uuid}}":    {Body: []byte("{{uid}}")},
+		"an address of":            {SourceIPs: []string{"eth0"}},
+		"HOST:PORT:HOST2:PORT2":    {ConnectTo: []string{"x"}},
+		"write http://proxy:3128":  {Proxy: "socks5://x"},
+		"leaves nothing of the 5s": {Rate: "1", Duration: "5s", Warmup: "5s"},
+	} {
+		q.URL = "localhost"
+		_, err := q.File(testEnv)
+		if want == "an address of" {
+			want = "is not an IP address"
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: %v, want something with %q", q, err, want)
+		}
+	}
+}
+
+func TestTheRequestOfFlags(t *testing.T) {
+	f := quick(t, Quick{URL: "https://ada:pw12345@shop.test/x", Method: "put", Headers: []string{"X-A: 1", "Accept:"}, Body: []byte(`{"id":"{{uuid}}"}`), ContentType: "application/json", Redirects: "3", Insecure: true, NoKeepalive: true, Resolve: []string{"shop.test:443:127.0.0.1"}, ConnectTo: []string{"::[::1]:8443"}})
+	st := f.Scenarios[0].Steps[0]
+	if st.Method != "PUT" || st.Body != BodyText || len(st.HTTP.Headers) != 2 || st.HTTP.User != "ada:pw12345" || f.Target != "https://shop.test" {
+		t.Errorf("%+v", st)
+	}
+	if h := st.HTTP; h.Redirects != 3 || !h.TLS.Insecure || h.Connections != PerRequest || h.Resolve[0] != (Redial{"shop.test", "443", "127.0.0.1"}) || h.ConnectTo[0] != (Redial{"", "", "[::1]:8443"}) {
+		t.Errorf("%+v", h)
+	}
+	if len(f.Secrets) != 1 || f.Secrets[0] != "pw12345" {
+		t.Errorf("secrets %q", f.Secrets)
+	}
+	if st := quick(t, Quick{URL: "localhost", Body: []byte{0, 1}}).Scenarios[0].Steps[0]; st.Body != BodyFile || st.Method != "POST" {
+		t.Errorf("%+v", st)
+	}
+}
+
+func TestFlagsOverrideAFile(t *testing.T) {
+	f := parse(t, readTestdata(t, "built.yaml"))
+	if err := f.Override(Quick{URL: "localhost:99", Rate: "7", Duration: "10s", Headers: []string{"Authorization: x"}, Timeout: "2s", Think: "0", SLO: []string{"max < 9s"}}, testEnv); err != nil {
+		t.Fatal(err)
+	}
+	for _, st := range f.steps() {
+		if st.HTTP.Timeout != 2*time.Second || len(st.Headers) != 0 || st.HTTP.Headers[1].Value != "x" {
+			t.Errorf("%s: %+v", st.Name, st.HTTP)
+		}
+	}
+	if f.Target != "http://localhost:99" || f.Load.Profile.Peak() != 7 || f.Load.ThinkMean != 0 || len(f.SLO) != 6 {
+		t.Errorf("%+v", f)
+	}
+	err := parse(t, readTestdata(t, "built.yaml")).Override(Quick{Duration: "5s", Method: "PUT"}, testEnv)
+	if err == nil || !strings.Contains(err.Error(), "has stages") || !strings.Contains(err.Error(), "has 7 steps") {
+		t.Errorf("both problems are told: %v", err)
+	}
+}
