@@ -63,7 +63,6 @@ type Conn struct {
 	hup    bool // the other side has ended: read until it shows
 
 	l           *Loop
-	ep          *Endpoint
 	out         []byte // kept until the poller takes it
 	sent        int    // how much of out it has taken
 	flushedAt   time.Duration
@@ -78,6 +77,7 @@ type Conn struct {
 // race is epoll's attempt at Alt beside the one at Addr.
 type race struct {
 	c     *Conn
+	ep    Endpoint
 	at    time.Duration // when Alt's turn comes
 	place uint32
 	fd    int32 // -1: not begun

@@ -74,9 +74,11 @@ func (p *epoll) lock() (unlock func()) {
 	}
 }
 
+// wake adds 1 to the eventfd. That makes an event each time, without anybody
+// having to read it back: the counter lasts for 2^64 of them.
 func (p *epoll) wake() {
-	// Adding 1 can only fail when the counter is full, and then it is set.
-	_, _ = unix.Write(p.wakeFD, []byte{7: 1})
+	one := uint64(1)
+	_, _, _ = unix.RawSyscall(unix.SYS_WRITE, uintptr(p.wakeFD), uintptr(unsafe.Pointer(&one)), unsafe.Sizeof(one))
 }
 
 func (p *epoll) close() {
@@ -111,7 +113,6 @@ func (p *epoll) wait(due time.Duration) {
 	for i := range n {
 		ev := &p.events[i]
 		if ev.Fd == wakePlace {
-			p.quiet()
 			continue
 		}
 		p.handle(ev)
@@ -167,12 +168,6 @@ func (p *epoll) sleep(d time.Duration, early bool) int {
 	return int(n)
 }
 
-// quiet takes back the wake-ups so far.
-func (p *epoll) quiet() {
-	var b [8]byte
-	_, _ = unix.Read(p.wakeFD, b[:])
-}
-
 // handle is one event of one connection.
 func (p *epoll) handle(ev *unix.EpollEvent) {
 	i := uint32(ev.Fd)
@@ -194,11 +189,10 @@ func (p *epoll) handle(ev *unix.EpollEvent) {
 	}
 }
 
-func (p *epoll) dial(c *Conn) {
+func (p *epoll) dial(c *Conn, ep *Endpoint) {
 	c.fd = -1
-	ep := c.ep
 	if ep.Path == "" && ep.Alt.IsValid() {
-		c.race = &race{c: c, at: p.l.Now() + raceDelay, fd: -1}
+		c.race = &race{c: c, ep: *ep, at: p.l.Now() + raceDelay, fd: -1}
 		p.races = append(p.races, c.race)
 	}
 	fd, err := p.connect(c.place, ep, ep.Addr)
@@ -222,6 +216,8 @@ func (p *epoll) connect(place uint32, ep *Endpoint, addr netip.AddrPort) (int32,
 	family := unix.AF_UNIX
 	if ep.Path != "" {
 		to = &unix.SockaddrUnix{Name: ep.Path}
+	} else if !addr.IsValid() {
+		return -1, fmt.Errorf("no address: %w", unix.EDESTADDRREQ)
 	} else {
 		to, family = sockaddr(addr)
 	}
@@ -313,7 +309,7 @@ func (p *epoll) startRaces() time.Duration {
 // once, Addr is left to go on alone.
 func (p *epoll) startAlt(c *Conn) {
 	place := p.l.take(c)
-	fd, err := p.connect(place, c.ep, c.ep.Alt)
+	fd, err := p.connect(place, &c.race.ep, c.race.ep.Alt)
 	if err != nil {
 		p.l.give(place)
 		c.race = nil

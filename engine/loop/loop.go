@@ -79,7 +79,7 @@ type Handler interface {
 // poller is what moves bytes: epoll or portable. Its methods are called on the
 // loop's goroutine, except wake.
 type poller interface {
-	dial(c *Conn)               // begin to connect; tells by connected, fail or finish
+	dial(c *Conn, ep *Endpoint) // begin to connect; tells by connected, fail or finish
 	write(c *Conn, b []byte)    // send b of an open connection, keeping a copy of what must wait
 	drain(c *Conn)              // hand over what has already arrived, ignoring how it ends
 	resume(c *Conn)             // go on reading a connection put on the ready list
@@ -329,15 +329,15 @@ func (l *Loop) Polled() time.Duration { return time.Duration(l.polled.Load()) }
 func (l *Loop) ThreadCPU() (time.Duration, bool) { return l.cpu.used() }
 
 // Dial begins to connect to ep on behalf of owner and returns at once with a
-// Conn that Opened or Closed will tell of later. ep must not change while the
-// connection lives.
+// Conn that Opened or Closed will tell of later. ep itself is not kept, but its
+// TLS configuration is and must not change while the connection lives.
 func (l *Loop) Dial(ep *Endpoint, owner uint32) *Conn {
-	c := &Conn{Owner: owner, l: l, ep: ep}
+	c := &Conn{Owner: owner, l: l}
 	c.place = l.take(c)
 	if ep.TLS != nil {
 		c.sec = newSecure(c, ep.TLS)
 	}
-	l.p.dial(c)
+	l.p.dial(c, ep)
 	return c
 }
 

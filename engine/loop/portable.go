@@ -63,6 +63,10 @@ func (p *portable) close() {
 // carries the events, is taken by the turn.
 func (p *portable) wait(due time.Duration) {
 	if p.l.hasMail() {
+		select { // the bell was for this mail; it must not ring for nothing
+		case <-p.bell:
+		default:
+		}
 		return
 	}
 	if due == Never {
@@ -85,7 +89,7 @@ func (p *portable) wait(due time.Duration) {
 	}
 }
 
-func (p *portable) dial(c *Conn) {
+func (p *portable) dial(c *Conn, ep *Endpoint) {
 	ctx, cancel := context.WithCancel(context.Background())
 	c.pipe = &pipe{
 		cancel: cancel,
@@ -93,11 +97,11 @@ func (p *portable) dial(c *Conn) {
 		gone:   make(chan struct{}),
 		more:   make(chan struct{}, 1),
 	}
-	ep := c.ep // the goroutine must not touch c
+	own := *ep
 	p.l.works.Add(1)
 	go func() {
 		defer p.l.works.Done()
-		nc, err := p.reach(ctx, ep)
+		nc, err := p.reach(ctx, &own)
 		p.l.post(mail{do: reached, c: c, nc: nc, err: err, when: p.l.Now()})
 	}()
 }

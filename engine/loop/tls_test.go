@@ -310,6 +310,41 @@ func TestStartTLS(t *testing.T) {
 	})
 }
 
+// FuzzTake cuts any stream into records and pieces of records, and wants every
+// byte once and never those of two records together.
+func FuzzTake(f *testing.F) {
+	f.Add([]byte{22, 3, 1, 0, 3, 1, 2, 3, 20, 3, 3, 0, 0, 23, 3}, uint8(4), uint8(2))
+	f.Add(bytes.Repeat([]byte{23, 3, 3, 0, 1, 9}, 20), uint8(255), uint8(255))
+	f.Fuzz(func(t *testing.T, stream []byte, in, out uint8) {
+		var s secure
+		var got []byte
+		begins := map[int]bool{} // where records begin, by another way
+		for i := 0; i+recordHeader <= len(stream); i += recordHeader + int(stream[i+3])<<8 + int(stream[i+4]) {
+			begins[i] = true
+		}
+		b := make([]byte, int(out)+1)
+		for rest := stream; len(rest) > 0; {
+			n := min(len(rest), int(in)+1)
+			s.in, rest = rest[:n], rest[n:]
+			for len(s.in) > 0 {
+				n := s.take(b)
+				if n == 0 {
+					t.Fatal("took nothing")
+				}
+				for i := len(got) + 1; i < len(got)+n; i++ {
+					if begins[i] {
+						t.Fatalf("took bytes %d to %d, over the border at %d", len(got), len(got)+n, i)
+					}
+				}
+				got = append(got, b[:n]...)
+			}
+		}
+		if !bytes.Equal(got, stream) {
+			t.Fatalf("took % x of % x", got, stream)
+		}
+	})
+}
+
 // keyLog picks the server's traffic secret out of what crypto/tls logs.
 type keyLog struct{ server []byte }
 
