@@ -236,7 +236,7 @@ func (p *parser) words(o *object, key string) []string {
 				p.add(c, "write what is looked for", "%s is empty, every answer would fulfil it", key)
 				continue
 			}
-			out = append(out, unescapeDollar(s))
+			out = append(out, s)
 		}
 	}
 	return out
@@ -268,7 +268,7 @@ func (p *parser) headerChecks(n *yaml.Node, c *Check) {
 		if isNull(f.val) {
 			add(f.name, f.key, "")
 		} else if s, ok := p.plain(f.val, "header "+f.key); ok {
-			add(f.name, f.key, unescapeDollar(s))
+			add(f.name, f.key, s)
 		}
 	}
 }
@@ -307,7 +307,7 @@ func (p *parser) jsonChecks(n *yaml.Node, c *Check) {
 			continue
 		}
 		if s, ok := p.plain(f.val, "jsonpath "+f.key); ok {
-			add(f.name, f.val, f.key, parseCompare(unescapeDollar(s)))
+			add(f.name, f.val, f.key, parseCompare(s))
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -105,7 +106,7 @@ func (p *parser) label(n *yaml.Node, what string) (string, bool) {
 	case strings.TrimSpace(s) == "":
 		p.add(n, "write something, or remove the key", "%s is empty", what)
 		return "", false
-	case len(s) > 200 || visible(s) != s || strings.Contains(s, "\n"):
+	case utf8.RuneCountInString(s) > 200 || visible(s) != s || strings.Contains(s, "\n"):
 		p.add(n, "write one line of at most 200 characters", "%s is too long, or has control characters", what)
 		return "", false
 	}
@@ -122,7 +123,7 @@ func (p *parser) plain(n *yaml.Node, what string) (string, bool) {
 	if ok && p.hasReference(n, s, what) {
 		return s, false
 	}
-	return s, ok
+	return unescapeDollar(s), ok
 }
 
 // hasReference refuses ${...} where the environment is not filled in.
@@ -268,7 +269,7 @@ func (p *parser) authorize(n *yaml.Node) {
 				t = t.AddDate(0, 0, 1) // the day itself is included
 			}
 		}
-		if ok && err != nil {
+		if ok && (err != nil || t.Year() > 9999) {
 			p.add(v, "write 2031-12-31 or 2031-12-31T18:00:00Z", "until: %s is not a date", quoted(s))
 		}
 		a.Until = t

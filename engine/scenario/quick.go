@@ -551,7 +551,7 @@ func (f *File) overrideLoad(q *Quick, g *flags) {
 	}
 	var warmup time.Duration
 	if g.duration("--warmup", q.Warmup, &warmup, 1) {
-		stages, err := cutWarmup(s.Profile.Stages, warmup)
+		stages, err := cutWarmup(s.Profile.Stages, warmup, s.Model)
 		if err != nil {
 			g.fail("--warmup", err)
 			return

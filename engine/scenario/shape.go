@@ -61,7 +61,7 @@ func lasting(iterations int64, rate float64) time.Duration {
 }
 
 // cutWarmup marks the first part of a profile as warm-up, splitting the stage that goes on beyond it.
-func cutWarmup(stages []load.Stage, warmup time.Duration) ([]load.Stage, error) {
+func cutWarmup(stages []load.Stage, warmup time.Duration, m load.Model) ([]load.Stage, error) {
 	var out []load.Stage
 	var t time.Duration
 	profile := load.Profile{Stages: stages}
@@ -78,7 +78,9 @@ func cutWarmup(stages []load.Stage, warmup time.Duration) ([]load.Stage, error) 
 			first := s
 			first.Name, first.For, first.Warmup = s.Name+" (warm-up)", warmup-from, true
 			if s.Ramp {
-				first.At = profile.Rate(warmup)
+				if first.At = profile.Rate(warmup); m == load.Closed {
+					first.At = math.Round(first.At) // there is no half user
+				}
 			}
 			s.For -= first.For
 			out = append(out, first)
@@ -225,7 +227,7 @@ func (p *parser) loadFields(n *yaml.Node, at *places) bool {
 	}
 	if x := o.get("warmup"); x != nil {
 		if d, ok := p.duration(x, "warmup"); ok && d > 0 {
-			stages, err := cutWarmup(s.Profile.Stages, d)
+			stages, err := cutWarmup(s.Profile.Stages, d, s.Model)
 			if err != nil {
 				p.fail(x, "warmup", err)
 				return false

@@ -78,7 +78,7 @@ func (p *parser) scenarios(o *object) {
 			return
 		}
 		name := p.f.Name
-		if name == "" || strings.Contains(name, "/") {
+		if name == "" || strings.ContainsAny(name, "/:") {
 			name = "main"
 		}
 		p.scenario(o, name, true)

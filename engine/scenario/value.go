@@ -136,4 +136,4 @@ func formatDuration(d time.Duration) string {
 }
 
 // formatNumber writes a number shortly and exactly.
-func formatNumber(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
+func formatNumber(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
