@@ -1,0 +1,154 @@
+package scenario
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+const head = "target: http://a.test\n"
+
+// mistakes are files with one mistake each: its place, a part of what is said, and a part of the remedy.
+var mistakes = []struct {
+	text         string
+	line, column int
+	msg, remedy  string
+}{
+	{"", 0, 0, "empty", "steps: [{get: /}]"},
+	{"# only a comment\n", 0, 0, "empty", "steps"},
+	{"- a\n", 1, 1, "is a mapping", "name"},
+	{head, 1, 1, "no steps", "steps: [{get: /}]"},
+	{head + "steps: []\n", 2, 8, "no steps", "get: /"},
+	{head + "stpes: [{get: /}]\nsteps: [{get: /}]\n", 2, 1, `no key "stpes"`, "did you mean steps?"},
+	{head + "steps: [{get: /, metod: x}]\n", 2, 18, `no key "metod"`, "did you mean method?"},
+	{head + "name: a\nname: b\nsteps: [{get: /}]\n", 3, 1, "name twice", "keep one"},
+	{"steps: [{get: /}]\n", 1, 15, "no target", "target: https://host"},
+	{"target: shop.test\nsteps: [{get: /}]\n", 1, 9, "no scheme", "https://shop.test"},
+	{"target: http://a.test/?q=1\nsteps: [{get: /}]\n", 1, 9, "no query", "with the steps"},
+	{"target: http://u:p@a.test\nsteps: [{get: /}]\n", 1, 9, "credentials", "user:"},
+	{"target: ws://a.test\nsteps: [{get: /}]\n", 1, 9, "not in this version", "http://"},
+	{head + "steps: [{get: products}]\n", 2, 15, "neither / nor a scheme", "/products"},
+	{head + "steps: [{get: 'a b'}]\n", 2, 15, "space", "%20"},
+	{head + "steps: [{get: /, post: /}]\n", 2, 18, "one request", "two steps"},
+	{head + "steps: [{name: x}]\n", 2, 9, "needs a URL", "get: /path"},
+	{head + "steps: [{post: /, body: a, json: {}}]\n", 2, 28, "one body", "keep one"},
+	{head + "steps: [{post: /, body_file: ../x}]\n", 2, 30, "file does not exist", "below the scenario's folder"},
+	{head + "steps: [{get: /, think: readng}]\n", 2, 25, "no profile", "did you mean reading?"},
+	{head + "steps: [{get: /, think: 5}]\n", 2, 25, "no unit", "5s for seconds"},
+	{head + "steps: [{get: /, think: 'uniform(3s, 1s)'}]\n", 2, 25, "shorter to the longer", "uniform(1s, 3s)"},
+	{head + "steps: [{get: /, timeout: 0s}]\n", 2, 27, "longer than 0", "10s"},
+	{head + "steps: [{get: '/{{x}}'}]\n", 2, 19, `no variable or function "x"`, "under vars:"},
+	{head + "vars: {token: a}\nsteps: [{get: '/{{tokn}}'}]\n", 3, 19, `"tokn"`, "{{token}}"},
+	{head + "steps: [{get: '/{{randomInt 1}}'}]\n", 2, 19, "1 arguments", "{{randomInt FROM TO}}"},
+	{head + "steps: [{get: '/{{x'}]\n", 2, 19, `"x"`, ""},
+	{head + "steps: [{get: '/{{uuid'}]\n", 2, 17, "not closed", "}}"},
+	{head + "steps: [{get: '/{{t}}'}, {get: /, name: b, extract: {t: $.t}}]\n", 2, 19, "before step \"b\" extracts it", "forward"},
+	{head + "steps: [{get: '/{{faker.email}}'}]\n", 2, 19, "not in this version", "randomString"},
+	{head + "steps: [{get: {{x}}}]\n", 2, 15, "not a mapping", "quotes"},
+	{head + "steps: [{get: '/${HOME}'}]\n", 2, 15, "only under vars:", "{{home}}"},
+	{head + "vars: {a: '${NOT_SET_HERE}'}\nsteps: [{get: /}]\n", 2, 11, "is not set", ":-"},
+	{head + "vars: {uuid: a}\nsteps: [{get: /}]\n", 2, 8, "function already", "another name"},
+	{head + "steps: [{get: /, extract: {a: '$.['}}]\n", 2, 31, "not a JSON path", "$.items[0].id"},
+	{head + "steps: [{get: /, extract: {a: '/(/'}}]\n", 2, 31, "not a regular expression", "RE2"},
+	{head + "steps: [{get: /, extract: {a: token}}]\n", 2, 31, "no place in the answer", "$.path"},
+	{head + "steps: [{get: /, extract: {a: 'css:b'}}]\n", 2, 31, "css", "regular expression"},
+	{head + "steps: [{get: /, check: {status: ok}}]\n", 2, 34, "not a status", "2xx"},
+	{head + "steps: [{get: /, check: {jsonpath: {$.a: '> b'}}}]\n", 2, 42, "compares numbers", ">0"},
+	{head + "steps: [{get: /, check: {xpath: //a}}]\n", 2, 26, "xpath", "contains:"},
+	{head + "steps: [{get: /}]\nload: {rate: 5}\nhttp: {version: 2}\n", 4, 17, "not in this version", "1.1"},
+	{head + "steps: [{get: /}]\nload: {rate: 5/d}\n", 3, 14, "not a unit", "30/m"},
+	{head + "steps: [{get: /}]\nload: {rate: 5, users: 3}\n", 3, 24, "not both", "keep rate"},
+	{head + "steps: [{get: /}]\nload: {for: 3s}\n", 3, 7, "neither rate nor users", "rate: 500"},
+	{head + "steps: [{get: /}]\nload: {rate: 5, for: 5}\n", 3, 22, "no unit", "5s"},
+	{head + "steps: [{get: /}]\nload: {rate: 5, for: 5s, ramp: 6s}\n", 3, 32, "longer than the whole", "first part"},
+	{head + "steps: [{get: /}]\nload: {users: 5, arrivals: even}\n", 3, 28, "belongs to a load with rate", "rate:"},
+	{head + "steps: [{get: /}]\nload: {rate: [{for: 5s, to: 5, curve: exponential}]}\n", 3, 39, "cannot leave 0", ""},
+	{head + "steps: [{get: /}]\nload: {rate: [{for: 5s}]}\n", 3, 15, "no level", "at: 500"},
+	{head + "steps: [{get: /}]\nload: {rate: [{at: 5}]}\n", 3, 15, "no length", "for: 30s"},
+	{head + "steps: [{get: /}]\nload: {rate: 50, max_rate: 20}\n", 3, 28, "above the cap", ""},
+	{head + "scenarios: [{name: a, weight: 0, steps: [{get: /}]}]\n", 2, 31, "0 is not within", "whole number"},
+	{head + "scenarios: [{name: a, steps: [{get: /}]}, {name: a, steps: [{get: /}]}]\n", 2, 43, "two scenarios", "own name"},
+	{head + "scenarios: [{name: a, steps: [{name: x, get: /}, {name: x, get: /}]}]\n", 2, 50, "two steps", "own name"},
+	{head + "http: {headers: {Content-Length: 5}}\nsteps: [{get: /}]\n", 2, 18, "made by the program", "remove"},
+	{head + "http: {max_body: lots}\nsteps: [{get: /}]\n", 2, 18, "not a size", "64KiB"},
+	{head + "http: {tls: {insecure: maybe}}\nsteps: [{get: /}]\n", 2, 24, "true or false", "true or false"},
+	{head + "steps: [{get: /, http: {proxy: http://x}}]\n", 2, 25, "whole run", "file's http:"},
+	{head + "steps: [{get: /, retry: 2}]\n", 2, 18, "`retry:` is not in this version", "sent once"},
+	{head + "steps:\n\t- get: /\n", 3, 1, "not YAML", "spaces"},
+	{head + "name: a: b\n", 2, 8, "not YAML", "quotes"},
+	{head + "name: *nope\n", 2, 7, "unknown anchor", "&name"},
+	{head + "---\na: b\n", 2, 1, "second document", "one scenario"},
+	{head + "name:\nsteps: [{get: /}]\n", 2, 1, "no value", "remove the key"},
+	{"target: \"http://a.test\xff\"\n", 1, 23, "UTF-8", "UTF-8"},
+}
+
+func TestEveryMistakeHasItsPlaceAndARemedy(t *testing.T) {
+	for _, c := range mistakes {
+		_, err := Parse("a.yaml", []byte(c.text), testEnv)
+		var all Errors
+		if !errors.As(err, &all) {
+			t.Errorf("%q: %v", c.text, err)
+			continue
+		}
+		e := all[0]
+		if len(all) != 1 && c.msg != `"x"` || e.Line != c.line || e.Column != c.column || !strings.Contains(e.Msg, c.msg) || !strings.Contains(e.Remedy, c.remedy) {
+			t.Errorf("%q:\n%v\nwant %d:%d %q, remedy %q", c.text, err, c.line, c.column, c.msg, c.remedy)
+		}
+	}
+}
+
+func TestAllMistakesAreToldAtOnceWithACaret(t *testing.T) {
+	_, err := Parse("shop.yaml", []byte(head+"nam: x\nsteps:\n  - {get: '/{{x}}', think: 5}\n"), testEnv)
+	want := `shop.yaml:2:1: the file has no key "nam"
+  2 | nam: x
+    | ^
+  did you mean name?
+
+shop.yaml:4:15: url: there is no variable or function "x"
+  4 |   - {get: '/{{x}}', think: 5}
+    |               ^
+  a variable stands under vars: or is extracted by a step before
+
+shop.yaml:4:28: think: 5 has no unit
+  4 |   - {get: '/{{x}}', think: 5}
+    |                            ^
+  write 5s for seconds or 5ms for milliseconds`
+	if err == nil || err.Error() != want {
+		t.Errorf("got\n%v\nwant\n%s", err, want)
+	}
+}
+
+func TestAFileCannotGrowWithoutBound(t *testing.T) {
+	_, err := Parse("a.yaml", []byte(laughs(9)), testEnv)
+	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("more than %d values", maxNodes)) {
+		t.Errorf("%.500v", err)
+	}
+	for _, text := range []string{"x: &a [*a]\nsteps: *a", "a: &a {<<: *a}\nsteps: [{post: /, json: *a}]", head + "steps: [{post: /, json: &x {a: *x}}]"} {
+		if _, err := Parse("a.yaml", []byte(text), testEnv); err == nil {
+			t.Errorf("%q parses", text)
+		}
+	}
+}
+
+func TestMergesAndJSONWithTabs(t *testing.T) {
+	f := parse(t, head+"steps:\n  - &a {name: a, get: /, timeout: 3s, headers: &h {A: '1', B: '2'}}\n  - {<<: *a, name: b, headers: {<<: *h, B: '3'}}\n")
+	b := f.Scenarios[0].Steps[1]
+	if b.Name != "b" || b.HTTP.Timeout.Seconds() != 3 || len(b.Headers) != 2 || b.Headers[0].Value != "3" || b.Headers[1].Value != "1" {
+		t.Errorf("%+v", b)
+	}
+	f = parse(t, "{\n\t\"name\":\t\"t\",\n\t\"steps\": [\n\t\t{\"method\": \"POST\", \"url\": \"http://a.test/\", \"payload\": {\"a\": 1}},\n\t\t{\"method\": \"GET\", \"url\": \"http://a.test/\", \"payload\": null}\n\t]\n}")
+	if st := f.Scenarios[0].Steps; st[0].Text != `{"a":1}` || st[0].Body != BodyJSON || st[1].Body != NoBody || f.Load.Profile.Peak() != DefaultRate {
+		t.Errorf("%+v", st)
+	}
+}
+
+func BenchmarkParse(b *testing.B) {
+	b.ReportAllocs()
+	text := []byte(readTestdata(b, "built.yaml"))
+	for b.Loop() {
+		if _, err := Parse("a.yaml", text, testEnv); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
