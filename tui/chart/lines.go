@@ -1,7 +1,9 @@
 package chart
 
 import (
+	"cmp"
 	"math"
+	"slices"
 	"time"
 
 	"lt/tui/theme"
@@ -252,36 +254,39 @@ func (l Lines) drawTime(c Canvas, x0, y, w int, axis bool) {
 	}
 }
 
-// drawNames writes each series' name beside its last value, moved apart where they would collide: the later series, the
-// more important one, keeps its place.
+// drawNames writes each series' name beside its last value, in the order of the values and moved apart where they would
+// collide.
 func (l Lines) drawNames(c Canvas, y scale) {
-	taken := make([]bool, c.H())
-	for i := len(l.Series) - 1; i >= 0; i-- {
-		s := l.Series[i]
+	type name struct {
+		at  float64
+		row int
+		s   *Series
+	}
+	var names []name
+	for i := range l.Series {
+		s := &l.Series[i]
 		last := math.NaN()
-		for j := l.count(s) - 1; j >= 0 && math.IsNaN(last) && !math.IsNaN(l.place(j)); j-- {
+		for j := l.count(*s) - 1; j >= 0 && math.IsNaN(last) && !math.IsNaN(l.place(j)); j-- {
 			last = s.Values[j]
 		}
-		f, ok := y.at(last)
-		if !ok {
-			continue
+		if f, ok := y.at(last); ok && (!l.Log || last > 0) {
+			names = append(names, name{last, int((1-f)*float64(4*c.H()-1)+0.5) / 4, s})
 		}
-		row := int((1-f)*float64(4*c.H()-1)+0.5) / 4
-		for off := range c.H() {
-			if r := row - off; r >= 0 && r < c.H() && !taken[r] {
-				row = r
-				break
-			}
-			if r := row + off; r >= 0 && r < c.H() && !taken[r] {
-				row = r
-				break
-			}
+	}
+	slices.SortStableFunc(names, func(a, b name) int { return cmp.Compare(b.at, a.at) })
+	if len(names) > c.H() {
+		names = names[:c.H()]
+	}
+	for i := range names {
+		if i > 0 {
+			names[i].row = max(names[i].row, names[i-1].row+1)
 		}
-		if taken[row] {
-			continue
-		}
-		taken[row] = true
-		c.Text(1, row, s.Style, Shorten(s.Name, c.W()-1))
+	}
+	below := c.H()
+	for i := len(names) - 1; i >= 0; i-- {
+		names[i].row = min(names[i].row, below-1)
+		below = names[i].row
+		c.Text(1, below, names[i].s.Style, Shorten(names[i].s.Name, c.W()-1))
 	}
 }
 

@@ -1,0 +1,188 @@
+package tui
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"lt/engine/metrics"
+	"lt/tui/chart"
+	"lt/tui/theme"
+)
+
+var errorsHelp = []string{
+	"Errors in groups: what went wrong (class), when in the request (phase), the status if there was one, and the step. Over time, the count a second.",
+	"enter opens a group: the first request of its kind as it was sent and the answer as it came, with secrets masked, and what is the likely cause.",
+	"Classes: dns connect refused reset timeout tls protocol eof happen to the connection; status check extract are answers that do not do; limit is this machine, never the target.",
+}
+
+var errorOrders = []string{"by count", "newest first", "in the order of their first time"}
+
+// errors are the groups in their present order.
+func (m *model) errors() []*metrics.ErrorView {
+	all := m.view.Snapshot.Errors
+	out := make([]*metrics.ErrorView, 0, len(all))
+	for i := range all {
+		e := &all[i]
+		if m.matches(errorName(e), e.Message, e.Step.Scenario, e.Step.Step, e.Phase.String()) {
+			out = append(out, e)
+		}
+	}
+	switch m.lists[panelErrors].order {
+	case 1:
+		slices.SortStableFunc(out, func(a, b *metrics.ErrorView) int { return compare(float64(b.Last), float64(a.Last)) })
+	case 2:
+		slices.SortStableFunc(out, func(a, b *metrics.ErrorView) int { return compare(float64(a.First), float64(b.First)) })
+	}
+	return out
+}
+
+func errorKey(e *metrics.ErrorView) string {
+	return strings.Join([]string{e.Class.String(), e.Phase.String(), strconv.Itoa(e.Status), strconv.Itoa(e.StepID), e.Message}, "\x00")
+}
+
+func (m *model) errorKeys() []string {
+	list := m.errors()
+	keys := make([]string, len(list))
+	for i, e := range list {
+		keys[i] = errorKey(e)
+	}
+	return keys
+}
+
+// errorName is a group in two words: its class, and the status where that says more.
+func errorName(e *metrics.ErrorView) string {
+	if e.Class == metrics.Status && e.Status > 0 {
+		return "status " + strconv.Itoa(e.Status)
+	}
+	return e.Class.String()
+}
+
+func (m *model) drawErrors(c chart.Canvas) {
+	list := m.errors()
+	state := m.lists[panelErrors]
+	if state.open && state.selected < len(list) && errorKey(list[state.selected]) == state.key {
+		m.drawError(c, list[state.selected])
+		return
+	}
+	if len(list) == 0 {
+		switch {
+		case m.filter != "":
+			waiting(c, "No error matches /"+m.filter+".", "esc clears the filter")
+		case m.view.Snapshot.Totals.Dropped > 0:
+			waiting(c, "No request failed.", chart.Count(m.view.Snapshot.Totals.Dropped)+" arrivals were dropped before a request was made of them: there was no free user in time.")
+		default:
+			waiting(c, "No errors so far.")
+		}
+		return
+	}
+	t := chart.Table{
+		Columns: []chart.Column{
+			{Title: "count", Width: 8, Mark: state.order == 0},
+			{Title: "error", Width: 12, Left: true},
+			{Title: "step", Width: 14, Left: true, Grow: true},
+			{Title: "message", Width: 16, Left: true, Grow: true},
+			{Title: "last", Width: 8, Mark: state.order == 1},
+			{Title: "phase", Width: 7, Left: true},
+			{Title: "first", Width: 8, Mark: state.order == 2},
+			{Title: "over time", Width: 20, Left: true},
+			{Title: "from", Width: 12, Left: true},
+		},
+		Len: len(list), First: state.first, Selected: state.selected,
+		Row: func(i int) []chart.Cell {
+			e := list[i]
+			return []chart.Cell{
+				{Text: chart.Count(e.Count)},
+				{Text: "✗ " + errorName(e), Style: theme.Bad},
+				{Text: chart.ShortenMiddle(chart.Clean(e.Step.Step), 60)},
+				{Text: chart.Clean(e.Message), Style: theme.Dim},
+				{Text: chart.Clock(e.Last)},
+				{Text: e.Phase.String(), Style: theme.Dim},
+				{Text: chart.Clock(e.First), Style: theme.Dim},
+				{Draw: func(c chart.Canvas) { chart.Spark(c, 0, 0, c.W(), theme.Bad, e.Series) }},
+				{Text: sources(e), Style: theme.Dim},
+			}
+		},
+	}
+	t.Draw(c)
+}
+
+func sources(e *metrics.ErrorView) string {
+	switch len(e.Sources) {
+	case 0:
+		return "local"
+	case 1:
+		if e.Sources[0] == "" {
+			return "local"
+		}
+		return chart.Clean(e.Sources[0])
+	}
+	return plural(uint64(len(e.Sources)), "source")
+}
+
+// drawError is a group in detail; its example can be longer than the panel and is scrolled.
+func (m *model) drawError(c chart.Canvas, e *metrics.ErrorView) {
+	c.Rule(0, errorName(e)+" · "+chart.Clean(e.Step.Scenario+" / "+e.Step.Step), "")
+	c.Fit(1, 1, c.W()-2, theme.Text, chart.Clean(e.Message))
+	c.Fit(1, 2, c.W()-2, theme.Dim, fmt.Sprintf("%s, in phase %s, from %s to %s of the run, from %s", plural(e.Count, "time"), e.Phase,
+		chart.Clock(e.First), chart.Clock(e.Last), sources(e)))
+	y := 3
+	if e.Hint != "" {
+		for _, line := range chart.Wrap(e.Hint, c.W()-11, 3) {
+			if y == 3 {
+				c.Text(1, y, theme.Accent|theme.Bold, "likely")
+			}
+			c.Text(9, y, theme.Text, line)
+			y++
+		}
+	}
+	if c.H() < y+3 {
+		return
+	}
+	lines := chart.Wrap(e.Example, c.W()-3, 4000)
+	if e.Example == "" {
+		lines = []string{"No example was kept of this group: the first fifty kinds have one."}
+	}
+	room := c.H() - y - 1
+	first := max(0, min(m.lists[panelErrors].scroll, len(lines)-room))
+	note := ""
+	if len(lines) > room {
+		note = fmt.Sprintf("line %d of %d, ↑ ↓", first+1, len(lines))
+	}
+	c.Rule(y, "The first of them, secrets masked", note)
+	for i := first; i < len(lines) && i < first+room; i++ {
+		st := theme.Text
+		if e.Example == "" {
+			st = theme.Dim
+		}
+		c.Text(1, y+1+i-first, st, lines[i])
+	}
+}
+
+func (m *model) errorsFoot() remark {
+	v := m.view
+	t := &v.Snapshot.Totals
+	if over(v) {
+		return ended(v)
+	}
+	if t.Errors == 0 {
+		if t.Requests == 0 {
+			return plainly("Waiting for the first answers.")
+		}
+		return plainly(fmt.Sprintf("None of %s failed.", plural(t.Requests, "request")))
+	}
+	top := v.Snapshot.Errors
+	text := fmt.Sprintf("%s of %s failed", chart.Percent(t.ErrorRate), plural(t.Requests, "request"))
+	if len(top) > 0 {
+		text += fmt.Sprintf("; most of them: %s at %s", errorName(&top[0]), top[0].Step.Step)
+	}
+	text += "."
+	switch {
+	case t.ErrorRate >= 0.05:
+		return broke(text)
+	case t.ErrorRate >= 0.01:
+		return bends(text)
+	}
+	return plainly(text)
+}

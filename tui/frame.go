@@ -1,0 +1,141 @@
+package tui
+
+import (
+	"fmt"
+
+	"lt/engine/conductor"
+	"lt/tui/chart"
+	"lt/tui/theme"
+)
+
+// frame draws all of the screen: exactly h rows of exactly w cells.
+func (m *model) frame() string {
+	c := chart.NewCanvas(m.w, m.h, m.theme)
+	l := m.layout()
+	switch {
+	case l.small:
+		m.drawSmall(c)
+		return c.String()
+	case m.view == nil:
+		waiting(c, "Starting.", "The first figures come with the first second of the run.")
+		m.drawKeys(c, l)
+		return c.String()
+	}
+	m.drawHeader(c.Rows(l.header, 1))
+	if l.slos >= 0 {
+		m.drawSLOs(c.Rows(l.slos, 1))
+	}
+	m.drawFigures(c.Rows(l.figures, 1))
+	m.drawTabs(c.Rows(l.tabs, 1), l)
+	body := c.Rows(l.body, l.bodyHeight)
+	if m.help {
+		m.drawHelp(body)
+	} else {
+		panelAt(m.panel).draw(m, body)
+	}
+	m.drawFoot(c.Rows(l.foot, 1))
+	m.drawKeys(c, l)
+	return c.String()
+}
+
+// drawSmall says what is missing where the screen does not fit, and how the run is.
+func (m *model) drawSmall(c chart.Canvas) {
+	text := fmt.Sprintf("The screen needs %dx%d, this terminal has %dx%d.", leastWidth, leastHeight, m.w, m.h)
+	if m.view != nil {
+		s := m.view.Snapshot
+		text += fmt.Sprintf(" The run is %s at %s: %s/s, p99 %s, errors %s.", m.view.State, chart.Clock(m.view.Elapsed),
+			chart.Number(s.Window.ThroughputRPS), chart.Duration(s.Window.Response.P99), chart.Percent(s.Totals.ErrorRate))
+	}
+	for i, line := range chart.Wrap(text, c.W(), c.H()) {
+		c.Text(0, i, theme.Text, line)
+	}
+}
+
+// title is the terminal's window title.
+func (m *model) title() string {
+	if m.view == nil {
+		return "lt"
+	}
+	return chart.Clean("lt · " + m.view.Run.Name)
+}
+
+// drawFoot says what the eye should see now, or asks.
+func (m *model) drawFoot(c chart.Canvas) {
+	switch {
+	case m.ask == askPause:
+		ask(c, "Pause the load to zero?", "The pause is left out of the totals.")
+	case m.ask == askQuit && m.newest != nil && m.newest.State == conductor.Draining:
+		ask(c, "End now?", "What is still in hand is cut and counted as unfinished.")
+	case m.ask == askQuit:
+		ask(c, "Stop the run and quit?", "What is in hand finishes first.")
+	case m.filtering:
+		x := c.Text(1, 0, theme.Accent|theme.Bold, "/")
+		x = c.Text(x, 0, theme.Text, chart.Shorten(m.filter, c.W()/2))
+		x = c.Text(x, 0, theme.Accent, "▏")
+		c.Text(x+2, 0, theme.Dim, "enter keeps the filter, esc clears it; ! first turns it round")
+	case m.notice != "":
+		c.Fit(1, 0, c.W()-2, theme.Text|theme.Bold, m.notice)
+	default:
+		r := panelAt(m.panel).foot(m)
+		c.Fit(1, 0, c.W()-2, r.style, r.text)
+	}
+}
+
+func ask(c chart.Canvas, text, more string) {
+	x := c.Text(1, 0, theme.Warn|theme.Bold, "▲ "+text+" ")
+	x = c.Text(x, 0, theme.Text|theme.Bold, "y")
+	x = c.Text(x, 0, theme.Dim, " yes   ")
+	x = c.Text(x, 0, theme.Text|theme.Bold, "n")
+	x = c.Text(x, 0, theme.Dim, " no   ")
+	c.Fit(x+1, 0, c.W()-x-2, theme.Dim, more)
+}
+
+// drawKeys is the last row: the keys that mean something now, as many as fit.
+func (m *model) drawKeys(c chart.Canvas, l layout) {
+	x := 1
+	hint := func(k, does string) {
+		if x+chart.Width(k)+chart.Width(does)+1 > l.w-8 && k != "?" {
+			return
+		}
+		x = c.Text(x, l.keys, theme.Text|theme.Bold, k)
+		x = c.Text(x+1, l.keys, theme.Dim, does) + 3
+	}
+	p, list := panelAt(m.panel), m.lists[m.panel]
+	if m.help || list.open || m.until != 0 {
+		hint("esc", "back")
+	}
+	if p.keys != nil && !list.open && !m.help {
+		if p.detail {
+			hint("enter", "open")
+		}
+		hint("/", "filter")
+	}
+	if len(p.orders) > 0 && !list.open && !m.help {
+		hint("o", "order")
+	}
+	if m.newest != nil && !over(m.newest) {
+		if m.frozen {
+			hint("space", "go on")
+		} else {
+			hint("space", "freeze")
+		}
+		if m.newest.State == conductor.Held {
+			hint("p", "go on")
+		} else {
+			hint("p", "hold")
+		}
+		if m.newest.State == conductor.Paused {
+			hint("P", "go on")
+		}
+		hint("+ -", "10 %")
+		hint("n", "next")
+		hint("[ ]", "window")
+		hint("m", "mark")
+		hint("s", "stop")
+	} else {
+		hint("[ ]", "window")
+	}
+	hint("w", "write")
+	hint("q", "quit")
+	hint("?", "help")
+}

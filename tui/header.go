@@ -1,0 +1,314 @@
+package tui
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"time"
+
+	"lt/engine/conductor"
+	"lt/engine/load"
+	"lt/engine/metrics"
+	"lt/engine/slo"
+	"lt/tui/chart"
+	"lt/tui/theme"
+)
+
+// stageName is the name of stage i, or its number.
+func stageName(v *conductor.View, i int) string {
+	if i >= 0 && i < len(v.Profile.Stages) {
+		if n := v.Profile.Stages[i].Name; n != "" {
+			return n
+		}
+	}
+	return "stage " + strconv.Itoa(i+1)
+}
+
+// drawHeader says what is run, where it is, and whether the generator can be trusted. On a narrow screen the target, the
+// position and the name give way, in this order; state and verdict stay.
+func (m *model) drawHeader(c chart.Canvas) {
+	v := m.view
+	style, verdict := verdictText(v)
+	right := c.Right(c.W()-1, 0, style, verdict)
+	if n := len(v.Snapshot.Sources); n > 1 && c.W() >= 100 {
+		right = c.Right(right, 0, theme.Dim, plural(uint64(n), "source")+" · ")
+	}
+	if badge, st := m.badge(); badge != "" {
+		right = c.Right(right-2, 0, st|theme.Bold, badge)
+	}
+	right = c.Right(right-3, 0, theme.Dim, m.clock())
+	x := 1
+	nameRoom := right - x - 3
+	if c.W() >= 80 {
+		nameRoom = min(nameRoom, max(12, c.W()/5))
+	}
+	name := chart.Shorten(chart.Clean(v.Run.Name), nameRoom)
+	x = c.Text(x, 0, theme.Text|theme.Bold, name) + 2
+	if c.W() >= 100 {
+		x = c.Text(x, 0, theme.Dim, chart.ShortenMiddle(chart.Clean(v.Run.Target), min(40, c.W()/4))) + 2
+	}
+	m.drawStage(c, x, right-2)
+}
+
+// drawStage draws the present stage, how far it is, and its place among the stages, between columns x and end.
+func (m *model) drawStage(c chart.Canvas, x, end int) {
+	v := m.view
+	n := len(v.Profile.Stages)
+	if v.Stage < 0 || v.Stage >= n || over(v) || n == 0 {
+		return
+	}
+	name := chart.Clean(stageName(v, v.Stage))
+	place := fmt.Sprintf("%d of %d", v.Stage+1, n)
+	room := end - x - 2
+	if room < 14 {
+		return
+	}
+	nameWidth := min(chart.Width(name), max(8, room/2-4))
+	bar := min(24, room-nameWidth-chart.Width(place)-2)
+	x = c.Fit(x, 0, nameWidth, theme.Text, name) + 1
+	if bar >= 6 {
+		chart.Progress(c, x, 0, bar, theme.Accent, stageProgress(v))
+		x += bar + 1
+	}
+	if x+chart.Width(place) <= end {
+		c.Text(x, 0, theme.Dim, place)
+	}
+}
+
+// stageProgress is how much of the present stage is over, 0..1. It goes by the stage's planned length: holding stops it.
+func stageProgress(v *conductor.View) float64 {
+	length := v.Profile.Stages[v.Stage].For
+	for i := range v.Snapshot.Stages {
+		if st := &v.Snapshot.Stages[i]; st.Index == v.Stage && length > 0 {
+			return float64(v.Elapsed-st.From) / float64(length)
+		}
+	}
+	return 0
+}
+
+// clock is where the run is: 1:12 of 4:40. Its width changes only with the number of digits.
+func (m *model) clock() string {
+	v := m.view
+	if v.Total <= 0 {
+		return chart.Clock(v.Elapsed)
+	}
+	total := chart.Clock(v.Total)
+	now := chart.Clock(min(v.Elapsed, max(v.Total, v.Elapsed)))
+	for chart.Width(now) < chart.Width(total) {
+		now = " " + now
+	}
+	return now + " of " + total
+}
+
+// badge is the state where it is not simply running, and what was changed by hand.
+func (m *model) badge() (string, theme.Style) {
+	v := m.view
+	out, st := "", theme.Warn
+	switch {
+	case over(v):
+		out, st = "ENDED", theme.Text
+	case v.State == conductor.Starting:
+		out, st = "STARTING", theme.Dim
+	case v.State != conductor.Running:
+		out = map[conductor.State]string{conductor.Held: "HELD", conductor.Paused: "PAUSED", conductor.Draining: "ENDING"}[v.State]
+	}
+	if v.Factor > 0 && math.Abs(v.Factor-1) > 0.005 {
+		out = join(out, fmt.Sprintf("%+.0f %%", (v.Factor-1)*100))
+	}
+	if m.frozen {
+		out, st = join(out, "FROZEN"), theme.Warn
+	}
+	return out, st
+}
+
+func join(a, b string) string {
+	if a == "" {
+		return b
+	}
+	return a + " " + b
+}
+
+func verdictText(v *conductor.View) (theme.Style, string) {
+	switch v.Snapshot.Verdict.Health {
+	case metrics.Strained:
+		return theme.Warn, "▲ generator strained"
+	case metrics.Saturated:
+		return theme.Bad, "✗ generator saturated"
+	}
+	return theme.Dim, "generator ok"
+}
+
+// drawSLOs is the row of criteria with their present values, the worst first.
+func (m *model) drawSLOs(c chart.Canvas) {
+	list := slices.Clone(m.view.SLOs)
+	slices.SortStableFunc(list, func(a, b slo.Result) int { return rankSLO(a) - rankSLO(b) })
+	x := 1
+	for i, r := range list {
+		st, glyph := sloMark(r)
+		text := chart.Clean(r.Text)
+		if !r.Known {
+			text = chart.None
+		}
+		expr := chart.Clean(r.Expr)
+		// The value has a fixed place, so that a longer one does not move the next criterion.
+		valueWidth := max(chart.Width(text), 8)
+		w := chart.Width(expr) + valueWidth + 4
+		more := 0
+		if i < len(list)-1 {
+			more = 9
+		}
+		if x+w+more > c.W() {
+			if i > 0 && c.W()-x-valueWidth-6-more < 16 {
+				c.Text(x, 0, theme.Dim, fmt.Sprintf("+%d more", len(list)-i))
+				return
+			}
+			expr = chart.Shorten(expr, c.W()-x-valueWidth-6-more)
+		}
+		x = c.Text(x, 0, theme.Dim, expr) + 1
+		end := x + valueWidth
+		c.Right(end, 0, st, text)
+		x = c.Text(end+1, 0, st, glyph) + 4
+	}
+}
+
+func rankSLO(r slo.Result) int {
+	switch {
+	case r.Known && !r.OK:
+		return 0
+	case r.Known && r.Near:
+		return 1
+	case r.Known:
+		return 2
+	}
+	return 3
+}
+
+// sloMark is how a criterion looks: failed, near its limit, held, or not known yet.
+func sloMark(r slo.Result) (theme.Style, string) {
+	switch rankSLO(r) {
+	case 0:
+		return theme.Bad, "✗"
+	case 1:
+		return theme.Warn, "▲"
+	case 2:
+		return theme.Text, "✓"
+	}
+	return theme.Dim, "·"
+}
+
+// figure is one value of the row of figures.
+type figure struct {
+	label, value string
+	width        int // of the value
+	style        theme.Style
+	after        string
+}
+
+// drawFigures is the row of figures over the last seconds; those at the end give way on a narrow screen.
+func (m *model) drawFigures(c chart.Canvas) {
+	s := m.view.Snapshot
+	w := &s.Window
+	errors := theme.Text
+	switch {
+	case w.ErrorRate >= 0.05:
+		errors = theme.Bad
+	case w.ErrorRate >= 0.01:
+		errors = theme.Warn
+	}
+	late := theme.Text
+	if s.Totals.Dropped > 0 {
+		late = theme.Warn
+	}
+	list := []figure{
+		{"offered", chart.Number(w.OfferedRPS), 6, theme.Text, "/s"},
+		{"goodput", chart.Number(w.GoodputRPS), 6, theme.Accent | theme.Bold, "/s"},
+		{"p50", quantile(w.Response, w.Response.P50, false), 7, theme.Text, ""},
+		{"p99", quantile(w.Response, w.Response.P99, w.Response.AtLeast), 8, p99Style(w.Response), " (" + chart.Span(max(w.Length, 0)) + ")"},
+		{"errors", chart.PercentNumber(w.ErrorRate), 5, errors, " %"},
+		{"in flight", chart.Number(float64(w.InFlight)), 5, theme.Text, ""},
+		{"users", chart.Number(float64(w.Users)), 6, theme.Text, ""},
+		{"lag p99", quantile(w.Lag, w.Lag.P99, false), 8, theme.Text, ""},
+		{"dropped", chart.Count(s.Totals.Dropped), 6, late, ""},
+	}
+	if m.view.Run.Model == load.Closed { // the load is users there
+		list[5], list[6] = list[6], list[5]
+	}
+	x := 1
+	for i, f := range list {
+		label := f.label
+		if i == 2 && c.W() >= 110 {
+			label = "response p50"
+		}
+		need := chart.Width(label) + 1 + f.width + chart.Width(f.after)
+		if x+need > c.W()-1 {
+			return
+		}
+		x = c.Text(x, 0, theme.Dim, label) + 1 + f.width
+		c.Right(x, 0, f.style, f.value)
+		x = c.Text(x, 0, theme.Dim, f.after) + 2
+		if c.W() >= 110 {
+			x++
+		}
+	}
+}
+
+// quantile writes a value of q; without samples it is not known. Values that dropped arrivals touch are bounds.
+func quantile(q metrics.Quantiles, d time.Duration, atLeast bool) string {
+	if q.Count == 0 {
+		return chart.None
+	}
+	if atLeast {
+		return "≥" + chart.Duration(d)
+	}
+	return chart.Duration(d)
+}
+
+// p99Style is grey where there are too few samples for a p99 to be trusted.
+func p99Style(q metrics.Quantiles) theme.Style {
+	if q.Count < samplesP99 {
+		return theme.Dim
+	}
+	return theme.Text
+}
+
+// A p99 from fewer samples than this, and a p99.9, are grey and stand with their interval: ten samples lie above them.
+const (
+	samplesP99  = 1_000
+	samplesP999 = 10_000
+)
+
+// drawTabs is the row of panels and the window of time.
+func (m *model) drawTabs(c chart.Canvas, l layout) {
+	end := 0
+	for _, t := range tabs(m.panel, l.w, m.errorCount()) {
+		st := theme.Dim
+		if t.panel == m.panel {
+			st = theme.Accent | theme.Bold | theme.Reverse
+			c.Set(t.x-1, 0, st, ' ')
+			c.Set(t.x+t.w, 0, st, ' ')
+		}
+		c.Text(t.x, 0, st, t.text)
+		end = t.x + t.w
+	}
+	text := "all of the run"
+	if n := windows[m.window]; n > 0 {
+		text = "last " + chart.Span(n)
+	}
+	st := theme.Dim
+	if m.until > 0 {
+		text, st = "until "+chart.Clock(m.until)+", esc: now", theme.Warn
+	}
+	if end+chart.Width(text)+8 <= l.w {
+		c.Right(l.w-1, 0, theme.Dim, "[ ]")
+		c.Right(l.w-5, 0, st, text)
+	}
+}
+
+// plural is a count with its word.
+func plural(n uint64, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return chart.Count(n) + " " + word + "s"
+}

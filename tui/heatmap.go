@@ -1,0 +1,89 @@
+package tui
+
+import (
+	"fmt"
+	"slices"
+
+	"lt/engine/metrics"
+	"lt/tui/chart"
+	"lt/tui/theme"
+)
+
+var heatmapHelp = []string{
+	"How response times spread, second by second: each column is a moment, each shade the share of its requests that took that long. Lines: p50 and, broken, p99.",
+	"Two bright bands are two kinds of answers, such as cached ones and others; a band that climbs is a queue; a speck far above is a stall.",
+	"o shows what differs from the usual instead: only what is more than in the median of all columns.",
+}
+
+var heatmapOrders = []string{"as shares", "as the difference from the usual"}
+
+func (m *model) drawHeatmap(c chart.Canvas) {
+	if len(m.view.Snapshot.Series.Points) == 0 || len(m.view.Snapshot.Series.Bands) == 0 {
+		waiting(c, "Waiting for the first second of measurements.")
+		return
+	}
+	m.heat().Draw(c)
+}
+
+func (m *model) heat() chart.Heatmap {
+	s := &m.view.Snapshot.Series
+	w := m.span()
+	h := chart.Heatmap{
+		Title: "Response times", Every: s.Every, From: w.from, To: w.to, Bands: s.Bands, Stages: m.stageEdges(), Marks: m.eventMarks(),
+		Over: []chart.Series{
+			{Name: "p50", Values: m.column(false, percentile(0)), Style: theme.P50},
+			{Name: "p99", Values: m.column(false, percentile(2)), Style: theme.P99},
+		},
+	}
+	h.Counts = make([][]uint32, len(s.Points))
+	for i := range s.Points {
+		h.Counts[i] = s.Points[i].Heat
+	}
+	if m.lists[panelHeatmap].order == 1 {
+		h.Title, h.Base = "Response times, more than usual", usual(s)
+	}
+	return h
+}
+
+// usual is the median share of each band over at most 200 columns of the run, evenly spaced.
+func usual(s *metrics.Series) []float64 {
+	const most = 200
+	step := max(1, len(s.Points)/most)
+	base := make([]float64, len(s.Bands))
+	var shares []float64
+	for b := range base {
+		shares = shares[:0]
+		for i := 0; i < len(s.Points); i += step {
+			sum, n := 0.0, 0.0
+			for j, count := range s.Points[i].Heat {
+				sum += float64(count)
+				if j == b {
+					n = float64(count)
+				}
+			}
+			if sum > 0 {
+				shares = append(shares, n/sum)
+			}
+		}
+		if len(shares) > 0 {
+			slices.Sort(shares)
+			base[b] = shares[len(shares)/2]
+		}
+	}
+	return base
+}
+
+func (m *model) heatmapFoot() remark {
+	if over(m.view) {
+		return ended(m.view)
+	}
+	q := &m.view.Snapshot.Window.Response
+	if q.Count == 0 {
+		return plainly("Nothing was answered in the last " + chart.Span(m.view.Snapshot.Window.Length) + ".")
+	}
+	if q.P99 > 20*q.P50 {
+		return bends(fmt.Sprintf("The slowest hundredth takes %s times as long as the median: look for a second band above the first.",
+			chart.Number(float64(q.P99)/float64(max(q.P50, 1)))))
+	}
+	return plainly(fmt.Sprintf("Half of the answers take up to %s, all but one in a hundred up to %s.", chart.Duration(q.P50), chart.Duration(q.P99)))
+}

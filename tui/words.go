@@ -1,0 +1,139 @@
+package tui
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"lt/engine/conductor"
+	"lt/engine/metrics"
+	"lt/tui/chart"
+)
+
+// ended is the sentence of a run that is over, and how long ago that was.
+func ended(v *conductor.View) remark {
+	t := &v.Snapshot.Totals
+	how := map[string]string{"finished": "Finished", "user": "Stopped by hand", "slo": "Stopped by an SLO", "failed": "Failed"}[string(v.Ended)]
+	if how == "" {
+		how = "Ended"
+	}
+	text := fmt.Sprintf("%s %s ago. %s in %s, errors %s", how, chart.Span(v.EndedAgo.Truncate(time.Second)),
+		plural(t.Requests, "request"), chart.Clock(v.Elapsed), chart.Percent(t.ErrorRate))
+	failed := 0
+	for _, r := range v.SLOs {
+		if r.Known && !r.OK {
+			failed++
+		}
+	}
+	switch {
+	case len(v.SLOs) == 0:
+		text += ", no SLO given."
+	case failed == 0:
+		text += ", every SLO held."
+	case failed == 1:
+		text += ", every SLO held but one."
+	default:
+		text += fmt.Sprintf(", %d SLOs did not hold.", failed)
+	}
+	text += " Generator " + v.Snapshot.Verdict.Health.String() + "; q leaves."
+	switch {
+	case string(v.Ended) == "failed" || v.Snapshot.Verdict.Health == metrics.Saturated:
+		return broke(text)
+	case failed > 0:
+		return bends(text)
+	}
+	return plainly(text)
+}
+
+// overviewFoot is the one thing that matters most at this moment.
+func (m *model) overviewFoot() remark {
+	v := m.view
+	s := v.Snapshot
+	w := &s.Window
+	if over(v) {
+		return ended(v)
+	}
+	switch v.State {
+	case conductor.Starting:
+		return plainly("Starting: nothing is due yet.")
+	case conductor.Draining:
+		return plainly(fmt.Sprintf("Ending: nothing new begins, %s still to finish.", plural(uint64(max(0, w.InFlight)), "iteration")))
+	case conductor.Paused:
+		return bends("Paused: the load is zero and this time is left out of the totals. P goes on.")
+	}
+	if s.Verdict.Health == metrics.Saturated {
+		return broke("This machine is the limit, not the target: " + reason(s.Verdict))
+	}
+	for _, r := range v.SLOs {
+		if r.Known && !r.OK {
+			return broke(fmt.Sprintf("%s does not hold since %s: it is %s.", r.Expr, chart.Clock(r.Since), r.Text))
+		}
+	}
+	if w.ErrorRate >= 0.05 {
+		return broke(fmt.Sprintf("%s of the requests fail: panel 3 says how.", chart.Percent(w.ErrorRate)))
+	}
+	if w.OfferedRPS > 1 && w.GoodputRPS < 0.95*w.OfferedRPS {
+		return bends(fmt.Sprintf("Goodput is %s/s, %s less than the %s/s that are offered.", chart.Number(w.GoodputRPS),
+			chart.Percent(1-w.GoodputRPS/w.OfferedRPS), chart.Number(w.OfferedRPS)))
+	}
+	if w.QueuedNow > 0 {
+		return bends(fmt.Sprintf("%s for a free user: max_in_flight is reached.", arrivalsWait(w.QueuedNow)))
+	}
+	if s.Verdict.Health == metrics.Strained {
+		return bends("This machine is strained: " + reason(s.Verdict))
+	}
+	if w.ErrorRate >= 0.01 {
+		return bends(fmt.Sprintf("%s of the requests fail: panel 3 says how.", chart.Percent(w.ErrorRate)))
+	}
+	if r, ok := m.drift(); ok {
+		return r
+	}
+	if w.Response.Count == 0 {
+		return plainly("Nothing was answered in the last " + chart.Span(w.Length) + ".")
+	}
+	return plainly(fmt.Sprintf("Steady: goodput follows what is offered, p50 is %s, p99 %s.", chart.Duration(w.Response.P50), chart.Duration(w.Response.P99)))
+}
+
+func arrivalsWait(n int) string {
+	if n == 1 {
+		return "1 arrival waits"
+	}
+	return chart.Count(uint64(n)) + " arrivals wait"
+}
+
+func reason(v metrics.Verdict) string {
+	if len(v.Reasons) == 0 {
+		return "panel 6 has its figures."
+	}
+	return v.Reasons[0]
+}
+
+// drift compares the median response time now with the one at the beginning of the present stage.
+func (m *model) drift() (remark, bool) {
+	v := m.view
+	points := v.Snapshot.Series.Points
+	first, n := 0.0, 0
+	for i := range points {
+		if int(points[i].Stage) == v.Stage && !math.IsNaN(points[i].P50) {
+			first += points[i].P50
+			if n++; n == 5 {
+				break
+			}
+		}
+	}
+	now := float64(v.Snapshot.Window.Response.P50) / 1e6
+	if n < 5 || v.Snapshot.Window.Response.Count == 0 {
+		return remark{}, false
+	}
+	first /= 5
+	name := stageName(v, v.Stage)
+	switch {
+	case now > 1.5*first && now > first+1:
+		return bends(fmt.Sprintf("p50 has risen from %s to %s since %s began; goodput still follows what is offered.",
+			chart.Milliseconds(first), chart.Milliseconds(now), name)), true
+	case now > 1.15*first && now > first+0.5:
+		return plainly(fmt.Sprintf("p50 has risen from %s to %s since %s began; goodput still follows what is offered.",
+			chart.Milliseconds(first), chart.Milliseconds(now), name)), true
+	}
+	return remark{}, false
+}
