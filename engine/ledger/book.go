@@ -50,7 +50,7 @@ func (b *book) missing(end time.Duration) time.Duration {
 // on, nothing is owed for what is still to come.
 func (l *Ledger) Data() (complete bool, unreported uint64, reasons []string) {
 	if l.end == nil {
-		reasons = append(reasons, fmt.Sprintf("the record stops after %s without an end: what came later is not in it", l.now.Round(time.Second)))
+		reasons = append(reasons, fmt.Sprintf("the run has no end yet, or its record was cut off: this is how it stood after %s", l.now.Round(time.Second)))
 	}
 	for _, name := range slices.Sorted(maps.Keys(l.states)) {
 		b := l.books[name]

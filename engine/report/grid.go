@@ -1,0 +1,90 @@
+package report
+
+import (
+	"strings"
+
+	"github.com/charmbracelet/x/ansi"
+)
+
+// grid is a table: the first column is text and gives way when there is no room, the others are figures set to the right.
+type grid struct {
+	head []string
+	rows [][]string
+	text int // how many columns from the left are text; at least the first
+}
+
+func (g *grid) add(cells ...string) { g.rows = append(g.rows, cells) }
+
+const (
+	gap       = 2  // between columns
+	leastText = 12 // what the first column keeps whatever the width
+)
+
+// lines sets the grid in at most width cells, if that can be done.
+func (g *grid) lines(width int) []string {
+	all := append([][]string{g.head}, g.rows...)
+	widths := make([]int, len(g.head))
+	for _, row := range all {
+		for i, c := range row {
+			widths[i] = max(widths[i], ansi.StringWidth(c))
+		}
+	}
+	total := -gap
+	for _, w := range widths {
+		total += w + gap
+	}
+	if over := total - width; over > 0 {
+		widths[0] = max(min(widths[0], leastText), widths[0]-over)
+	}
+	out := make([]string, len(all))
+	for r, row := range all {
+		var b strings.Builder
+		for i, c := range row {
+			if i > 0 {
+				b.WriteString(strings.Repeat(" ", gap))
+			}
+			c = ansi.Truncate(c, widths[i], "…")
+			pad := strings.Repeat(" ", widths[i]-ansi.StringWidth(c))
+			if i < max(g.text, 1) {
+				b.WriteString(c + pad)
+			} else {
+				b.WriteString(pad + c)
+			}
+		}
+		out[r] = strings.TrimRight(b.String(), " ")
+	}
+	return out
+}
+
+// markdown sets the grid as a table of Markdown.
+func (g *grid) markdown() []string {
+	row := func(cells []string) string {
+		safe := make([]string, len(cells))
+		for i, c := range cells {
+			safe[i] = markdownText(c)
+		}
+		return "| " + strings.Join(safe, " | ") + " |"
+	}
+	rule := "|"
+	for i := range g.head {
+		if i < max(g.text, 1) {
+			rule += "---|"
+		} else {
+			rule += "--:|"
+		}
+	}
+	out := []string{row(g.head), rule}
+	for _, r := range g.rows {
+		out = append(out, row(r))
+	}
+	return out
+}
+
+// wrap breaks a sentence into lines of at most width cells, those after the first set in by indent.
+func wrap(s string, width, indent int) []string {
+	lines := strings.Split(ansi.Wordwrap(s, max(width-indent, leastText), ""), "\n")
+	for i := 1; i < len(lines); i++ {
+		lines[i] = strings.Repeat(" ", indent) + strings.TrimSpace(lines[i])
+	}
+	return lines
+}

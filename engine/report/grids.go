@@ -1,0 +1,205 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+
+	"lt/engine/knee"
+	"lt/engine/ledger"
+	"lt/engine/metrics"
+	"lt/engine/slo"
+)
+
+// The tables that the terminal and Markdown have in common.
+
+func timesGrid(t *metrics.Totals) *grid {
+	g := &grid{head: []string{"", "p50", "p90", "p95", "p99", "p99.9", "max"}}
+	row := func(name string, q *metrics.Quantiles, dropped uint64) {
+		if q.Count == 0 {
+			return
+		}
+		cells := []string{name}
+		for _, at := range []float64{.5, .9, .95, .99, .999, 1} {
+			cells = append(cells, percentile(q, dropped, at))
+		}
+		g.add(cells...)
+	}
+	row("response time", &t.Response, t.Dropped)
+	row("service time", &t.Service, 0)
+	row("our own lag", &t.Lag, 0)
+	if t.Queued.Max > 0 {
+		row("waited for a slot", &t.Queued, 0)
+	}
+	return g
+}
+
+func stepsGrid(steps []metrics.StepView) *grid {
+	g := &grid{head: []string{"step", "requests", "/s", "errors", "p50", "p90", "p99", "max", "service p99"}}
+	for i := range steps {
+		s := &steps[i]
+		if s.Requests == 0 && s.Dropped == 0 && s.Kind != metrics.KindStep {
+			continue
+		}
+		name := stepName(s.StepName)
+		if s.Kind != metrics.KindStep {
+			name += " (" + s.Kind.String() + ")"
+		}
+		p := func(q *metrics.Quantiles, dropped uint64, at float64) string {
+			if q.Count == 0 {
+				return none
+			}
+			v := map[float64]string{.5: duration(q.P50), .9: duration(q.P90), .99: duration(q.P99), 1: duration(q.Max)}[at]
+			return atLeast(q, dropped, at, v)
+		}
+		bad := share(s.Errors+s.Dropped, s.Requests+s.Dropped)
+		g.add(name, count(s.Requests), number(s.ThroughputRPS), bad, p(&s.Response, s.Dropped, .5), p(&s.Response, s.Dropped, .9),
+			p(&s.Response, s.Dropped, .99), p(&s.Response, s.Dropped, 1), p(&s.Service, 0, .99))
+	}
+	return g
+}
+
+// share is n of all as a percentage; nothing of nothing is none.
+func share(n, all uint64) string {
+	if all == 0 {
+		return none
+	}
+	return percent(float64(n) / float64(all))
+}
+
+func stagesGrid(stages []metrics.StageView) *grid {
+	g := &grid{head: []string{"stage", "from", "to", "arrivals/s", "offered/s", "goodput/s", "errors", "p50", "p99"}}
+	for i := range stages {
+		s := &stages[i]
+		name := s.Name
+		if name == "" {
+			name = fmt.Sprintf("stage %d", s.Index+1)
+		}
+		if s.Warmup {
+			name += " (warm-up)"
+		}
+		p50, p99 := none, none
+		if s.Response.Count > 0 {
+			p50, p99 = duration(s.Response.P50), duration(s.Response.P99)
+			if s.Response.AtLeast {
+				p99 = ">= " + p99
+			}
+		}
+		g.add(name, clock(s.From), clock(s.To), number(s.ArrivalsRPS), number(s.OfferedRPS), number(s.GoodputRPS), percent(s.ErrorRate), p50, p99)
+	}
+	return g
+}
+
+func sourcesGrid(sources []metrics.SourceView) *grid {
+	g := &grid{head: []string{"source", "state", "requests", "errors", "p99", "lag p99", "cpu peak", "health"}, text: 2}
+	for i := range sources {
+		s := &sources[i]
+		state := s.State
+		if s.Reason != "" {
+			state += " (" + s.Reason + ")"
+		}
+		g.add(s.Name, state, count(s.Requests), share(s.Errors, s.Requests), duration(s.Response.P99), duration(s.Lag.P99), percent(s.CPUPeak), s.Verdict.Health.String())
+	}
+	return g
+}
+
+func pointsGrid(points []knee.Point) *grid {
+	g := &grid{head: []string{"from", "offered/s", "goodput/s", "95 % interval", "p50", "p99", "errors", "in flight"}}
+	for _, p := range points {
+		g.add(clock(p.From), number(p.Offered), number(p.Goodput), number(p.GoodputLow)+" to "+number(p.GoodputHigh), duration(p.P50), duration(p.P99), percent(p.ErrorRate), number(p.InFlight))
+	}
+	return g
+}
+
+func sloGrid(results []slo.Result) *grid {
+	g := &grid{head: []string{"slo", "measured", ""}}
+	for _, r := range results {
+		word := "holds"
+		switch {
+		case !r.Known:
+			word = "UNKNOWN"
+		case !r.OK:
+			word = "FAILS"
+		}
+		g.add(r.Expr, r.Text, word)
+	}
+	return g
+}
+
+// headline says what the run is worth in one line.
+func headline(l *ledger.Ledger) string {
+	v := verdictOf(l)
+	var parts []string
+	switch ledger.Judged(v.SLO) {
+	case ledger.Pass:
+		parts = append(parts, "every SLO held")
+	case ledger.Fail:
+		failed := 0
+		results := l.SLOs()
+		for _, r := range results {
+			if !r.Known || !r.OK {
+				failed++
+			}
+		}
+		parts = append(parts, fmt.Sprintf("%d of %d SLOs failed", failed, len(results)))
+	case ledger.None:
+		parts = append(parts, "no SLO to judge by")
+	}
+	if unanswered(l.Snapshot()) {
+		parts = append(parts, "the target never answered")
+	}
+	parts = append(parts, "generator "+v.Generator, "data "+v.Data)
+	if end, ok := l.End(); ok {
+		switch end.Ended {
+		case ledger.ByUser:
+			parts = append(parts, "ended by hand")
+		case ledger.BySLO:
+			parts = append(parts, "ended by an SLO")
+		case ledger.Failed:
+			parts = append(parts, "the run failed")
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// word is the verdict in one word.
+func word(l *ledger.Ledger) string {
+	end, ended := l.End()
+	complete, _, _ := l.Data()
+	switch s := l.Snapshot(); {
+	case ended && end.Ended == ledger.Failed || unanswered(s) || l.Judged() == ledger.Fail:
+		return "FAILED"
+	case !complete:
+		return "INCOMPLETE"
+	case s.Verdict.Health == metrics.Saturated:
+		return "DOUBTFUL"
+	case l.Judged() == ledger.Pass:
+		return "PASSED"
+	}
+	return "DONE"
+}
+
+// subject is what was run, in one line.
+func subject(l *ledger.Ledger) string {
+	h := l.Header()
+	r := runOf(l)
+	load := fmt.Sprintf("open, %s arrivals up to %s/s", h.Arrivals, number(peak(h.Stages)))
+	if h.Closed() {
+		load = fmt.Sprintf("closed, up to %s users", number(peak(h.Stages)))
+	}
+	length := clock(l.Now())
+	if end, ok := l.End(); ok {
+		length = clock(end.At - end.Drain)
+		if r.Drain >= 1 {
+			length += " and " + clock(end.Drain) + " to drain"
+		}
+	}
+	return fmt.Sprintf("%s on %s: %s, %s, seed %d", h.Name, h.Target, length, load, h.Seed)
+}
+
+func peak(stages []ledger.Stage) float64 {
+	p := 0.0
+	for _, s := range stages {
+		p = max(p, s.At)
+	}
+	return p
+}

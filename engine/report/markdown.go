@@ -1,0 +1,70 @@
+package report
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strings"
+
+	"lt/engine/ledger"
+	"lt/engine/redact"
+)
+
+// writeMarkdown writes the report as GitHub shows it: the verdict first.
+func writeMarkdown(w io.Writer, l *ledger.Ledger) error {
+	b := bufio.NewWriter(w)
+	h, s := l.Header(), l.Snapshot()
+	t := &s.Totals
+	fmt.Fprintf(b, "## %s: %s\n\n**%s** %s.\n\n", markdownText(h.Name), word(l), word(l), markdownText(headline(l)))
+	fmt.Fprintf(b, "%s. Run `%s`, started %s, lt %s.\n", markdownText(subject(l)), h.ID, h.Started.UTC().Format("2006-01-02 15:04:05 UTC"), markdownText(h.Version))
+	if h.Basis != "" {
+		fmt.Fprintf(b, "Allowed: %s.\n", markdownText(h.Basis))
+	}
+	b.WriteByte('\n')
+	for _, r := range verdictOf(l).Reasons {
+		fmt.Fprintf(b, "- %s\n", markdownText(r))
+	}
+	section := func(title string, g *grid) {
+		if len(g.rows) == 0 {
+			return
+		}
+		fmt.Fprintf(b, "\n### %s\n\n%s\n", title, strings.Join(g.markdown(), "\n"))
+	}
+	section("SLOs", sloGrid(l.SLOs()))
+	totals := &grid{head: []string{"requests", "errors", "dropped", "late", "arrivals/s", "offered/s", "throughput/s", "goodput/s"}}
+	totals.add(count(t.Requests), count(t.Errors)+" ("+percent(t.ErrorRate)+")", count(t.Dropped), count(t.Late), number(t.ArrivalsRPS), number(t.OfferedRPS), number(t.ThroughputRPS), number(t.GoodputRPS))
+	section("Totals", totals)
+	section("Times", timesGrid(t))
+	section("Steps", stepsGrid(s.Steps))
+	errors := &grid{head: []string{"error", "step", "message", "count", "hint"}, text: 5}
+	for i := range s.Errors {
+		e := &s.Errors[i]
+		what := e.Class.String()
+		if e.Status > 0 {
+			what += fmt.Sprintf(" %d", e.Status)
+		}
+		errors.add(what, stepName(e.Step), e.Message, count(e.Count), e.Hint)
+	}
+	section("Errors", errors)
+	section("Stages", stagesGrid(s.Stages))
+	section("Goodput against offered load", pointsGrid(l.Points()))
+	section("Sources", sourcesGrid(s.Sources))
+	if all := notes(l); len(all) > 0 {
+		fmt.Fprintf(b, "\n### To read this right\n\n")
+		for _, n := range all {
+			fmt.Fprintf(b, "- %s\n", markdownText(n))
+		}
+	}
+	if l.Judged() == ledger.None {
+		fmt.Fprintf(b, "\n%s\n", markdownText(judged))
+	}
+	return b.Flush()
+}
+
+// markdownEscapes takes the meaning from what Markdown, or the HTML that is made from it, would act upon.
+var markdownEscapes = strings.NewReplacer(
+	"&", "&amp;", "<", "&lt;", ">", "&gt;", "|", `\|`, "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`, "]", `\]`, "\\", `\\`, "#", `\#`, "~", `\~`,
+)
+
+// markdownText makes a text that came from outside harmless.
+func markdownText(s string) string { return markdownEscapes.Replace(redact.Neutralise(s)) }

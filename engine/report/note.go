@@ -1,0 +1,64 @@
+package report
+
+import (
+	"fmt"
+	"time"
+
+	"lt/engine/ledger"
+	"lt/engine/metrics"
+)
+
+// hides is the ratio of response to service time at the p99 above which a tool that starts its clock when it sends would tell
+// another story.
+const hides = 1.5
+
+// notes are the sentences that keep a reader from taking the figures for what they are not.
+func notes(l *ledger.Ledger) []string {
+	h, s := l.Header(), l.Snapshot()
+	t := &s.Totals
+	var out []string
+	say := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
+	if h.Closed() {
+		say("Closed model: each user waits for its answer before it goes on, so a slow target was asked less; these percentiles are what so many patient users saw and are not comparable with those of an open run.")
+	}
+	if r, sv := t.Response.P99, t.Service.P99; sv > 0 && float64(r) > hides*float64(sv) {
+		say("Response time counts from when a request was due: p99 %s. A tool that starts its clock when it sends would show p99 %s.", duration(r), duration(sv))
+	}
+	if t.Response.AtLeast {
+		say("%s arrivals were given up before they began. They count with the time that they had waited, so what they reach is at least that long (>=).", count(t.Dropped))
+	}
+	if n := t.CutShort.Count; n > 0 && n*100 > t.Requests {
+		say("%s requests (%s) never got a whole answer, after %s at the median; the percentiles are of those that did or waited in vain.", count(n), percent(float64(n)/float64(max(t.Requests, 1))), duration(t.CutShort.P50))
+	}
+	if n := t.Response.Count; n > 0 && n < enoughP99 {
+		say("Only %s requests: the p99 lies between %s and %s (95 %%). %s would make it firm.", count(n), duration(t.Response.P99Low), duration(t.Response.P99High), count(enoughP99))
+	}
+	for i := range s.Steps {
+		v := &s.Steps[i]
+		if i < len(h.OwnStatus) && h.OwnStatus[i] {
+			continue
+		}
+		if n, of := redirects(v); of > 0 && 2*n > of {
+			say("Most answers of %s are redirects (%s of %s) and were not followed: name the final URL, allow redirects, or check the status.", stepName(v.StepName), count(n), count(of))
+		}
+	}
+	if t.Unfinished > 0 {
+		say("%s iterations were still in hand when the time for the end (%s) was over, and were cut.", count(t.Unfinished), h.Graceful.Round(time.Millisecond))
+	}
+	return out
+}
+
+// redirects is how many answers of a step are redirects, of how many.
+func redirects(v *metrics.StepView) (n, of uint64) {
+	for _, c := range v.Status {
+		of += c.Count
+		switch c.Status {
+		case 301, 302, 307, 308:
+			n += c.Count
+		}
+	}
+	return n, of
+}
+
+// judged is what the exit code means when nothing was demanded of the target.
+const judged = "Without an SLO the exit code judges nothing: add one with --slo 'p99 < 300ms', or slo: in the scenario."
