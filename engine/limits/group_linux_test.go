@@ -28,7 +28,8 @@ func TestGroupsAreFound(t *testing.T) {
 		},
 		"both": {
 			"4:memory:/api/1f\n2:cpuacct:/\n1:cpu:/\n0::/\n",
-			[]string{"/m/cpu"}, []string{"/m/memory/api/1f", "/m/memory/api", "/m/memory"},
+			[]string{"/m/cpu"},
+			[]string{"/m/memory/api/1f", "/m/memory/api", "/m/memory"},
 		},
 		"both, no memory":       {"1:cpu:/a\n0::/b\n", []string{"/m/cpu/a", "/m/cpu"}, []string{"/m/b", "/m"}},
 		"a path with colons":    {"0::/a:b\n", []string{"/m/a:b", "/m"}, []string{"/m/a:b", "/m"}},

@@ -144,12 +144,16 @@ func (n Need) ports(h Host) (Finding, bool) {
 		from = strconv.Itoa(sources) + " source addresses"
 	}
 	if resting < float64(n.Connections) {
-		return Finding{s, fmt.Sprintf("up to %s connections at once to one destination, and %s has %s local ports for it", count(n.Connections), from, count(limit)),
-			"add source addresses (--source-ip, repeatable), or " + more}, true
+		return Finding{
+			s, fmt.Sprintf("up to %s connections at once to one destination, and %s has %s local ports for it", count(n.Connections), from, count(limit)),
+			"add source addresses (--source-ip, repeatable), or " + more,
+		}, true
 	}
-	return Finding{s, fmt.Sprintf("%s new connections a second, each keeping its local port for %s after its end, need %s ports to one destination, and %s has %s",
-		amount(n.NewPerSecond), rest, amount(resting+float64(n.Connections)), from, count(limit)),
-		"keep connections open (connections: keep), add source addresses (--source-ip, repeatable), or " + more}, true
+	return Finding{
+		s, fmt.Sprintf("%s new connections a second, each keeping its local port for %s after its end, need %s ports to one destination, and %s has %s",
+			amount(n.NewPerSecond), rest, amount(resting+float64(n.Connections)), from, count(limit)),
+		"keep connections open (connections: keep), add source addresses (--source-ip, repeatable), or " + more,
+	}, true
 }
 
 // tracked: a stateful packet filter on this machine drops packets without a word when its table is full.
@@ -159,8 +163,10 @@ func (n Need) tracked(h Host) (Finding, bool) {
 	if !found {
 		return Finding{}, false
 	}
-	return Finding{s, fmt.Sprintf("about %s connections in the packet filter's table, which holds %s", amount(need), count(h.Tracked)),
-		fmt.Sprintf("sudo sysctl -w net.netfilter.nf_conntrack_max=%d", roundUp(need/near))}, true
+	return Finding{
+		s, fmt.Sprintf("about %s connections in the packet filter's table, which holds %s", amount(need), count(h.Tracked)),
+		fmt.Sprintf("sudo sysctl -w net.netfilter.nf_conntrack_max=%d", roundUp(need/near)),
+	}, true
 }
 
 // memory: what the users, their sockets and the program hold.
@@ -184,11 +190,15 @@ func (n Need) cores(h Host) (Finding, bool) {
 	case h.Cores <= 0:
 		return Finding{}, false
 	case h.Cores < 1:
-		return Finding{Warn, fmt.Sprintf("this process may use %s of a core: it will be stopped again and again, and requests begin late", percent(h.Cores)),
-			"raise the CPU limit of the container to one core or more"}, true
+		return Finding{
+			Warn, fmt.Sprintf("this process may use %s of a core: it will be stopped again and again, and requests begin late", percent(h.Cores)),
+			"raise the CPU limit of the container to one core or more",
+		}, true
 	case float64(n.Shards) > h.Cores:
-		return Finding{Warn, fmt.Sprintf("%d shards for %s cores: they will wait for each other", n.Shards, amount(h.Cores)),
-			"raise the CPU limit, or use another source"}, true
+		return Finding{
+			Warn, fmt.Sprintf("%d shards for %s cores: they will wait for each other", n.Shards, amount(h.Cores)),
+			"raise the CPU limit, or use another source",
+		}, true
 	}
 	return Finding{}, false
 }
@@ -199,8 +209,10 @@ func (n Need) bandwidth(h Host) (Finding, bool) {
 	if !found || n.Loopback {
 		return Finding{}, false
 	}
-	return Finding{s, fmt.Sprintf("about %s/s, and the fastest network link carries %s/s", size(n.BandwidthBps), size(h.LinkSpeed)),
-		"a lower rate, smaller answers, or another source on another link"}, true
+	return Finding{
+		s, fmt.Sprintf("about %s/s, and the fastest network link carries %s/s", size(n.BandwidthBps), size(h.LinkSpeed)),
+		"a lower rate, smaller answers, or another source on another link",
+	}, true
 }
 
 // roundUp is the next whole thousand, so that a command reads well.

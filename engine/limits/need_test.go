@@ -45,7 +45,8 @@ func TestFindings(t *testing.T) {
 		"descriptors, mac":       {Need{Connections: 12_000}, mac, "stop: 12,000 | kern.maxfilesperproc=18000"},
 		"descriptors unlimited":  {Need{Connections: 20_000}, wide, ""},
 		"ports, kept": {
-			Need{Connections: 30_000}, func() Host { h := open; h.FilesHard = 1 << 20; return h }(),
+			Need{Connections: 30_000},
+			func() Host { h := open; h.FilesHard = 1 << 20; return h }(),
 			"stop: up to 30,000 connections at once to one destination, one source address has 28,232 local ports | --source-ip ip_local_port_range=\"1024 65535\"",
 		},
 		"ports, two sources":       {Need{Connections: 30_000, SourceIPs: 2}, func() Host { h := open; h.FilesHard = 1 << 20; return h }(), ""},

@@ -19,7 +19,7 @@ type Reading struct {
 	throttled, periods uint64 // of the control group
 }
 
-// Read takes a reading. It costs some tens of microseconds and may be called from any goroutine, about once a second. The
+// Read takes a reading. It costs a tenth or two of a millisecond and may be called from any goroutine, about once a second. The
 // figures of the Go runtime are those since the call before, whoever made it.
 func Read() Reading {
 	var r Reading

@@ -1,0 +1,44 @@
+package authz
+
+import (
+	"fmt"
+	"net/netip"
+)
+
+// Basis is why a run may load its targets, and how far. It comes from Decide; the zero value covers no public address.
+type Basis struct {
+	Text     string  // as every report says it
+	MaxRate  float64 // arrivals a second that must not be exceeded; 0 is no limit
+	MaxUsers int     // of the closed model, likewise
+	Public   bool    // at least one target is public, or not known yet
+
+	covered map[string]bool // folded names of the public targets
+	proxy   bool
+}
+
+// Allow says whether an address may be dialled under the name host; an error is the sentence that refuses it. It is to be
+// asked about every address that a name resolves to, each time: a name may come to mean another machine. Names that the
+// run does not cover may only lead to free addresses. Through a proxy, it is the proxy that is dialled.
+func (b Basis) Allow(host string, a netip.Addr) error {
+	t := target{fold(host), Classify(a), a.WithZone("").Unmap()}
+	switch {
+	case t.class.Refused():
+		return &Refusal{t.name, t.class, t.never()}
+	case t.class.Free(), b.proxy, b.covered[t.name]:
+		return nil
+	default:
+		return &Refusal{t.name, Public, fmt.Sprintf("%s is a public address that nothing in this run allows: if it is yours or its owner allows the test, start with --authorize %s", t, clean(t.name))}
+	}
+}
+
+// AllowRate says whether the load may be raised to rate arrivals a second and that many users; an error is the sentence
+// that refuses it.
+func (b Basis) AllowRate(rate float64, users int) error {
+	switch {
+	case b.MaxRate > 0 && !(rate <= b.MaxRate):
+		return &Refusal{"", Public, fmt.Sprintf("%.4g arrivals/s are above the %g/s that a public target may be sent freely: start again with --authorize HOST", rate, b.MaxRate)}
+	case b.MaxUsers > 0 && users > b.MaxUsers:
+		return &Refusal{"", Public, fmt.Sprintf("%d users are above the %d that may load a public target freely: start again with --authorize HOST", users, b.MaxUsers)}
+	}
+	return nil
+}
