@@ -32,7 +32,7 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	}
-	f.Add(laughs(9))
+	f.Add(laughs(3))
 	f.Add("x: &a [*a]\nsteps: *a")
 	f.Add("a: &a {<<: *a}\n<<: *a")
 	f.Add("steps: [{get: '{{', json: &x {a: *x}}]")

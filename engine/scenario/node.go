@@ -14,7 +14,7 @@ import (
 
 // maxNodes bounds how many values a file may have once its aliases are filled in. A file of a kilobyte can otherwise stand
 // for billions of them (ten anchors of ten aliases each).
-const maxNodes = 200_000
+const maxNodes = 100_000
 
 // maxDepth bounds the nesting of free values; it also ends an alias that contains itself.
 const maxDepth = 64
