@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"lt/engine/knee"
+	"lt/engine/ledger"
 	"lt/engine/load"
 	"lt/engine/metrics"
 	"lt/engine/scenario"
@@ -15,7 +16,7 @@ type State uint8
 
 // The states in the order in which a run passes through them. Held and Paused alternate with Running.
 const (
-	Starting State = iota // preflight, resolving, connecting; nothing is due yet
+	Starting State = iota // nothing is due yet
 	Running
 	Held     // the load stays where it is until told to go on
 	Paused   // the rate is zero until told to go on
@@ -42,10 +43,8 @@ type View struct {
 	Points   []knee.Point      // measured so far, for the panel of the knee
 	SLOs     []slo.Result
 	Events   []Event
-	Prompt   *Prompt       // a question that waits for an answer; nil: none
 	EndedAgo time.Duration // since the end, while the screen stays
-	Ended    Ended
-	Starting []Progress // what the start waits for
+	Ended    ledger.Ended  // how the run came to its end; empty while it goes on
 }
 
 // Header says what is run; it does not change while a run goes on.
@@ -64,52 +63,31 @@ type Header struct {
 	Scenarios        []*scenario.Scenario
 }
 
-// Progress is one line of the start: what, and how far.
-type Progress struct {
-	What string
-	Done bool
-	Err  string
-}
-
-// Ended says how a run came to its end. The words stand in the summary.
-type Ended string
-
-// The ways a run ends; empty while it goes on.
+// The ways a run ends.
 const (
-	Finished Ended = "finished"
-	ByUser   Ended = "user"
-	BySLO    Ended = "slo"
-	Failed   Ended = "failed"
+	Finished = ledger.Finished
+	ByUser   = ledger.ByUser
+	BySLO    = ledger.BySLO
+	Failed   = ledger.Failed
 )
 
-// EventKind sorts the diary of a run; the words stand in the summary.
-type EventKind string
+// EventKind sorts the diary of a run; the words stand in the summary. Event is an entry of it.
+type (
+	EventKind = ledger.EventKind
+	Event     = ledger.Event
+)
 
 // The kinds of events.
 const (
-	EventStage  EventKind = "stage"
-	EventSource EventKind = "source"
-	EventUser   EventKind = "user"
-	EventSLO    EventKind = "slo"
-	EventGuard  EventKind = "guard"
-	EventKnee   EventKind = "knee"
-	EventTarget EventKind = "target"
-	EventNote   EventKind = "note"
+	EventStage  = ledger.EventStage
+	EventSource = ledger.EventSource
+	EventUser   = ledger.EventUser
+	EventSLO    = ledger.EventSLO
+	EventGuard  = ledger.EventGuard
+	EventKnee   = ledger.EventKnee
+	EventTarget = ledger.EventTarget
+	EventNote   = ledger.EventNote
 )
-
-// Event is an entry of the diary.
-type Event struct {
-	At   time.Duration
-	Kind EventKind
-	Text string // one sentence, neutralised
-}
-
-// Prompt is a question with its answer still open. Answer it with the command Answer.
-type Prompt struct {
-	ID   int
-	Text string
-	Want string // what must be typed; empty: yes or no
-}
 
 // Command is something that a run is told. The set is closed: the types below.
 type Command interface{ command() }
@@ -124,10 +102,6 @@ type (
 	Stop     struct{} // drain and report
 	Now      struct{} // end at once, then report
 	Snapshot struct{ Path string }
-	Answer   struct {
-		ID   int
-		Text string // "yes", "no", or what was typed
-	}
 )
 
 func (Hold) command()     {}
@@ -138,4 +112,3 @@ func (Mark) command()     {}
 func (Stop) command()     {}
 func (Now) command()      {}
 func (Snapshot) command() {}
-func (Answer) command()   {}

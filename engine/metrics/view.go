@@ -144,7 +144,7 @@ func (t *Tally) totals(elapsed time.Duration) Totals {
 		w := &t.rows[k]
 		scheduled += uint64(w.scheduled)
 		done += uint64(w.started) + uint64(w.dropped)
-		if t.left(t.stageAt(time.Duration(k)*time.Second + time.Second/2)) {
+		if !t.counts(time.Duration(k) * time.Second) {
 			continue
 		}
 		v.Iterations += uint64(w.iterations)
@@ -159,6 +159,30 @@ func (t *Tally) totals(elapsed time.Duration) Totals {
 	}
 	v.Shortfall = scheduled - min(scheduled, done)
 	return v
+}
+
+// counts reports whether the arrivals of the second that begins at from stand in the totals: those of a second that is
+// partly a pause do, for nothing becomes due in a pause; one on the edge of a warm-up goes with its larger part.
+func (t *Tally) counts(from time.Duration) bool {
+	var in, out time.Duration
+	for i, s := range t.spans {
+		to := s.to
+		if i+1 < len(t.spans) {
+			to = min(to, t.spans[i+1].from)
+		}
+		within := min(to, from+time.Second) - max(s.from, from)
+		switch {
+		case within <= 0 || s.stage == NoStage:
+		case t.left(s.stage):
+			out += within
+		default:
+			in += within
+		}
+	}
+	if in == 0 && out == 0 {
+		return !t.left(t.stageAt(from + time.Second/2))
+	}
+	return in >= out
 }
 
 // Window is the last d of complete run time, at most a minute, warm-up included.

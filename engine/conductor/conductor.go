@@ -1,0 +1,431 @@
+package conductor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"lt/engine/history"
+	"lt/engine/ledger"
+	"lt/engine/load"
+	"lt/engine/metrics"
+	"lt/engine/slo"
+)
+
+const (
+	// viewEvery is how often a new View is published.
+	viewEvery = 250 * time.Millisecond
+	// minFactor and maxFactor bound what the keys can multiply the load by.
+	minFactor, maxFactor = 0.01, 100
+)
+
+// Source is what load comes from: peer.Fleet, whatever number of machines it is made of. All methods but Start may be
+// called from any goroutine.
+type Source interface {
+	Start(ctx context.Context)
+	Reports() <-chan metrics.Report // closed when every member has ended
+	Err() error
+	Epoch() time.Time
+	Timeline() *load.Timeline
+	Change(kind load.ChangeKind, factor float64) (time.Duration, error)
+	Cut()
+	Members() []metrics.Member
+	Release(*metrics.Interval)
+}
+
+// Config is what a run is made of.
+type Config struct {
+	Header Header
+	Ledger *ledger.Ledger
+	Record *history.Writer // nil: the run leaves no record
+	Source Source
+	Spec   load.Spec
+	// AllowRate is asked before the load is raised by hand; an error is the sentence that refuses it.
+	AllowRate func(peak float64) error
+	// Snapshot writes a report of the run so far to a file and returns where it is. It is called between two items, so the
+	// ledger stands still meanwhile.
+	Snapshot func(path string) (string, error)
+	// Watch gets every interval's line once it is complete; for plain mode.
+	Watch func(*View)
+	// Recover is deferred in the conductor's goroutine, so that a panic finds the terminal whole; nil: none.
+	Recover func()
+}
+
+// Run is one run while it goes on. Send, Next and Wait may be called from any goroutine.
+type Run struct {
+	cfg      Config
+	commands chan Command
+	views    chan *View // one slot, newest wins
+	done     chan struct{}
+	err      error
+
+	state  State
+	ended  ledger.Ended
+	endAt  time.Duration
+	endT   time.Time
+	last   *View // the picture at the end
+	stage  int
+	paused bool
+	held   bool
+	broken bool // the record could not be written
+}
+
+// Start lets the load begin and conducts the run in the background. When ctx is done everything is cut at once.
+func Start(ctx context.Context, c Config) *Run {
+	if c.Recover == nil {
+		c.Recover = func() {}
+	}
+	r := &Run{cfg: c, commands: make(chan Command, 64), views: make(chan *View, 1), done: make(chan struct{}), stage: -1, state: Running}
+	c.Source.Start(ctx)
+	go r.conduct()
+	return r
+}
+
+// Send tells the run something. It never waits; after the end it does nothing.
+func (r *Run) Send(c Command) {
+	select {
+	case r.commands <- c:
+	case <-r.done:
+	default:
+		// A full queue means that nobody reads it: the run is ending.
+	}
+}
+
+// Next waits for a View that the caller has not seen. After the end it goes on giving the last one with a growing EndedAgo,
+// once a second, until ctx is done.
+func (r *Run) Next(ctx context.Context) (*View, error) {
+	select {
+	case v := <-r.views:
+		return v, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-r.done:
+	}
+	select {
+	case v := <-r.views:
+		return v, nil
+	default:
+	}
+	select {
+	case <-time.After(time.Second):
+		last := *r.last
+		last.EndedAgo = time.Since(r.endT)
+		return &last, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// Wait returns when the run has ended, its record is closed, and everything it started has ended.
+func (r *Run) Wait() error {
+	<-r.done
+	return r.err
+}
+
+// Done is closed at the end.
+func (r *Run) Done() <-chan struct{} { return r.done }
+
+// Ledger is what the run added up to; it may be read after the end.
+func (r *Run) Ledger() *ledger.Ledger { return r.cfg.Ledger }
+
+// conduct is the run: it reads what the sources report and what it is told, one thing at a time.
+func (r *Run) conduct() {
+	defer r.cfg.Recover()
+	defer close(r.done)
+	tick := time.NewTicker(viewEvery)
+	defer tick.Stop()
+	reports := r.cfg.Source.Reports()
+	for {
+		select {
+		case rep, ok := <-reports:
+			if !ok {
+				r.finish()
+				return
+			}
+			r.report(rep)
+		case c := <-r.commands:
+			r.command(c)
+			r.publish()
+		case <-tick.C:
+			r.follow()
+			r.publish()
+		}
+	}
+}
+
+// now is the present run time.
+func (r *Run) now() time.Duration { return time.Since(r.cfg.Source.Epoch()) }
+
+// add enters an item into the ledger and the record.
+func (r *Run) add(item ledger.Item) {
+	if r.cfg.Record != nil && !r.broken {
+		if err := r.cfg.Record.Add(item); err != nil {
+			r.broken = true
+			r.cfg.Ledger.Add(&ledger.Event{At: r.now(), Kind: EventGuard, Text: "the record can no longer be written: " + err.Error()})
+		}
+	}
+	r.cfg.Ledger.Add(item)
+}
+
+// event enters a sentence into the run's diary.
+func (r *Run) event(at time.Duration, kind EventKind, format string, args ...any) {
+	r.add(&ledger.Event{At: at, Kind: kind, Text: fmt.Sprintf(format, args...)})
+}
+
+// report takes what a source says.
+func (r *Run) report(rep metrics.Report) {
+	iv := rep.Interval
+	if iv == nil {
+		r.event(r.now(), EventGuard, "%s", rep.Text)
+		if rep.Drain {
+			r.stop(Failed)
+		}
+		return
+	}
+	r.follow()
+	r.add(iv)
+	for _, n := range iv.Notes {
+		r.event(iv.From+iv.Length, EventNote, "%s", n)
+	}
+	r.cfg.Source.Release(iv)
+	for _, res := range r.cfg.Ledger.SLOs() {
+		if res.Ends && r.state != Draining {
+			r.event(iv.From+iv.Length, EventSLO, "%s does not hold (%s): the run is ended", res.Expr, res.Text)
+			r.stop(BySLO)
+		}
+	}
+	if r.cfg.Watch != nil && !iv.Final {
+		r.cfg.Watch(r.view())
+	}
+}
+
+// follow notices what the timeline did since the last look: stages that began or ended, the end of the profile.
+func (r *Run) follow() {
+	now := r.now()
+	line := r.cfg.Source.Timeline()
+	st := line.At(now)
+	if st.Over || now >= line.End() {
+		if r.stage >= 0 {
+			r.add(&ledger.StageEdge{Index: r.stage, At: min(now, line.End()), Ends: true})
+			r.stage = -1
+		}
+		if r.state != Draining {
+			r.state = Draining
+			r.event(min(now, line.End()), EventStage, "the load has ended; what is in hand finishes")
+		}
+		return
+	}
+	if st.Stage == r.stage || st.Stage < 0 || r.state == Draining {
+		return
+	}
+	at := r.edge(line, st.Stage, now)
+	if r.stage >= 0 {
+		r.add(&ledger.StageEdge{Index: r.stage, At: at, Ends: true})
+	}
+	r.stage = st.Stage
+	r.add(&ledger.StageEdge{Index: st.Stage, At: at})
+	stages := r.cfg.Spec.Profile.Stages
+	if st.Stage < len(stages) {
+		r.event(at, EventStage, "%s begins", stages[st.Stage].Name)
+	}
+}
+
+// edge finds when a stage began, between the last look and now, by bisection: the timeline knows it exactly.
+func (r *Run) edge(line *load.Timeline, stage int, now time.Duration) time.Duration {
+	from, to := max(0, now-2*time.Second), now
+	if line.At(from).Stage == stage {
+		return from
+	}
+	for to-from > time.Microsecond {
+		mid := from + (to-from)/2
+		if line.At(mid).Stage == stage {
+			to = mid
+		} else {
+			from = mid
+		}
+	}
+	return to
+}
+
+// stop lets the run drain.
+func (r *Run) stop(why ledger.Ended) {
+	if r.state == Draining || r.state == Ended {
+		return
+	}
+	if _, err := r.cfg.Source.Change(load.Stop, 0); err != nil {
+		r.event(r.now(), EventNote, "stop: %s", err)
+		r.cfg.Source.Cut()
+	}
+	r.ended = why
+	r.state = Draining
+}
+
+// command does what the run is told.
+func (r *Run) command(c Command) {
+	now := r.now()
+	switch c := c.(type) {
+	case Stop:
+		if r.state != Draining {
+			r.event(now, EventUser, "stopped by hand: draining")
+			r.stop(ByUser)
+		}
+	case Now:
+		if r.ended == "" && r.state != Draining {
+			r.ended = ByUser
+		}
+		r.event(now, EventUser, "ended at once by hand")
+		r.state = Draining
+		r.cfg.Source.Cut()
+	case Mark:
+		text := c.Text
+		if text == "" {
+			text = "mark"
+		}
+		r.event(now, EventUser, "%s", text)
+	case Snapshot:
+		r.snapshot(c.Path)
+	default:
+		if r.state == Draining || r.state == Ended {
+			return
+		}
+		r.steer(c)
+	}
+}
+
+// steer changes the load.
+func (r *Run) steer(c Command) {
+	src := r.cfg.Source
+	switch c := c.(type) {
+	case Hold:
+		kind, what := load.Hold, "held at the present load"
+		if r.held {
+			kind, what = load.Resume, "goes on from where it was held"
+		}
+		if at, err := src.Change(kind, 0); r.changed(at, err, what) {
+			r.held = !r.held
+		}
+	case Pause:
+		kind, what := load.Pause, "paused: the load is zero until it goes on"
+		if r.paused {
+			kind, what = load.Unpause, "goes on after the pause"
+		}
+		if at, err := src.Change(kind, 0); r.changed(at, err, what) {
+			r.paused = !r.paused
+			r.add(&ledger.Pause{At: at, Begins: r.paused})
+		}
+	case Next:
+		at, err := src.Change(load.Next, 0)
+		r.changed(at, err, "on to the next stage")
+	case Factor:
+		r.factor(c.By)
+	}
+	switch {
+	case r.paused:
+		r.state = Paused
+	case r.held:
+		r.state = Held
+	default:
+		r.state = Running
+	}
+}
+
+func (r *Run) changed(at time.Duration, err error, what string) bool {
+	if err != nil {
+		r.event(r.now(), EventNote, "nothing was changed: %s", err)
+		return false
+	}
+	r.event(at, EventUser, "%s", what)
+	return true
+}
+
+// factor multiplies the load by a factor, within what the target's class and the scenario allow.
+func (r *Run) factor(by float64) {
+	st := r.cfg.Source.Timeline().At(r.now())
+	f := min(max(st.Factor*by, minFactor), maxFactor)
+	if by > 1 && r.cfg.AllowRate != nil {
+		if err := r.cfg.AllowRate(r.cfg.Spec.Profile.Peak() * f); err != nil {
+			r.event(r.now(), EventGuard, "not raised: %s", err)
+			return
+		}
+	}
+	if lim := r.cfg.Spec.MaxRate; lim > 0 && by > 1 && st.Rate >= lim {
+		r.event(r.now(), EventNote, "not raised: max_rate is %g", lim)
+		return
+	}
+	at, err := r.cfg.Source.Change(load.Factor, f)
+	r.changed(at, err, fmt.Sprintf("load set to %.0f %% of the profile", f*100))
+}
+
+// snapshot writes a report of the run so far.
+func (r *Run) snapshot(path string) {
+	if r.cfg.Snapshot == nil {
+		return
+	}
+	where, err := r.cfg.Snapshot(path)
+	if err != nil {
+		r.event(r.now(), EventNote, "the report was not written: %s", err)
+		return
+	}
+	r.event(r.now(), EventNote, "report so far written to %s", where)
+}
+
+// finish closes the run.
+func (r *Run) finish() {
+	r.follow()
+	r.endAt, r.endT = r.now(), time.Now()
+	if r.ended == "" {
+		r.ended = Finished
+	}
+	if err := r.cfg.Source.Err(); err != nil && !errors.Is(err, context.Canceled) {
+		r.ended = Failed
+		r.event(r.endAt, EventGuard, "a source ended early: %s", err)
+		r.err = err
+	}
+	line := r.cfg.Source.Timeline()
+	r.add(&ledger.End{At: r.endAt, Ended: r.ended, Drain: max(0, r.endAt-line.End())})
+	if r.cfg.Record != nil {
+		if err := r.cfg.Record.Close(); err != nil && !r.broken {
+			r.err = errors.Join(r.err, fmt.Errorf("close the record: %w", err))
+		}
+	}
+	r.state = Ended
+	r.last = r.view()
+	r.publish()
+}
+
+// publish puts a new View where the screen finds it; one that nobody took is replaced.
+func (r *Run) publish() {
+	v := r.view()
+	for {
+		select {
+		case r.views <- v:
+			return
+		default:
+		}
+		select {
+		case <-r.views:
+		default:
+		}
+	}
+}
+
+// view is the run as it stands.
+func (r *Run) view() *View {
+	now := r.now()
+	if r.state == Ended {
+		now = r.endAt
+	}
+	line := r.cfg.Source.Timeline()
+	st := line.At(now)
+	l := r.cfg.Ledger
+	total := line.End()
+	if total == load.Never { // held or paused: as if it went on at this moment
+		total = now + max(0, r.cfg.Spec.Profile.Duration()-st.Clock)
+	}
+	return &View{
+		Run: r.cfg.Header, State: r.state, Elapsed: now, Total: total, Stage: r.stage, Factor: st.Factor, Rate: st.Rate,
+		Profile: r.cfg.Spec.Profile, Snapshot: l.Snapshot(), Points: l.Points(), SLOs: append([]slo.Result(nil), l.SLOs()...),
+		Events: l.Events(), Ended: r.ended,
+	}
+}
