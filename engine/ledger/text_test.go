@@ -1,0 +1,61 @@
+package ledger
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestLiteralSecretsAreMasked(t *testing.T) {
+	text := `vars: {password: "${SHOP_PASSWORD}", user: ada}
+http:
+  cookies: reset
+  headers: {Authorization: "Bearer canary1", Accept: text/html}
+steps:
+  - post: /login
+    json: {email: a@b.c, password: canary2}
+    extract: {token: $.token, csrf_token: /x(.)/}
+  - get: https://ada:canary3@shop.test/?token=canary4&q=shoes
+    headers:
+      Authorization: "Bearer {{token}}"
+      X-Api-Key: canary5
+      Cookie: 'sid=canary6'
+`
+	masked := maskText(text, []string{"canaryenv"})
+	if strings.Contains(masked, "canary") {
+		t.Errorf("a secret is left:\n%s", masked)
+	}
+	for _, keep := range []string{`password: "${SHOP_PASSWORD}"`, "cookies: reset", "Accept: text/html", "token: $.token", "csrf_token: /x(.)/", `Authorization: "Bearer {{token}}"`, "q=shoes", "user: ada"} {
+		if !strings.Contains(masked, keep) {
+			t.Errorf("%q is gone:\n%s", keep, masked)
+		}
+	}
+}
+
+func TestIDsSortByTime(t *testing.T) {
+	at := time.Date(2026, 11, 21, 4, 55, 0, 0, time.UTC)
+	seen := map[string]bool{}
+	last := ""
+	for range 1000 {
+		id := newID(at)
+		if len(id) != 10 || seen[id] || id[:5] < last {
+			t.Fatalf("%q after %q", id, last)
+		}
+		seen[id], last = true, id[:5]
+		at = at.Add(time.Hour)
+	}
+}
+
+func FuzzMaskText(f *testing.F) {
+	f.Add("password: hunter2\n")
+	f.Add(`{"token": "a\"b", cookie: 'x''y'}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		once := maskText(text, nil)
+		if twice := maskText(once, nil); len(twice) > len(once)+64 {
+			t.Errorf("it grows: %q, %q", once, twice)
+		}
+		if masked := maskText(text+"\npassword: hunter2xyz\n", nil); strings.Contains(masked, "hunter2xyz") && !strings.ContainsAny(text, "\"'") {
+			t.Errorf("the secret is left: %q", masked)
+		}
+	})
+}
