@@ -9,6 +9,7 @@ import (
 	"os"
 	"syscall"
 
+	"lt/engine/h1"
 	"lt/engine/journey"
 	"lt/engine/loop"
 	"lt/engine/metrics"
@@ -120,6 +121,15 @@ func shortError(err error) string {
 		return le.Err.Error()
 	}
 	return err.Error()
+}
+
+// answerError says what was wrong with an answer that is not HTTP: the kind, and what was met.
+func answerError(err error) (kind, detail string) {
+	var e *h1.Error
+	if errors.As(err, &e) {
+		return e.Kind.String(), e.Detail
+	}
+	return shortError(err), ""
 }
 
 // inflateMessage says why a compressed body could not be read, without the sizes that would make each one its own kind.

@@ -15,10 +15,10 @@ const (
 
 // collect joins the shards' parts of each interval, adds the audit, and hands the interval over. It ends when every shard
 // has handed over its last part.
-func (e *Engine) collect(epoch time.Time) {
-	audit := newAudit(e, epoch)
-	done := make([]bool, len(e.shards))
-	for open := len(e.shards); open > 0; {
+func (e *Engine) collect(shards []*shard) {
+	audit := newAudit(e, shards)
+	done := make([]bool, len(shards))
+	for open := len(shards); open > 0; {
 		<-e.wake
 		for open > 0 {
 			whole := e.next(done)
@@ -64,7 +64,6 @@ func (e *Engine) deliver(a *audit, whole []*metrics.Interval, last bool) {
 		case iv == nil:
 			iv = part
 		default:
-			iv.Length = max(iv.Length, part.Length)
 			iv.Merge(part)
 			part.Release(e.pages)
 		}
@@ -91,6 +90,7 @@ func (e *Engine) deliver(a *audit, whole []*metrics.Interval, last bool) {
 // audit reads this source's own health once an interval.
 type audit struct {
 	e      *Engine
+	shards []*shard
 	last   limits.Reading
 	at     time.Time
 	polled time.Duration
@@ -98,20 +98,20 @@ type audit struct {
 	poll   []time.Duration
 }
 
-func newAudit(e *Engine, epoch time.Time) *audit {
-	return &audit{e: e, last: limits.Read(), at: epoch, cpu: make([]time.Duration, len(e.shards)), poll: make([]time.Duration, len(e.shards))}
+func newAudit(e *Engine, shards []*shard) *audit {
+	return &audit{e: e, shards: shards, last: e.cfg.Reading(), at: time.Now(), cpu: make([]time.Duration, len(shards)), poll: make([]time.Duration, len(shards))}
 }
 
 // read returns what happened since it was last called.
 func (a *audit) read() metrics.Audit {
-	now, r := time.Now(), limits.Read()
+	now, r := time.Now(), a.e.cfg.Reading()
 	d := now.Sub(a.at).Seconds()
 	if d <= 0 {
 		d = intervalLength.Seconds()
 	}
 	var polled time.Duration
 	busiest := 0.0
-	for i, s := range a.e.shards {
+	for i, s := range a.shards {
 		p := s.loop.Polled()
 		polled += p
 		if cpu, ok := s.loop.ThreadCPU(); ok {

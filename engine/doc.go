@@ -10,8 +10,9 @@
 //	                                      `-- bytes --> h1.Parser --> journey: extract, check --> the shard's own Recorder | cut at each interval's edge
 //	Config.OnInterval <-- collector (joins the shards' parts, adds the audit) <------------------------------------------'
 //
-// An [Engine] is made with [New], asked with [Engine.Preflight] whether its targets can be reached, and run once with
-// [Engine.Run], which returns when everything it started has ended. Only the shard's goroutine touches its users; other
+// An [Engine] is made with [New]. [Engine.Resolve] says where its targets are, [Engine.Permit] sets the rule that every
+// address has to pass, and [Engine.Connect] finds out whether the targets can be reached. [Engine.Run] runs it once and
+// returns when everything it started has ended. Only the shard's goroutine touches its users; other
 // goroutines (the resolver, the collector, whoever calls Refresh or Cut) reach it through loop.Post or an atomic.
 //
 // What is measured from where: the first step of an iteration inherits the arrival's intended start, a later one is

@@ -36,32 +36,39 @@ type Config struct {
 	// Dial replaces the sockets of the portable poller, Lookup the system's resolver.
 	Dial   func(ctx context.Context, network, address string) (net.Conn, error)
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
-	// Allow is asked about every address before it is dialled; an error is the sentence that refuses it. Nil allows all.
+	// Allow is asked about every address that the resolver gives and every address that stands in a URL, before it is dialled;
+	// an error is the sentence that refuses it. It is called from several goroutines. Nil allows all.
 	Allow  func(host string, addr netip.Addr) error
 	Redact *redact.Redactor // nil: only what is masked by place
+	// Reading takes the process's own measures, once an interval; nil: limits.Read.
+	Reading func() limits.Reading
+	// Recover is deferred first in every goroutine that the engine starts, so that a panic finds the terminal whole. If it
+	// ends a panic, the run is cut and Run returns an error. Nil: a panic ends the process.
+	Recover func()
 
 	// OnInterval gets every interval in order, from one goroutine; it owns what it gets. Pages may be given back by
 	// Interval.Release(Engine.Pages()).
 	OnInterval func(*metrics.Interval)
-	// OnGuard is told what the engine did to protect the machine; drain asks for the run to be ended.
+	// OnGuard is told what the engine did to protect the machine; drain asks for the run to be ended. It is called from the
+	// goroutine that calls OnInterval.
 	OnGuard func(text string, drain bool)
 }
 
-// Engine is one source of load on this machine.
+// Engine is one source of load on this machine. Refresh and Cut may be called from any goroutine at any time.
 type Engine struct {
 	cfg     Config
 	spec    *load.Spec
 	pages   *metrics.Pages
 	origins *origins
-	shards  []*shard
 	guard   guard
-	names   []metrics.StepName
+	ran     atomic.Bool
+	shards  atomic.Pointer[[]*shard] // nil before Run has made them
 
 	handover sync.Mutex
 	parts    [][]*metrics.Interval // by shard, in order, not yet collected
 	wake     chan struct{}
 	cut      atomic.Bool
-	begun    atomic.Int64 // iterations of the closed model, for its limit
+	bound    bound
 	epoch    time.Time
 }
 
@@ -76,7 +83,13 @@ func New(c Config) (*Engine, error) {
 	if c.OnGuard == nil {
 		c.OnGuard = func(string, bool) {}
 	}
-	e := &Engine{cfg: c, spec: &c.File.Load, pages: &metrics.Pages{}, wake: make(chan struct{}, 1), names: StepNames(c.Program)}
+	if c.Reading == nil {
+		c.Reading = limits.Read
+	}
+	if c.Recover == nil {
+		c.Recover = func() {}
+	}
+	e := &Engine{cfg: c, spec: &c.File.Load, pages: &metrics.Pages{}, wake: make(chan struct{}, 1)}
 	var err error
 	if e.origins, err = newOrigins(&e.cfg); err != nil {
 		return nil, err
@@ -123,7 +136,7 @@ func (e *Engine) shardCount() int {
 // maxInFlight is this source's part of the limit; 0 is none (the closed model has its users as a limit).
 func (e *Engine) maxInFlight() int {
 	m := e.spec.MaxInFlight
-	if m <= 0 || e.spec.Model == load.Closed && e.spec.MaxInFlight == 0 {
+	if m <= 0 || e.spec.Model == load.Closed {
 		return 0
 	}
 	if e.cfg.Share > 0 && e.cfg.Share < 1 {
@@ -136,64 +149,106 @@ func (e *Engine) maxInFlight() int {
 // ctx is done, which cuts what is in hand at once. It returns when all that it started has ended and the last interval
 // was handed over. It may be called once.
 func (e *Engine) Run(ctx context.Context, epoch time.Time) error {
-	e.epoch = epoch
-	n := e.shardCount()
-	if runtime.GOMAXPROCS(0) < n+1 {
-		runtime.GOMAXPROCS(n + 1)
+	if e.ran.Swap(true) {
+		return errors.New("run engine: it has run before; make a new one")
 	}
-	spin := 50 * time.Microsecond
+	e.epoch = epoch
+	e.bound.init(e)
+	defer e.origins.close()
+	shards, err := e.makeShards()
+	if err != nil {
+		return err
+	}
+	if n := len(shards) + 1; runtime.GOMAXPROCS(0) < n {
+		runtime.GOMAXPROCS(n) // a shard that polls keeps its core: the collector and the screen need one too
+	}
+	e.shards.Store(&shards)
+	if e.cut.Load() {
+		e.Cut() // it was called too early to reach anyone
+	}
+	stopCut := context.AfterFunc(ctx, e.Cut)
+	defer stopCut()
+	refreshing, stopRefresh := context.WithCancel(context.Background())
+	var others, running sync.WaitGroup
+	others.Go(func() {
+		defer e.cfg.Recover()
+		e.origins.refresh(refreshing)
+	})
+	whole := false
+	others.Go(func() {
+		defer e.cfg.Recover()
+		defer func() {
+			if !whole {
+				e.Cut() // nobody takes the intervals any more
+			}
+		}()
+		e.collect(shards)
+		whole = true
+	})
+	errs := make([]error, len(shards))
+	for i, s := range shards {
+		running.Go(func() {
+			defer e.cfg.Recover()
+			defer s.lastPart()
+			errs[i] = fmt.Errorf("shard %d of %d ended by a panic", i+1, len(shards))
+			errs[i] = s.loop.Run(s)
+		})
+	}
+	running.Wait()
+	stopRefresh()
+	others.Wait()
+	if !whole {
+		errs = append(errs, errors.New("the collector of intervals ended by a panic"))
+	}
+	return errors.Join(errs...)
+}
+
+// makeShards makes an event loop for each shard.
+func (e *Engine) makeShards() ([]*shard, error) {
+	n := e.shardCount()
+	spin := loop.DefaultSpin
 	if n >= runtime.NumCPU() {
 		spin = 0
 	}
 	e.parts = make([][]*metrics.Interval, n)
 	e.guard.init(n)
 	limit := e.maxInFlight()
+	shards := make([]*shard, 0, n)
 	for i := range n {
-		l, err := loop.New(loop.Options{Epoch: epoch, Spin: spin, Portable: e.cfg.Portable || e.cfg.Dial != nil, Dial: e.cfg.Dial})
+		l, err := loop.New(loop.Options{Epoch: e.epoch, Spin: spin, Portable: e.cfg.Portable || e.cfg.Dial != nil, Dial: e.cfg.Dial})
 		if err != nil {
-			return fmt.Errorf("start event loop %d of %d: %w", i+1, n, err)
+			for _, s := range shards {
+				s.loop.Stop()
+				err = errors.Join(err, s.loop.Run(s)) // which gives its descriptors back
+			}
+			return nil, fmt.Errorf("start event loop %d of %d: %w", i+1, n, err)
 		}
 		part := 0
 		if limit > 0 {
 			part = (limit + n - 1 - i) / n
 		}
-		e.shards = append(e.shards, newShard(e, l, i, n, part))
+		shards = append(shards, newShard(e, l, i, n, part))
 	}
-	resolverCtx, stopResolver := context.WithCancel(ctx)
-	defer stopResolver()
-	var background sync.WaitGroup
-	background.Go(func() { e.origins.refresh(resolverCtx) })
-
-	stopCut := context.AfterFunc(ctx, e.Cut)
-	defer stopCut()
-	collected := make(chan struct{})
-	go func() { defer close(collected); e.collect(epoch) }()
-
-	var running sync.WaitGroup
-	errs := make([]error, n)
-	for i, s := range e.shards {
-		running.Go(func() { errs[i] = s.run() })
-	}
-	running.Wait()
-	<-collected
-	stopResolver()
-	e.origins.wait()
-	background.Wait()
-	return errors.Join(errs...)
+	return shards, nil
 }
 
-// Refresh tells the shards that the log of changes has grown. Any goroutine may call it.
+// Refresh tells the shards that the log of changes has grown.
 func (e *Engine) Refresh() {
-	for _, s := range e.shards {
-		s.loop.Post(s.refresh)
-	}
+	e.tell((*shard).refresh)
 }
 
-// Cut ends everything at once: nothing new begins, what is in hand is counted as unfinished. Any goroutine may call it.
+// Cut ends everything at once: nothing new begins, what is in hand is counted as unfinished.
 func (e *Engine) Cut() {
 	e.cut.Store(true)
-	for _, s := range e.shards {
-		s.loop.Post(s.cutAll)
+	e.tell((*shard).cutAll)
+}
+
+// tell has every shard do something on its own goroutine.
+func (e *Engine) tell(do func(*shard)) {
+	if shards := e.shards.Load(); shards != nil {
+		for _, s := range *shards {
+			s.loop.Post(func() { do(s) })
+		}
 	}
 }
 
@@ -212,12 +267,16 @@ func (e *Engine) hand(shard int, part *metrics.Interval) {
 // guard is what the shards share to protect the machine.
 type guard struct {
 	full    atomic.Bool // memory: no new users
-	files   int         // descriptors a shard may hold open
+	drained atomic.Bool // memory: the end was asked for
+	files   int         // connections a shard may keep open
 	closing atomic.Bool // said that idle connections are closed
 	cutBody atomic.Bool // said that a body was kept in part
-	drained atomic.Bool // memory: the end was asked for
 	foreign atomic.Bool // said that a redirect to a foreign host is not followed
 }
+
+// spareFiles is how many descriptors below the limit users stop keeping connections while they pause: what the rest of the
+// process needs.
+const spareFiles = 256
 
 func (g *guard) init(shards int) {
 	soft, _, err := limits.Files()
@@ -225,5 +284,48 @@ func (g *guard) init(shards int) {
 		g.files = math.MaxInt
 		return
 	}
-	g.files = max(16, (soft-256)/shards)
+	g.files = max(16, (soft-spareFiles)/shards)
+}
+
+// bound is the closed model's limit on iterations: this source's part of it, shared by the shards.
+type bound struct {
+	limited bool
+	quota   int64
+	begun   atomic.Int64
+	joined  atomic.Int64 // users that have begun their first iteration
+	level   func(now time.Duration) int64
+}
+
+func (b *bound) init(e *Engine) {
+	if e.spec.Model != load.Closed || e.spec.Iterations <= 0 {
+		return
+	}
+	b.limited, b.quota = true, e.spec.Iterations
+	part := func(n int64) int64 { return n }
+	for _, c := range e.cfg.Log.Changes() {
+		if c.Kind == load.Reshare {
+			part = func(n int64) int64 { return load.Share(n, c.Epoch.Table, e.cfg.Source, 0, 1) }
+		}
+	}
+	b.quota = part(b.quota)
+	b.level = func(now time.Duration) int64 {
+		return part(int64(math.Ceil(e.cfg.Log.Timeline().Rate(now))))
+	}
+}
+
+// used reports whether no iteration may begin any more.
+func (b *bound) used() bool { return b.limited && b.begun.Load() >= b.quota }
+
+// take asks for one iteration. The first of a user goes before the later ones of others: what is left for users that are
+// wanted at now and have not begun yet is kept for them, so that a bound as high as the number of users has each run once.
+func (b *bound) take(first bool, now time.Duration) bool {
+	if !b.limited {
+		return true
+	}
+	if first {
+		b.joined.Add(1)
+	} else if b.begun.Load()+max(0, b.level(now)-b.joined.Load()) >= b.quota {
+		return false
+	}
+	return b.begun.Add(1) <= b.quota
 }

@@ -25,14 +25,14 @@ func (s *shard) startIteration(slot uint32, u *user, intended, now time.Duration
 	u.failed, u.running, u.step, u.counted = false, true, 0, s.schedule != nil
 	u.due, u.intended = intended, intended
 	u.part = inSteps
-	if !u.ready {
-		if len(sc.Setup) > 0 {
-			u.part = inSetup
-		} else {
-			u.session.Save()
-			u.ready = true
-		}
-	} else if sc.Cookies != scenario.KeepCookies {
+	switch {
+	case !u.ready && len(sc.Setup) > 0:
+		u.part = inSetup
+		u.session.Restore() // an earlier setup may have failed half-way
+	case !u.ready:
+		u.session.Save()
+		u.ready = true
+	case sc.Cookies != scenario.KeepCookies:
 		u.session.Restore()
 	}
 	s.inHand++
@@ -40,7 +40,7 @@ func (s *shard) startIteration(slot uint32, u *user, intended, now time.Duration
 	s.startStep(slot, u, now)
 }
 
-// advance goes on after a step that ended at now.
+// advance goes on after a step that ended at now. lost says that the iteration cannot go on.
 func (s *shard) advance(slot uint32, u *user, st *journey.Step, lost bool, now time.Duration) {
 	switch {
 	case u.part == inTeardown:
@@ -50,7 +50,7 @@ func (s *shard) advance(slot uint32, u *user, st *journey.Step, lost bool, now t
 			s.startStep(slot, u, now)
 			return
 		}
-		s.retired(u)
+		s.retired(slot, u, now)
 		return
 	case u.part == inSetup && u.failed, lost:
 		s.endIteration(slot, u, now)
@@ -59,7 +59,7 @@ func (s *shard) advance(slot uint32, u *user, st *journey.Step, lost bool, now t
 	u.step++
 	pause := time.Duration(0)
 	last := int(u.step) >= len(s.steps(u))
-	if st.HasThink && !u.leaving && !(last && u.part == inSteps) {
+	if st.HasThink && !u.leaving && (!last || u.part == inSetup) {
 		s.setInput(u)
 		pause = s.e.cfg.Program.Pause(st, &s.input)
 	}
@@ -86,12 +86,7 @@ func (s *shard) advance(slot uint32, u *user, st *journey.Step, lost bool, now t
 func (s *shard) pause(slot uint32, u *user, why waiting) {
 	u.wait = why
 	s.loop.SetTimer(slot, u.intended)
-	if s.conns > s.e.guard.files {
-		s.hangUp(u)
-		if !s.e.guard.closing.Swap(true) {
-			s.note("the limit of open files is near: users close their connections while they think")
-		}
-	}
+	s.relieve(u)
 }
 
 // endIteration counts an iteration that came to its end and lets the slot go on.
@@ -118,6 +113,7 @@ func (s *shard) endIteration(slot uint32, u *user, now time.Duration) {
 	} else {
 		u.wait = idle
 		s.free[u.scenario] = append(s.free[u.scenario], slot)
+		s.relieve(u)
 	}
 	s.serveQueue(now)
 }
@@ -138,145 +134,12 @@ func (s *shard) serveQueue(now time.Duration) {
 	}
 }
 
-// nextIteration is where a user of the closed model goes after an iteration: to its next one after its pause, or away.
-func (s *shard) nextIteration(slot uint32, u *user, sc *journey.Scenario, setupFailed bool, now time.Duration) {
-	u.index++
-	if u.leaving || s.closing || s.iterationsUsed() {
-		s.retire(slot, u, now)
-		return
-	}
-	switch {
-	case sc.Pacing > 0:
-		u.due += sc.Pacing // the grid: behind it, response time counts from it all the same
-		u.intended = u.due
-	default:
-		u.intended = now
-		if last := sc.Steps[len(sc.Steps)-1]; last.HasThink {
-			s.setInput(u)
-			u.intended += s.e.cfg.Program.Pause(last, &s.input)
-		}
-	}
-	if setupFailed {
-		u.intended = max(u.intended, now+setupRest)
-	}
-	if u.intended <= now {
-		s.beginNext(slot, u, now)
-		return
-	}
-	s.pause(slot, u, between)
-}
-
-// iterationsUsed reports whether the iterations that the closed model may begin are used up.
-func (s *shard) iterationsUsed() bool {
-	return s.e.spec.Iterations > 0 && s.e.begun.Load() >= s.e.spec.Iterations
-}
-
-// beginNext starts the next iteration of a user of the closed model.
-func (s *shard) beginNext(slot uint32, u *user, now time.Duration) {
-	if u.leaving || s.closing || s.e.cfg.Lease.Over(now) {
-		s.retire(slot, u, now)
-		return
-	}
-	if n := s.e.spec.Iterations; n > 0 && s.e.begun.Add(1) > n {
-		s.retire(slot, u, now)
-		return
-	}
-	s.rec.Scheduled++
-	s.rec.Started++
-	lag := now - u.intended
-	s.rec.Lag(lag, 0)
-	if lag > lateAfter {
-		s.rec.Late++
-	}
-	s.startIteration(slot, u, u.intended, now)
-}
-
-// populate keeps the closed model at the number of users that the profile wants, and says when it next needs the shard.
-func (s *shard) populate(now time.Duration) time.Duration {
-	if s.users.Stale() {
-		s.refresh()
-	}
-	end := s.e.cfg.Log.Timeline().End()
-	if !s.closing && (now >= end || s.iterationsUsed()) {
-		s.close(min(now, end))
-		for slot := range s.slots.n {
-			s.dismiss(slot, now)
-		}
-	}
-	next := s.cutAt
-	if !s.closing {
-		next = end
-		for {
-			turn, ok := s.users.Peek()
-			if !ok {
-				break
-			}
-			if turn.At > now {
-				next = min(next, turn.At)
-				break
-			}
-			s.users.Next()
-			if turn.Start {
-				s.join(turn.User, turn.At, now)
-			} else if slot, ok := s.byNumber[turn.User]; ok {
-				s.dismiss(slot, now)
-			}
-		}
-	}
-	return next
-}
-
-// join starts user number, intended at `at`. A user that left before comes back as the same slot.
-func (s *shard) join(number int64, at, now time.Duration) {
-	sc := uint16(s.mix.Scenario(number))
-	if s.e.guard.full.Load() {
-		s.refuseUser(arrival{index: number, scenario: sc, due: at}, now)
-		return
-	}
-	slot, ok := s.byNumber[number]
-	var u *user
-	if ok {
-		u = s.slots.at(slot)
-		if !u.gone {
-			u.leaving = false
-			return
-		}
-		*u = user{}
-	} else {
-		slot, u = s.slots.grow()
-		s.byNumber[number] = slot
-	}
-	u.scenario, u.number = sc, uint32(number)
-	u.session.Reset(s.e.cfg.Program.Scenarios[sc])
-	s.alive++
-	u.intended = at
-	s.beginNext(slot, u, now)
-}
-
-// dismiss lets a user finish its iteration; a pause is cut short.
-func (s *shard) dismiss(slot uint32, now time.Duration) {
-	u := s.slots.at(slot)
-	if u.gone || u.leaving {
-		return
-	}
-	u.leaving = true
-	switch u.wait {
-	case thinking:
-		s.loop.CancelTimer(slot)
-		u.wait, u.intended = idle, now
-		s.startStep(slot, u, now)
-	case between:
-		s.loop.CancelTimer(slot)
-		s.retire(slot, u, now)
-	}
-}
-
 // retire ends a user, with its teardown if it was set up.
 func (s *shard) retire(slot uint32, u *user, now time.Duration) {
 	if u.gone {
 		return
 	}
-	u.wait = idle
+	u.wait, u.leaving = idle, true
 	if u.ready && u.part != inTeardown && len(s.e.cfg.Program.Scenarios[u.scenario].Teardown) > 0 && !s.e.cut.Load() {
 		u.part, u.step, u.intended = inTeardown, 0, now
 		s.leavers++
@@ -286,10 +149,13 @@ func (s *shard) retire(slot uint32, u *user, now time.Duration) {
 	s.bye(u)
 }
 
-// retired is the end of a teardown.
-func (s *shard) retired(u *user) {
+// retired is the end of a teardown. A user of the closed model may be wanted again by then.
+func (s *shard) retired(slot uint32, u *user, now time.Duration) {
 	s.leavers--
 	s.bye(u)
+	if !u.leaving && !s.closing {
+		s.enter(slot, u, u.due, now)
+	}
 }
 
 func (s *shard) bye(u *user) {

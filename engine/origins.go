@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -15,20 +14,12 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
-	"time"
 
 	"lt/engine/h1"
 	"lt/engine/journey"
 	"lt/engine/loop"
 	"lt/engine/scenario"
 )
-
-// resolveEvery is how old an answer of the resolver may become before it is asked again in the background.
-const resolveEvery = 60 * time.Second
-
-// resolveTimeout bounds one question to the resolver.
-const resolveTimeout = 10 * time.Second
 
 // origins knows how each origin is reached: its addresses, and the parts of an endpoint that do not change.
 type origins struct {
@@ -43,25 +34,10 @@ type origins struct {
 	unix    string
 	tls     sync.Map // tlsKey -> *tls.Config
 	files   map[scenario.TLS]*tls.Config
+	local   answer // stands for an answer where a unix socket takes the place of all addresses
+	ctx     context.Context
+	stop    context.CancelFunc // ends the questions to the resolver
 	asking  sync.WaitGroup
-}
-
-// host is a name with the last good answer of the resolver.
-type host struct {
-	name   string
-	answer atomic.Pointer[answer]
-	mu     sync.Mutex
-	busy   bool
-	wants  []func(*answer) // called once with the next answer
-}
-
-// answer is what the resolver said last: addresses, interleaved by family when there are two, or why there are none.
-type answer struct {
-	addrs []netip.Addr
-	alt   []netip.Addr // the other family's, for racing
-	err   error
-	at    time.Time
-	next  atomic.Uint32 // rotates over addrs
 }
 
 type proxy struct {
@@ -78,12 +54,13 @@ type tlsKey struct {
 func newOrigins(c *Config) (*origins, error) {
 	h := c.File.HTTP
 	o := &origins{cfg: c, byName: map[string]*host{}, redial: h.ConnectTo, fixed: h.Resolve, unix: h.UnixSocket, files: map[scenario.TLS]*tls.Config{}}
+	o.ctx, o.stop = context.WithCancel(context.Background())
 	for _, s := range h.SourceIPs {
 		a, err := netip.ParseAddr(s)
 		if err != nil {
 			return nil, fmt.Errorf("source address %q is not an IP address: give one of this machine's", s)
 		}
-		o.source = append(o.source, a)
+		o.source = append(o.source, a.Unmap())
 	}
 	if h.Proxy != "" {
 		u, err := url.Parse(h.Proxy)
@@ -102,6 +79,9 @@ func newOrigins(c *Config) (*origins, error) {
 			o.proxy.auth = "Basic " + base64.StdEncoding.EncodeToString([]byte(u.User.Username()+":"+pw))
 		}
 		o.forward.Authorization = o.proxy.auth
+	}
+	if _, err := o.tlsFiles(h.TLS); err != nil {
+		return nil, err
 	}
 	for _, st := range c.Program.Steps {
 		if _, err := o.tlsFiles(st.Src.HTTP.TLS); err != nil {
@@ -203,25 +183,16 @@ func (o *origins) via(or journey.Origin) (string, uint16) {
 	return or.Host, or.Port
 }
 
-// host finds or makes the entry of a name.
-func (o *origins) host(name string) *host {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	h := o.byName[name]
-	if h == nil {
-		h = &host{name: name}
-		o.byName[name] = h
-	}
-	return h
-}
-
 // route is one way to an origin, kept by each shard so that a dial needs no lock and no map of names.
 type route struct {
 	origin journey.Origin
 	host   *host
 	port   uint16
-	ep     loop.Endpoint // scratch of the owning shard
-	turn   uint32
+	// ends are the endpoints by address and source, made for the answer from and the configuration tls when first used. The
+	// loop reads an endpoint as long as its connections live, so none is ever changed.
+	ends []*loop.Endpoint
+	from *answer
+	tls  *tls.Config
 }
 
 func (o *origins) route(or journey.Origin) *route {
@@ -237,143 +208,66 @@ func (o *origins) route(or journey.Origin) *route {
 	return &route{origin: or, host: o.host(name), port: port}
 }
 
-// endpoint fills in where to dial now. ok is false while the name has no answer; err is set when the last one was an error.
-func (o *origins) endpoint(r *route, t *scenario.HTTP) (ep *loop.Endpoint, ok bool, err error) {
-	ep = &r.ep
-	ep.TLS = nil
+// endpoint is where to dial now: each call the next of the host's addresses and of our own. It is nil while the name has no
+// good answer; ask for one then. It belongs to the route's shard.
+func (o *origins) endpoint(r *route, t scenario.TLS) *loop.Endpoint {
+	var cfg *tls.Config
 	if r.origin.TLS && o.proxy == nil {
-		ep.TLS = o.tlsConfig(t.TLS, r.origin.Host)
+		cfg = o.tlsConfig(t, r.origin.Host)
 	}
+	a := &o.local
+	if o.unix == "" {
+		if a = o.known(r.host); a == nil || a.err != nil {
+			return nil
+		}
+	}
+	if r.from != a || r.tls != cfg {
+		r.from, r.tls = a, cfg
+		r.ends = make([]*loop.Endpoint, max(1, len(a.addrs))*max(1, len(o.source)))
+	}
+	i := int(a.next.Add(1)-1) % len(r.ends)
+	if r.ends[i] == nil {
+		r.ends[i] = o.end(r, a, i)
+	}
+	return r.ends[i]
+}
+
+// end makes the endpoint number i of a route.
+func (o *origins) end(r *route, a *answer, i int) *loop.Endpoint {
+	ep := &loop.Endpoint{Path: o.unix, TLS: r.tls}
 	if o.unix != "" {
-		ep.Path = o.unix
-		return ep, true, nil
+		return ep
 	}
-	a := r.host.answer.Load()
-	if a == nil {
-		return nil, false, nil
-	}
-	if a.err != nil {
-		return nil, true, a.err
-	}
-	n := a.next.Add(1) - 1
-	ep.Addr = netip.AddrPortFrom(a.addrs[n%uint32(len(a.addrs))], r.port)
-	ep.Alt = netip.AddrPort{}
+	n := len(a.addrs)
+	ep.Addr = netip.AddrPortFrom(a.addrs[i%n], r.port)
 	if len(a.alt) > 0 {
-		ep.Alt = netip.AddrPortFrom(a.alt[n%uint32(len(a.alt))], r.port)
+		ep.Alt = netip.AddrPortFrom(a.alt[i%len(a.alt)], r.port)
 	}
-	ep.Source = netip.Addr{}
 	if len(o.source) > 0 {
-		ep.Source = o.source[r.turn%uint32(len(o.source))]
-		r.turn++
+		ep.Source = o.sourceFor(ep.Addr.Addr(), i/n)
 	}
-	return ep, true, nil
+	return ep
 }
 
-// ask resolves a name in the background; done (if not nil) is called with the answer, from another goroutine. Questions
-// about one name are joined.
-func (o *origins) ask(h *host, done func(*answer)) {
-	h.mu.Lock()
-	if done != nil {
-		h.wants = append(h.wants, done)
-	}
-	if h.busy {
-		h.mu.Unlock()
-		return
-	}
-	h.busy = true
-	h.mu.Unlock()
-	o.asking.Go(func() {
-		a := o.lookup(h.name)
-		if old := h.answer.Load(); a.err != nil && old != nil && old.err == nil {
-			a = old // the last good answer stays
+// sourceFor is our own address number k among those of the family of addr.
+func (o *origins) sourceFor(addr netip.Addr, k int) netip.Addr {
+	var same []netip.Addr
+	for _, s := range o.source {
+		if s.Is4() == addr.Is4() {
+			same = append(same, s)
 		}
-		h.answer.Store(a)
-		h.mu.Lock()
-		wants := h.wants
-		h.wants, h.busy = nil, false
-		h.mu.Unlock()
-		for _, f := range wants {
-			f(a)
-		}
-	})
+	}
+	return same[k%len(same)]
 }
 
-// lookup asks the system's resolver once and classes every address it gives.
-func (o *origins) lookup(name string) *answer {
-	a := &answer{at: time.Now()}
-	ctx, cancel := context.WithTimeout(context.Background(), resolveTimeout)
-	defer cancel()
-	var addrs []netip.Addr
-	if ip, err := netip.ParseAddr(name); err == nil {
-		addrs = []netip.Addr{ip}
-	} else if o.cfg.Lookup != nil {
-		addrs, a.err = o.cfg.Lookup(ctx, name)
-	} else {
-		addrs, a.err = net.DefaultResolver.LookupNetIP(ctx, "ip", name)
-	}
-	if a.err != nil {
-		return a
-	}
-	if len(addrs) == 0 {
-		a.err = &net.DNSError{Err: "no addresses", Name: name, IsNotFound: true}
-		return a
-	}
-	var refused error
-	first := addrs[0].Unmap().Is4()
-	for _, ip := range addrs {
-		ip = ip.Unmap()
-		if o.cfg.Allow != nil {
-			if err := o.cfg.Allow(name, ip); err != nil {
-				refused = err
-				continue
-			}
-		}
-		if ip.Is4() == first {
-			a.addrs = append(a.addrs, ip)
-		} else {
-			a.alt = append(a.alt, ip)
-		}
-	}
-	if len(a.addrs) == 0 {
-		a.addrs, a.alt = a.alt, nil
-	}
-	if len(a.addrs) == 0 {
-		a.err = errors.Join(errRefusedAddress, refused)
-	}
-	return a
+// close ends the questions to the resolver and returns when none is under way any more.
+func (o *origins) close() {
+	o.stop()
+	o.asking.Wait()
 }
 
-// errRefusedAddress marks an address that the safety rules do not allow.
-var errRefusedAddress = errors.New("address refused")
-
-// refresh asks again about every name whose answer has become old, until ctx is done.
-func (o *origins) refresh(ctx context.Context) {
-	t := time.NewTicker(resolveEvery / 12)
-	defer t.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case now := <-t.C:
-			o.mu.Lock()
-			for _, h := range o.byName {
-				if _, err := netip.ParseAddr(h.name); err == nil {
-					continue
-				}
-				if a := h.answer.Load(); a != nil && now.Sub(a.at) >= resolveEvery {
-					o.ask(h, nil)
-				}
-			}
-			o.mu.Unlock()
-		}
-	}
-}
-
-// wait returns when no question to the resolver is under way any more.
-func (o *origins) wait() { o.asking.Wait() }
-
-// connect writes the request that opens a tunnel to an origin.
-func (o *origins) connect(dst []byte, or journey.Origin) []byte {
+// tunnel writes the request that opens a tunnel to an origin.
+func (o *origins) tunnel(dst []byte, or journey.Origin) []byte {
 	at := net.JoinHostPort(or.Host, strconv.Itoa(int(or.Port)))
 	dst = h1.AppendRequestLine(dst, "CONNECT", at)
 	dst = h1.AppendField(dst, "Host", at)

@@ -6,7 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"strconv"
+	"slices"
+	"sync"
 	"time"
 
 	"lt/engine/journey"
@@ -48,42 +49,36 @@ func (e *Engine) Resolve(ctx context.Context) []Resolved {
 				r.Via = name
 			}
 		}
-		if ip, err := netip.ParseAddr(name); err == nil {
-			r.Addrs = []netip.Addr{ip}
+		if h := e.origins.host(name); h.number.IsValid() {
+			r.Addrs = []netip.Addr{h.number}
 		} else {
-			ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
-			lookup := e.cfg.Lookup
-			if lookup == nil {
-				lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
-					return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-				}
-			}
-			r.Addrs, r.Err = lookup(ctx, name)
-			cancel()
+			r.Addrs, r.Err = e.origins.addresses(ctx, name)
 		}
 		out = append(out, r)
 	}
 	return out
 }
 
-// Permit sets the rule that every address dialled from now on has to pass. It must be called before Connect and Run.
-func (e *Engine) Permit(allow func(host string, addr netip.Addr) error) { e.cfg.Allow = allow }
+// Permit sets the rule that every address dialled from now on has to pass; see Config.Allow. It must be called before
+// Connect and Run.
+func (e *Engine) Permit(allow func(host string, addr netip.Addr) error) {
+	e.cfg.Allow = allow
+	e.origins.forgetAnswers()
+}
 
 // Connect resolves every origin and opens one connection to each, handshake included, without sending a request. It is
 // bounded by the scenario's connect timeout.
 func (e *Engine) Connect(ctx context.Context) []Reached {
 	origins := e.cfg.Program.Origins
 	out := make([]Reached, len(origins))
-	done := make(chan struct{})
+	var all sync.WaitGroup
 	for i, or := range origins {
-		go func() {
+		all.Go(func() {
+			defer e.cfg.Recover()
 			out[i] = e.reach(ctx, or)
-			done <- struct{}{}
-		}()
+		})
 	}
-	for range origins {
-		<-done
-	}
+	all.Wait()
 	return out
 }
 
@@ -93,8 +88,8 @@ func (e *Engine) reach(ctx context.Context, or journey.Origin) Reached {
 	ctx, cancel := context.WithTimeout(ctx, h.ConnectTimeout)
 	defer cancel()
 	rt := e.origins.route(or)
-	network, addr := "unix", e.origins.unix
-	if addr == "" {
+	network, at := "unix", []string{e.origins.unix}
+	if e.origins.unix == "" {
 		got := make(chan *answer, 1)
 		e.origins.ask(rt.host, func(a *answer) { got <- a })
 		select {
@@ -103,26 +98,32 @@ func (e *Engine) reach(ctx context.Context, or journey.Origin) Reached {
 				r.Class, r.Err = metrics.DNS, fmt.Errorf("%s: %s", rt.host.name, shortError(a.err))
 				return r
 			}
-			network, addr = "tcp", net.JoinHostPort(a.addrs[0].String(), strconv.Itoa(int(rt.port)))
+			network, at = "tcp", nil
+			for _, ip := range slices.Concat(a.addrs, a.alt) {
+				at = append(at, netip.AddrPortFrom(ip, rt.port).String())
+			}
 		case <-ctx.Done():
 			r.Class, r.Err = metrics.DNS, fmt.Errorf("%s: no answer from the resolver within %s", rt.host.name, h.ConnectTimeout)
 			return r
 		}
 	}
-	r.Addr = addr
-	dial := e.cfg.Dial
-	if dial == nil {
-		d := &net.Dialer{}
-		if len(e.origins.source) > 0 {
-			d.LocalAddr = &net.TCPAddr{IP: e.origins.source[0].AsSlice()}
-		}
-		dial = d.DialContext
-	}
 	began := time.Now()
-	c, err := dial(ctx, network, addr)
+	var c net.Conn
+	var err error
+	for i := range at {
+		// Any address will do. What the first said is told if none does.
+		got, failed := e.reachOne(ctx, network, at[i])
+		if failed == nil {
+			c, r.Addr, err = got, at[i], nil
+			break
+		}
+		if i == 0 {
+			r.Addr, err = at[i], failed
+		}
+	}
 	if err != nil {
 		r.Class, _ = classify(err, metrics.PhaseConnect)
-		r.Err = fmt.Errorf("connect to %s: %s", addr, shortError(err))
+		r.Err = fmt.Errorf("connect to %s: %s", r.Addr, shortError(err))
 		return r
 	}
 	defer c.Close()
@@ -131,11 +132,23 @@ func (e *Engine) reach(ctx context.Context, or journey.Origin) Reached {
 		t := tls.Client(c, e.origins.tlsConfig(h.TLS, or.Host))
 		if err := t.HandshakeContext(ctx); err != nil {
 			r.Class = metrics.TLS
-			r.Err = fmt.Errorf("TLS handshake with %s at %s: %s", or.Host, addr, tlsMessage(err))
+			r.Err = fmt.Errorf("TLS handshake with %s at %s: %s", or.Host, r.Addr, tlsMessage(err))
 			return r
 		}
 		st := t.ConnectionState()
 		r.TLS = tls.VersionName(st.Version) + " " + tls.CipherSuiteName(st.CipherSuite)
 	}
 	return r
+}
+
+// reachOne opens one connection, from the first of our own addresses of the right family if some are given.
+func (e *Engine) reachOne(ctx context.Context, network, addr string) (net.Conn, error) {
+	if e.cfg.Dial != nil {
+		return e.cfg.Dial(ctx, network, addr)
+	}
+	d := &net.Dialer{}
+	if to, err := netip.ParseAddrPort(addr); err == nil && len(e.origins.source) > 0 {
+		d.LocalAddr = &net.TCPAddr{IP: e.origins.sourceFor(to.Addr(), 0).AsSlice()}
+	}
+	return d.DialContext(ctx, network, addr)
 }

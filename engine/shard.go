@@ -43,34 +43,32 @@ type shard struct {
 	bodies   [][]byte
 	input    journey.Input
 	sample   metrics.Sample
-	examples map[exampleKey]struct{}
+	examples map[exampleKey]struct{} // kinds of wrong status of which the body was kept
+	shown    shown                   // what an example would be made of
 
 	seq      uint64
 	edge     time.Duration // end of the present interval
 	seen     time.Duration // the last clock reading
+	expected time.Duration // when Wake asked to be called again
 	inHand   int
 	peak     int
 	conns    int
-	opened   uint64
 	hit      bool // the limit made an arrival wait in this interval
-	own      uint64
 	notes    []string
-	closing  bool          // nothing begins any more
-	cutAt    time.Duration // when what is in hand is cut
+	said     map[string]string // messages of errors as they are shown
+	serial   uint32            // of the exchange begun last
+	closing  bool              // nothing begins any more
+	cutAt    time.Duration     // when what is in hand is cut
 	retiring bool
 	over     bool
-	alive    int              // users in existence
-	leavers  int              // teardowns in hand
-	byNumber map[int64]uint32 // closed: slots by user number
-	gap      time.Duration    // what was due by then is dropped: the loop did not run
+	alive    int               // users in existence
+	leavers  int               // teardowns in hand
+	byNumber map[uint32]uint32 // closed: slots by user number
+	gap      time.Duration     // what was due by then is dropped: the loop did not run
 }
 
-// exampleKey is a kind of error of which an example was already kept.
-type exampleKey struct {
-	class  metrics.Class
-	status uint16
-	step   uint16
-}
+// exampleKey is a kind of wrong answer.
+type exampleKey struct{ status, step int }
 
 func newShard(e *Engine, l *loop.Loop, id, of, limit int) *shard {
 	s := &shard{
@@ -79,8 +77,9 @@ func newShard(e *Engine, l *loop.Loop, id, of, limit int) *shard {
 		rec:      metrics.NewRecorder(len(e.cfg.Program.Steps), e.pages),
 		free:     make([][]uint32, len(e.cfg.Program.Scenarios)),
 		dynamic:  map[journey.Origin]int32{},
-		byNumber: map[int64]uint32{},
+		byNumber: map[uint32]uint32{},
 		examples: map[exampleKey]struct{}{},
+		said:     map[string]string{},
 		edge:     intervalLength,
 	}
 	if e.spec.Model == load.Open {
@@ -88,14 +87,13 @@ func newShard(e *Engine, l *loop.Loop, id, of, limit int) *shard {
 	} else {
 		s.users = load.NewUsers(e.spec, e.cfg.Log, e.cfg.Source, id, of)
 	}
+	s.shown.text = s.example
 	for i, or := range e.cfg.Program.Origins {
 		s.routes = append(s.routes, e.origins.route(or))
 		s.dynamic[or] = int32(i)
 	}
 	return s
 }
-
-func (s *shard) run() error { return s.loop.Run(s) }
 
 // Wake begins what is due and says when the next thing is.
 func (s *shard) Wake(now time.Duration) time.Duration {
@@ -114,18 +112,17 @@ func (s *shard) Wake(now time.Duration) time.Duration {
 		s.finish(now)
 		return loop.Never
 	}
-	return min(next, s.edge)
+	s.expected = min(next, s.edge)
+	return s.expected
 }
 
 // tick is called first in every call from the loop: it finds out whether the loop did not run for a while, and closes the
 // intervals that are over.
 func (s *shard) tick(now time.Duration) {
-	if s.schedule != nil && now-s.seen > stallAfter {
-		// The loop calls as soon as something is due. If it did not, the process was stopped or the machine slept, and what
-		// came due meanwhile is dropped, not fired off in a burst.
-		if _, due, ok := s.schedule.Peek(); ok && now-max(s.seen, due) > stallAfter {
-			s.gap = now
-		}
+	if s.schedule != nil && now-max(s.seen, s.expected) > stallAfter {
+		// The loop calls at the time it was told. If it did not, the process was stopped or the machine slept, and what came
+		// due meanwhile is dropped, not fired off in a burst.
+		s.gap = now
 	}
 	s.seen = now
 	for now >= s.edge && !s.over {
@@ -134,134 +131,6 @@ func (s *shard) tick(now time.Duration) {
 		}
 		s.cutInterval(false)
 	}
-}
-
-// nextArrival says when the open model next needs the shard: the next arrival, the head of the queue giving up, or the end.
-func (s *shard) nextArrival(now time.Duration) time.Duration {
-	next := s.cutAt
-	if !s.closing {
-		if _, due, ok := s.schedule.Peek(); ok {
-			next = due
-		} else {
-			next = max(s.e.cfg.Log.Timeline().End(), now)
-		}
-	}
-	if head, ok := s.queue.head(); ok {
-		next = min(next, head.due+s.e.spec.DropAfter)
-	}
-	return next
-}
-
-// begin takes every arrival that is due by `by` off the schedule, and gives up those in the queue that waited too long.
-func (s *shard) begin(by, now time.Duration) {
-	if s.schedule.Stale() {
-		s.refresh()
-	}
-	for !s.closing {
-		index, due, ok := s.schedule.Peek()
-		if !ok || due > by {
-			break
-		}
-		s.schedule.Next()
-		s.rec.Scheduled++
-		s.rec.Due++
-		sc := s.mix.Scenario(index)
-		if due <= s.gap {
-			s.drop(sc, due, now, true)
-			continue
-		}
-		s.arrive(arrival{index: index, scenario: uint16(sc), due: due}, now)
-	}
-	for {
-		head, ok := s.queue.head()
-		if !ok || now-head.due < s.e.spec.DropAfter {
-			break
-		}
-		s.queue.pop()
-		s.drop(int(head.scenario), head.due, now, false)
-	}
-	if !s.closing {
-		if _, _, ok := s.schedule.Peek(); !ok && (s.e.spec.Iterations > 0 || now >= s.e.cfg.Log.Timeline().End()) {
-			s.close(min(now, s.e.cfg.Log.Timeline().End()))
-		}
-	}
-}
-
-// close is the end of the load: nothing becomes due any more, what is in hand has its grace.
-func (s *shard) close(at time.Duration) {
-	s.closing = true
-	s.cutAt = at + s.e.spec.Graceful
-}
-
-// drop gives an arrival up. It counts as offered, and the time it waited stands in the response times of its first step.
-func (s *shard) drop(scenario int, due, now time.Duration, stalled bool) {
-	first := s.e.cfg.Program.Scenarios[scenario].Steps[0]
-	s.rec.Drop(s.stageOf(due), uint16(first.ID), now-due, stalled)
-}
-
-// arrive gives an arrival a slot, or lets it wait for one.
-func (s *shard) arrive(a arrival, now time.Duration) {
-	if s.queue.len() > 0 || s.limit > 0 && s.inHand >= s.limit {
-		s.hit = true
-		if now-a.due >= s.e.spec.DropAfter {
-			s.drop(int(a.scenario), a.due, now, false)
-			return
-		}
-		s.queue.push(a)
-		return
-	}
-	s.serve(a, a.due, now)
-}
-
-// serve begins an iteration; free is when there was a slot for it.
-func (s *shard) serve(a arrival, free, now time.Duration) {
-	if s.e.cfg.Lease.Over(now) {
-		s.drop(int(a.scenario), a.due, now, true)
-		return
-	}
-	if now-a.due > lateAfter {
-		s.rec.Late++
-	}
-	s.rec.Lag(now-max(a.due, free), max(free-a.due, 0))
-	s.rec.Started++
-	slot, u := s.take(a.scenario)
-	if u == nil {
-		s.refuseUser(a, now)
-		return
-	}
-	u.index, u.due = a.index, a.due
-	s.startIteration(slot, u, a.due, now)
-}
-
-// take finds a free slot of a scenario, the one used last first, or makes one. It is nil when the memory guard forbids new users.
-func (s *shard) take(scenario uint16) (uint32, *user) {
-	if free := s.free[scenario]; len(free) > 0 {
-		slot := free[len(free)-1]
-		s.free[scenario] = free[:len(free)-1]
-		return slot, s.slots.at(slot)
-	}
-	if s.e.guard.full.Load() {
-		return 0, nil
-	}
-	slot, u := s.slots.grow()
-	u.scenario = scenario
-	u.session.Reset(s.e.cfg.Program.Scenarios[scenario])
-	s.alive++
-	return slot, u
-}
-
-// refuseUser records an arrival for which memory allowed no new user: an error of our own machine.
-func (s *shard) refuseUser(a arrival, now time.Duration) {
-	first := s.e.cfg.Program.Scenarios[a.scenario].Steps[0]
-	s.sample = metrics.Sample{
-		Stage: s.stageOf(a.due), Step: uint16(first.ID), Class: metrics.Limit, Phase: metrics.PhaseSend,
-		Intended: a.due, Start: now, End: now, Phases: noPhases, Attempts: 0,
-		Message: "no memory for a new virtual user: above 90 % of the limit",
-	}
-	s.own++
-	s.rec.Sample(&s.sample)
-	s.rec.Iterations++
-	s.rec.Failed++
 }
 
 // stageOf is the stage under which a request intended at t is recorded.
@@ -292,10 +161,10 @@ func (s *shard) cutInterval(final bool) {
 	part := s.rec.Cut(s.seq, from, length)
 	part.Source = s.e.cfg.Name
 	part.Users, part.InFlight, part.InFlightMax = s.alive, s.inHand, max(s.peak, s.inHand)
-	part.Queued, part.Connections, part.Opened = s.queue.len(), s.conns, s.opened
-	part.Audit.LimitHit, part.Audit.OwnErrors = s.hit, s.own
+	part.Queued, part.Connections = s.queue.len(), s.conns
+	part.Audit.LimitHit = s.hit
 	part.Notes, part.Final = s.notes, final
-	s.opened, s.hit, s.own, s.notes, s.peak = 0, false, 0, nil, s.inHand
+	s.hit, s.notes, s.peak = false, nil, s.inHand
 	s.seq++
 	s.edge += intervalLength
 	s.e.hand(s.id, part)
@@ -335,40 +204,19 @@ func (s *shard) finish(now time.Duration) {
 	s.loop.Stop()
 }
 
-// arrival is an iteration that has become due.
-type arrival struct {
-	index    int64
-	due      time.Duration
-	scenario uint16
-}
-
-// queue holds arrivals that wait for a slot, oldest first, in a ring.
-type queue struct {
-	ring    []arrival
-	at, cnt int
-}
-
-func (q *queue) len() int { return q.cnt }
-
-func (q *queue) head() (arrival, bool) {
-	if q.cnt == 0 {
-		return arrival{}, false
+// lastPart hands over what is there if the loop ended before its time, by a panic, and has the others end too: the
+// collector waits for the last part of every shard.
+func (s *shard) lastPart() {
+	if s.over {
+		return
 	}
-	return q.ring[q.at], true
-}
-
-func (q *queue) push(a arrival) {
-	if q.cnt == len(q.ring) {
-		ring := make([]arrival, max(64, 2*len(q.ring)))
-		n := copy(ring, q.ring[q.at:])
-		copy(ring[n:], q.ring[:q.at])
-		q.ring, q.at = ring, 0
-	}
-	q.ring[(q.at+q.cnt)%len(q.ring)] = a
-	q.cnt++
-}
-
-func (q *queue) pop() {
-	q.at = (q.at + 1) % len(q.ring)
-	q.cnt--
+	s.over = true
+	defer func() {
+		if recover() != nil { // the panic may have left the recorder between two states
+			s.e.hand(s.id, &metrics.Interval{Source: s.e.cfg.Name, Seq: s.seq, From: s.edge - intervalLength, Final: true})
+		}
+	}()
+	s.e.Cut()
+	s.rec.Unfinished += uint64(s.inHand)
+	s.cutInterval(true)
 }

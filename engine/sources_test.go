@@ -94,7 +94,7 @@ func TestLoopThatDidNotRun(t *testing.T) {
 		var o outcome
 		e := prepare(t, f, nil, &o, over(tg))
 		time.AfterFunc(3*time.Second+5*time.Millisecond, func() {
-			e.shards[0].loop.Post(func() { time.Sleep(5 * time.Second) })
+			(*e.shards.Load())[0].loop.Post(func() { time.Sleep(5 * time.Second) })
 		})
 		if err := e.Run(t.Context(), time.Now()); err != nil {
 			t.Fatal(err)
