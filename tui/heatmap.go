@@ -3,6 +3,7 @@ package tui
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"lt/engine/metrics"
 	"lt/tui/chart"
@@ -27,7 +28,7 @@ func (m *model) drawHeatmap(c chart.Canvas) {
 
 func (m *model) heat() chart.Heatmap {
 	s := &m.view.Snapshot.Series
-	w := m.span()
+	w := m.heatSpan()
 	h := chart.Heatmap{
 		Title: "Response times", Every: s.Every, From: w.from, To: w.to, Bands: s.Bands, Stages: m.stageEdges(), Marks: m.eventMarks(),
 		Over: []chart.Series{
@@ -43,6 +44,29 @@ func (m *model) heat() chart.Heatmap {
 		h.Title, h.Base = "Response times, more than usual", usual(s)
 	}
 	return h
+}
+
+// heatSpan is the window, moved on in steps of a twentieth of its length: a heatmap that scrolls changes nearly every cell,
+// which a slow link cannot take each second. Between two steps only the newest column grows.
+func (m *model) heatSpan() span {
+	w, every := m.span(), m.view.Snapshot.Series.Every
+	if every <= 0 || w.to <= w.from || w.to-w.from < 0 {
+		return w
+	}
+	step := max(every, ((w.to - w.from) / 20).Truncate(every))
+	if windows[m.window] == 0 { // all of the run: the step must not change with each second, either
+		step = every
+		for step < (w.to-w.from)/40 && step < time.Hour {
+			step *= 2
+		}
+	}
+	if over := w.to % step; over > 0 && w.to < 1<<61 {
+		w.to += step - over
+	}
+	if length := windows[m.window]; length > 0 {
+		w.from = w.to - length
+	}
+	return w
 }
 
 // usual is the median share of each band over at most 200 columns of the run, evenly spaced.

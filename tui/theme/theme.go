@@ -61,7 +61,7 @@ const (
 )
 
 // HeatLevels is the number of shades of a heatmap; shades count from 1, 0 is nothing at all.
-const HeatLevels = 12
+const HeatLevels = 11
 
 const (
 	heatMark  = HeatLevels + 1 // foreground of a line laid over the heatmap
@@ -94,11 +94,10 @@ const Reset = "\x1b[m"
 // palette has the truecolor values; 256 colours are converted from them, 16 colours are chosen by hand below because a
 // conversion by distance makes greys of half of them.
 type palette struct {
-	tokens [tokens]string // RRGGBB; empty: the terminal's foreground
-	basic  [tokens]string // SGR parameters in 16 colours
-	heat   [2]string      // RRGGBB of the ends of the perceptual ramp, with the middle below
-	middle [2]string
-	over   string
+	tokens [tokens]string    // RRGGBB; empty: the terminal's foreground
+	basic  [tokens]string    // SGR parameters in 16 colours
+	heat   [HeatLevels]uint8 // of the 256 colours: see makeHeat
+	over   uint8
 }
 
 var palettes = [...]palette{
@@ -110,7 +109,7 @@ var palettes = [...]palette{
 		basic: [tokens]string{
 			Dim: "37", Faint: "90", Accent: "96", P50: "34", P90: "36", P99: "96", P999: "97", Asked: "37", Warn: "33", Bad: "91",
 		},
-		heat: [2]string{"12283d", "fff3c4"}, middle: [2]string{"1f6f9f", "6fc7c9"}, over: "ffffff",
+		heat: [HeatLevels]uint8{17, 24, 25, 31, 38, 74, 80, 116, 158, 194, 230}, over: 231,
 	},
 	Light: {
 		tokens: [tokens]string{
@@ -120,7 +119,7 @@ var palettes = [...]palette{
 		basic: [tokens]string{
 			Dim: "90", Faint: "37", Accent: "34", P50: "36", P90: "94", P99: "34", P999: "30", Asked: "90", Warn: "33", Bad: "31",
 		},
-		heat: [2]string{"dcebf5", "3b0f3f"}, middle: [2]string{"86bcdd", "2b5c9e"}, over: "000000",
+		heat: [HeatLevels]uint8{195, 159, 153, 117, 75, 32, 31, 25, 24, 18, 17}, over: 16,
 	},
 }
 
@@ -157,14 +156,15 @@ func New(mode Mode, profile colorprofile.Profile) *Theme {
 // characters in the accent.
 func (t *Theme) Shades() bool { return t.Profile >= colorprofile.ANSI256 }
 
+// makeHeat takes the shades from the 256 colours even where there are more: a scrolling heatmap changes most of its cells each
+// second, and a colour by number is half as long as one by its parts. On a slow link that is the difference.
 func (t *Theme) makeHeat(p *palette) {
-	stops := []color.RGBA{parse(p.heat[0]), parse(p.middle[0]), parse(p.middle[1]), parse(p.heat[1])}
 	var fg, bg [heatSides]string
-	for level := 1; level <= HeatLevels; level++ {
-		c := between(stops, float64(level-1)/(HeatLevels-1))
-		fg[level], bg[level] = foreground(t.Profile, c), background(t.Profile, c)
+	for i, colour := range p.heat {
+		n := strconv.Itoa(int(colour))
+		fg[i+1], bg[i+1] = "38;5;"+n, "48;5;"+n
 	}
-	fg[heatMark] = foreground(t.Profile, parse(p.over))
+	fg[heatMark] = "38;5;" + strconv.Itoa(int(p.over))
 	for top := range heatSides {
 		for bottom := range heatSides {
 			t.heat[top*heatSides+bottom] = sequence(top == heatMark, false, fg[top], bg[bottom])
@@ -219,16 +219,13 @@ func sequence(bold, reverse bool, fg, bg string) string {
 	return "\x1b[" + strings.Join(params, ";") + "m"
 }
 
-func foreground(p colorprofile.Profile, c color.RGBA) string { return parameter(p, c, "38") }
-func background(p colorprofile.Profile, c color.RGBA) string { return parameter(p, c, "48") }
-
-func parameter(p colorprofile.Profile, c color.RGBA, layer string) string {
+func foreground(p colorprofile.Profile, c color.RGBA) string {
 	if p == colorprofile.ANSI256 {
 		if i, ok := p.Convert(c).(ansi.IndexedColor); ok {
-			return layer + ";5;" + strconv.Itoa(int(i))
+			return "38;5;" + strconv.Itoa(int(i))
 		}
 	}
-	return layer + ";2;" + strconv.Itoa(int(c.R)) + ";" + strconv.Itoa(int(c.G)) + ";" + strconv.Itoa(int(c.B))
+	return "38;2;" + strconv.Itoa(int(c.R)) + ";" + strconv.Itoa(int(c.G)) + ";" + strconv.Itoa(int(c.B))
 }
 
 func parse(hex string) color.RGBA {
@@ -237,14 +234,4 @@ func parse(hex string) color.RGBA {
 		panic("theme: not a colour: " + hex)
 	}
 	return color.RGBA{R: uint8(n >> 16), G: uint8(n >> 8), B: uint8(n), A: 255}
-}
-
-// between is the colour at f, 0..1, of a ramp with equal distances between its stops.
-func between(stops []color.RGBA, f float64) color.RGBA {
-	f *= float64(len(stops) - 1)
-	i := min(int(f), len(stops)-2)
-	f -= float64(i)
-	mix := func(a, b uint8) uint8 { return uint8(float64(a) + (float64(b)-float64(a))*f + 0.5) }
-	a, b := stops[i], stops[i+1]
-	return color.RGBA{R: mix(a.R, b.R), G: mix(a.G, b.G), B: mix(a.B, b.B), A: 255}
 }

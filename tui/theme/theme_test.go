@@ -103,15 +103,21 @@ func TestRampsAreMonotone(t *testing.T) {
 			last = l
 		}
 		last = math.Inf(-1)
-		stops := []color.RGBA{parse(p.heat[0]), parse(p.middle[0]), parse(p.middle[1]), parse(p.heat[1])}
-		for level := range HeatLevels {
-			l := sign * luminance(between(stops, float64(level)/(HeatLevels-1)))
+		for level, colour := range p.heat {
+			l := sign * luminance(cube(colour))
 			if l <= last {
 				t.Errorf("%v: heat level %d is not stronger than the one before", Mode(mode), level+1)
 			}
 			last = l
 		}
 	}
+}
+
+// cube is colour i, 16..231, of the 256 of xterm.
+func cube(i uint8) color.RGBA {
+	part := func(n uint8) uint8 { return [...]uint8{0, 95, 135, 175, 215, 255}[n%6] }
+	i -= 16
+	return color.RGBA{R: part(i / 36), G: part(i / 6), B: part(i), A: 255}
 }
 
 // contrast is the ratio of WCAG 2.2, 1..21.
