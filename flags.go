@@ -1,0 +1,226 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"lt/engine/scenario"
+	"lt/engine/slo"
+)
+
+// runFlags are the flags of a run.
+type runFlags struct {
+	quick  scenario.Quick
+	opt    runOptions
+	labels []string
+	body   string
+}
+
+// addRunFlags gives a command the flags of a run.
+func addRunFlags(cmd *cobra.Command, w world) *runFlags {
+	f := &runFlags{}
+	f.add(cmd, w)
+	return f
+}
+
+// add declares the flags. Durations and rates are texts, so that a wrong one gets the answer of a friend, from one place.
+func (f *runFlags) add(cmd *cobra.Command, _ world) {
+	fs := cmd.Flags()
+	fs.SortFlags = false
+	q, o := &f.quick, &f.opt
+	fs.StringVarP(&q.Rate, "rate", "r", "", "arrivals over all sources: 500, 500/s, 30/m, 10/h")
+	fs.StringVarP(&q.Users, "users", "c", "", "closed model with so many users; with --rate: at most so many in flight")
+	fs.StringVarP(&q.Duration, "duration", "d", "", "how long: 30s, 5m")
+	fs.StringVarP(&q.Iterations, "iterations", "n", "", "end after so many iterations, over all sources")
+	fs.StringVar(&q.Ramp, "ramp", "", "reach the rate or the users within this time")
+	fs.StringArrayVar(&q.Stages, "stage", nil, "a stage as DURATION:LEVEL, 30s:100; ~LEVEL ramps to it (repeatable)")
+	fs.StringVar(&q.Arrivals, "arrivals", "", "poisson or even")
+	fs.StringVar(&q.MaxInFlight, "max-in-flight", "", "iterations begun and not ended; above it an arrival waits")
+	fs.StringVar(&q.Graceful, "graceful", "", "what is in hand at the end may finish so long")
+	fs.StringVar(&q.Warmup, "warmup", "", "leave this time at the start out of the totals")
+	fs.StringVar(&q.Seed, "seed", "", "seed of every random draw; random and printed unless given")
+
+	fs.StringVarP(&q.Method, "method", "m", "", "request method (alias -X)")
+	fs.StringArrayVarP(&q.Headers, "header", "H", nil, "header field 'Name: value' (repeatable)")
+	fs.StringVarP(&f.body, "body", "b", "", "body: a text, @FILE, or @- for standard input (alias --data)")
+	fs.StringVarP(&q.ContentType, "content-type", "T", "", "Content-Type of the body")
+	fs.StringVarP(&q.BasicAuth, "user", "a", "", "USER:PASSWORD for Basic authentication")
+	fs.StringVarP(&q.Timeout, "timeout", "t", "", "a whole step, from its start to its last byte (30s)")
+	fs.StringVar(&q.ConnectTimeout, "connect-timeout", "", "name, connection and handshake together (10s)")
+	fs.StringVarP(&q.Redirects, "redirects", "L", "", "follow at most so many redirects (0)")
+	fs.BoolVarP(&q.Insecure, "insecure", "k", false, "accept any certificate")
+	fs.StringVar(&q.CACert, "cacert", "", "file with the certificates to trust, PEM")
+	fs.StringVar(&q.Cert, "cert", "", "file with the client certificate, PEM")
+	fs.StringVar(&q.Key, "key", "", "file with the client's key, PEM")
+	fs.BoolVar(&q.NoKeepalive, "no-keepalive", false, "a new connection for each request")
+	fs.StringArrayVar(&q.ConnectTo, "connect-to", nil, "HOST:PORT:ADDR:PORT: connect there instead (repeatable)")
+	fs.StringArrayVar(&q.Resolve, "resolve", nil, "HOST:PORT:ADDRESS: use this address (repeatable)")
+	fs.StringVar(&q.UnixSocket, "unix-socket", "", "connect to this socket")
+	fs.StringArrayVar(&q.SourceIPs, "source-ip", nil, "local address to connect from (repeatable)")
+	fs.StringVarP(&q.Proxy, "proxy", "x", "", "http://HOST:PORT")
+	fs.BoolVar(&q.HTTP1, "http1", false, "speak HTTP/1.1; today it is the only one")
+
+	fs.StringArrayVar(&q.SLO, "slo", nil, "criterion, 'p99 < 300ms', 'errors < 1%' (repeatable)")
+	fs.BoolVar(&o.strict, "strict", false, "exit with 98 if the generator was the bottleneck")
+	fs.StringArrayVar(&o.authorize, "authorize", nil, "HOST: its owner allows this test (repeatable)")
+	fs.BoolVar(&o.noPreflight, "no-preflight", false, "start without connecting once to every origin")
+
+	fs.BoolVar(&o.plain, "plain", false, "lines instead of the screen")
+	fs.StringArrayVarP(&o.out, "out", "o", nil, "file to write; its suffix says the kind: .json .csv .md .xml .jsonl .hlog .lt (repeatable)")
+	fs.BoolVar(&o.json, "json", false, "the summary on standard output")
+	fs.StringArrayVar(&f.labels, "label", nil, "K=V, kept with the run (repeatable)")
+	fs.StringVar(&o.theme, "theme", "auto", "auto, dark or light")
+	fs.IntVar(&o.fps, "fps", 4, "pictures a second, 1 to 30")
+	fs.BoolVar(&o.noColor, "no-color", false, "no colours")
+	fs.BoolVar(&o.noMouse, "no-mouse", false, "leave the mouse to the terminal")
+	fs.BoolVarP(&o.yes, "yes", "y", false, "answer the plan's question with yes")
+	fs.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		if to, ok := aliases[name]; ok {
+			name = to
+		}
+		return pflag.NormalizedName(name)
+	})
+}
+
+// aliases are long names that other tools use for the same thing.
+var aliases = map[string]string{"rps": "rate", "qps": "rate", "data": "body", "request": "method"}
+
+// shortAliases are the short names that other tools use for the same thing.
+var shortAliases = map[string]string{"-R": "--rate", "-q": "--rate", "-z": "--duration", "-X": "--method"}
+
+// environment sets every flag that was not given from its LT_... mirror.
+func environment(fs *pflag.FlagSet, getenv func(string) string) error {
+	var errs []error
+	fs.VisitAll(func(f *pflag.Flag) {
+		name := "LT_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		if v := getenv(name); v != "" && !f.Changed && f.Name != "help" && f.Name != "version" {
+			if err := fs.Set(f.Name, v); err != nil {
+				errs = append(errs, fmt.Errorf("%s=%s: %w", name, v, err))
+			}
+		}
+	})
+	return errors.Join(errs...)
+}
+
+// scenarioEnv is what scenario files may ask of the world.
+func scenarioEnv() scenario.Env {
+	env := scenario.SystemEnv()
+	env.CheckSLO = func(expr string, f *scenario.File) error {
+		c, err := slo.Parse(expr)
+		if err != nil {
+			return err
+		}
+		return c.Check(f)
+	}
+	return env
+}
+
+// run is a run of a file or of one URL.
+func (f *runFlags) run(ctx context.Context, w world, cmd *cobra.Command, args []string) error {
+	switch {
+	case len(args) == 0:
+		return usage("say what to run: lt SCENARIO.yaml or lt URL; lt demo needs nothing else")
+	case len(args) > 1:
+		return usage("one scenario or URL at a time: %s is one too many", strconv.Quote(args[1]))
+	}
+	if isScenario(args[0]) {
+		file, err := openScenario(args[0])
+		if err != nil {
+			return coded{exitUsage, err}
+		}
+		return f.play(ctx, w, cmd, file, false)
+	}
+	f.quick.URL = args[0]
+	return f.play(ctx, w, cmd, nil, false)
+}
+
+// isScenario tells a file from a URL: what ends like a file, or is one.
+func isScenario(arg string) bool {
+	for _, end := range []string{".yaml", ".yml", ".json"} {
+		if strings.HasSuffix(arg, end) && !strings.Contains(arg, "://") {
+			return true
+		}
+	}
+	st, err := os.Stat(arg)
+	return err == nil && st.Mode().IsRegular()
+}
+
+// play runs a file with the flags over it; without a file, what the flags alone say.
+func (f *runFlags) play(ctx context.Context, w world, cmd *cobra.Command, file *scenario.File, always bool) error {
+	if err := environment(cmd.Flags(), w.getenv); err != nil {
+		return coded{exitUsage, err}
+	}
+	if err := f.readBody(w, cmd); err != nil {
+		return err
+	}
+	f.opt.always = always
+	for _, l := range f.labels {
+		k, v, ok := strings.Cut(l, "=")
+		if !ok || k == "" {
+			return usage("--label %s: write it as K=V", l)
+		}
+		if f.opt.labels == nil {
+			f.opt.labels = map[string]string{}
+		}
+		f.opt.labels[k] = v
+	}
+	if t := f.opt.theme; t != "auto" && t != "dark" && t != "light" {
+		return usage("--theme %s: auto, dark or light", t)
+	}
+	if f.opt.fps < 1 || f.opt.fps > 30 {
+		return usage("--fps %d: 1 to 30", f.opt.fps)
+	}
+	var err error
+	if file == nil {
+		file, err = f.quick.File(scenarioEnv())
+	} else {
+		err = file.Override(f.quick, scenarioEnv())
+	}
+	if err != nil {
+		return coded{exitUsage, err}
+	}
+	if f.quick.Seed == "" && file.Load.Seed == 0 {
+		file.Load.Seed = uint64(rand.Uint32())<<16 | uint64(rand.Uint32N(1<<16)) | 1
+	}
+	s := &session{w: w, file: file, opt: f.opt, screen: wantsScreen(w, f.opt.plain)}
+	return s.play(ctx)
+}
+
+// readBody reads the body that the flag gives or names.
+func (f *runFlags) readBody(w world, cmd *cobra.Command) error {
+	name, named := strings.CutPrefix(f.body, "@")
+	switch {
+	case !cmd.Flags().Changed("body"):
+		return nil
+	case !named:
+		f.quick.Body = []byte(f.body)
+		return nil
+	}
+	in := io.Reader(w.in)
+	if name != "-" {
+		file, err := os.Open(name)
+		if err != nil {
+			return usage("--body %s: %w", f.body, err)
+		}
+		defer file.Close()
+		in = file
+	}
+	text, err := io.ReadAll(io.LimitReader(in, scenario.MaxFile+1))
+	if err != nil {
+		return usage("--body %s: %w", f.body, err)
+	}
+	if len(text) > scenario.MaxFile {
+		return usage("--body %s: larger than %d MiB, the most that is sent", f.body, scenario.MaxFile>>20)
+	}
+	f.quick.Body = text
+	return nil
+}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"lt/engine/scenario"
+	"lt/scenarios"
+	"lt/scenarios/shop"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"lt": main})
+}
+
+// The verbs as users type them, each against a server in this process.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: filepath.Join("testdata", "script"),
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("LT_STATE_DIR", filepath.Join(e.WorkDir, "state"))
+			e.Setenv("CI", "1")
+			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				switch r.URL.Path {
+				case "/status":
+					n, _ := strconv.Atoi(r.URL.Query().Get("code"))
+					w.WriteHeader(max(n, 200))
+				case "/login":
+					http.SetCookie(w, &http.Cookie{Name: "sid", Value: "canary-cookie-value", Path: "/"})
+					fmt.Fprint(w, `{"token": "canary-token-value"}`)
+				default:
+					fmt.Fprint(w, "ok")
+				}
+			}))
+			e.Defer(s.Close)
+			e.Setenv("URL", s.URL)
+			q := shop.Config{Servers: 4, Queue: 100}
+			q.Service, _ = shop.ParseDistribution("2ms")
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				return err
+			}
+			server := shop.New(q)
+			go func() { _ = server.Serve(l) }()
+			e.Defer(func() { _ = server.Close() })
+			e.Setenv("SHOP", "http://"+l.Addr().String())
+			closed, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				return err
+			}
+			e.Setenv("CLOSED", "http://"+closed.Addr().String())
+			return closed.Close()
+		},
+	})
+}
+
+// Every shipped scenario parses, and runs for a second against the bundled target without an error of its own making.
+func TestShippedScenariosRun(t *testing.T) {
+	for _, info := range scenarios.List() {
+		t.Run(info.Name, func(t *testing.T) {
+			t.Parallel()
+			file, err := scenario.Parse(info.Name+".yaml", info.Text, scenarioEnv())
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := shop.Config{Servers: 8, Queue: 1000}
+			c.Service, _ = shop.ParseDistribution("1ms")
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			server := shop.New(c)
+			go func() { _ = server.Serve(l) }()
+			defer server.Close()
+			out, _ := os.Create(filepath.Join(t.TempDir(), "out"))
+			defer out.Close()
+			q := scenario.Quick{URL: "http://" + l.Addr().String(), Stages: []string{"1s:20"}, Graceful: "5s", Think: "0"}
+			if err := file.Override(q, scenarioEnv()); err != nil {
+				t.Fatal(err)
+			}
+			state := t.TempDir()
+			w := world{stdout: out, stderr: out, getenv: func(k string) string {
+				if k == "LT_STATE_DIR" {
+					return state
+				}
+				return ""
+			}}
+			s := &session{w: w, file: file, opt: runOptions{plain: true, always: true}}
+			if err := s.play(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			snap := s.ledger.Snapshot()
+			if snap.Totals.Requests == 0 || snap.Totals.ByClass[12] > 0 {
+				t.Errorf("%d requests, errors by class %v", snap.Totals.Requests, snap.Totals.ByClass)
+			}
+			if got := server.Stats().Connections; got.Accepted == 0 {
+				t.Error("the shop saw no connection")
+			}
+		})
+	}
+}

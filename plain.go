@@ -1,0 +1,61 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"lt/engine/conductor"
+	"lt/engine/load"
+	"lt/engine/scenario"
+	"lt/tui/chart"
+)
+
+// lineEvery is how often plain mode says how the run goes.
+const lineEvery = 5 * time.Second
+
+// plain shows a run as lines: one for the plan, one every five seconds, and one for each event. It is called from the
+// conductor's goroutine only.
+type plain struct {
+	w      io.Writer
+	file   *scenario.File
+	next   time.Duration
+	events int
+}
+
+func newPlain(w io.Writer, f *scenario.File) *plain { return &plain{w: w, file: f, next: lineEvery} }
+
+// begin says what is about to be done.
+func (p *plain) begin(h conductor.Header) {
+	l := p.file.Load
+	what := fmt.Sprintf("up to %s arrivals/s, %s arrivals", chart.Number(l.Profile.Peak()), l.Arrivals)
+	if l.Model == load.Closed {
+		what = fmt.Sprintf("up to %d users (closed model)", int(l.Profile.Peak()))
+	}
+	fmt.Fprintf(p.w, "%s: %s for %s, %s, seed %d\n", h.Name, h.Target, chart.Clock(l.Profile.Duration()), what, l.Seed)
+	if h.Basis != "" {
+		fmt.Fprintf(p.w, "allowed: %s\n", h.Basis)
+	}
+}
+
+// watch prints what has happened since it was last called.
+func (p *plain) watch(v *conductor.View) {
+	for _, e := range v.Events[min(p.events, len(v.Events)):] {
+		fmt.Fprintf(p.w, "%7s  %s\n", chart.Clock(e.At), e.Text)
+	}
+	p.events = len(v.Events)
+	if v.Elapsed < p.next {
+		return
+	}
+	for v.Elapsed >= p.next {
+		p.next += lineEvery
+	}
+	w := v.Snapshot.Window
+	stage := ""
+	if s := v.Profile.Stages; v.Stage >= 0 && v.Stage < len(s) && s[v.Stage].Name != "" {
+		stage = "  " + s[v.Stage].Name
+	}
+	fmt.Fprintf(p.w, "%7s  offered %s/s  goodput %s/s  p50 %s  p99 %s  errors %s  in flight %d  users %d%s\n",
+		chart.Clock(v.Elapsed), chart.Number(w.OfferedRPS), chart.Number(w.GoodputRPS), chart.Duration(w.Response.P50),
+		chart.Duration(w.Response.P99), chart.Percent(w.ErrorRate), w.InFlight, w.Users, stage)
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"lt/engine/history"
+	"lt/engine/report"
+	"lt/engine/scenario"
+	"lt/scenarios"
+	"lt/tui/chart"
+)
+
+// home is what lt says when it is asked nothing.
+func home(w world) error {
+	fmt.Fprint(w.stdout, "lt loads a target and tells the truth about it.\n\n  lt demo                    the first thing to try\n  lt URL                     50 requests/s for 30 s\n  lt SCENARIO.yaml           a journey of several steps\n  lt --help                  everything else\n")
+	if dir, err := history.Dir(w.getenv); err == nil {
+		if runs, err := history.List(dir); err == nil && len(runs) > 0 {
+			fmt.Fprintln(w.stdout, "\nLast runs:")
+			printRuns(w, runs[:min(5, len(runs))])
+		}
+	}
+	fmt.Fprintln(w.stdout, "\nShipped scenarios (lt check NAME prints one in words, lt NAME.yaml runs a file of your own):")
+	for _, s := range scenarios.List() {
+		fmt.Fprintf(w.stdout, "  %-14s %s\n", s.Name, s.Title)
+	}
+	return nil
+}
+
+// checkCommand parses a scenario and says in words what it would do.
+func checkCommand(w world) *cobra.Command {
+	return &cobra.Command{
+		Use: "check SCENARIO.yaml", Short: "Parse and validate a scenario; print the plan in words", Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			file, err := openScenario(args[0])
+			if err != nil {
+				return coded{exitUsage, err}
+			}
+			return file.Plan(w.stdout)
+		},
+	}
+}
+
+// openScenario reads a file, or a shipped scenario by its name if there is no such file.
+func openScenario(name string) (*scenario.File, error) {
+	file, err := scenario.Load(name, scenarioEnv())
+	if errors.Is(err, os.ErrNotExist) {
+		if text, shipped := scenarios.Open(name); shipped == nil {
+			return scenario.Parse(name+".yaml", text, scenarioEnv())
+		}
+	}
+	return file, err
+}
+
+// runsCommand lists what was recorded.
+func runsCommand(w world) *cobra.Command {
+	return &cobra.Command{
+		Use: "runs", Short: "List the recorded runs, the newest first", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			dir, err := history.Dir(w.getenv)
+			if err != nil {
+				return coded{exitFailed, err}
+			}
+			runs, err := history.List(dir)
+			if err != nil {
+				return coded{exitFailed, err}
+			}
+			if len(runs) == 0 {
+				fmt.Fprintln(w.stdout, "No run was recorded yet; lt demo makes one.")
+				return nil
+			}
+			printRuns(w, runs)
+			return nil
+		},
+	}
+}
+
+// reportCommand writes reports of a recorded run.
+func reportCommand(w world) *cobra.Command {
+	var out []string
+	cmd := &cobra.Command{
+		Use: "report RUN", Short: "Write a recorded run as a report: -o x.json, .csv, .md, .xml, .jsonl, .hlog", Args: cobra.ExactArgs(1),
+		Long: "RUN is an id or its beginning, \"last\", or the path of a .lt file. Without -o the table is printed.",
+		RunE: func(_ *cobra.Command, args []string) error {
+			dir, err := history.Dir(w.getenv)
+			if err != nil {
+				return coded{exitFailed, err}
+			}
+			l, e, err := history.Open(dir, args[0])
+			if err != nil {
+				return coded{exitUsage, err}
+			}
+			if e.Torn != "" {
+				fmt.Fprintf(w.stderr, "note: %s\n", e.Torn)
+			}
+			if len(out) == 0 {
+				report.Table(w.stdout, l, report.Style{Width: widthOf(w.stdout), Colour: colourOf(w, false), Record: e.Path, Exit: report.Code(l, false)})
+				return nil
+			}
+			s := session{w: w, ledger: l, path: e.Path}
+			for _, o := range out {
+				if err := s.write(o); err != nil {
+					return coded{exitFailed, fmt.Errorf("write %s: %w", o, err)}
+				}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringArrayVarP(&out, "out", "o", nil, "file to write; its suffix says the kind (repeatable)")
+	return cmd
+}
+
+// printRuns prints a table of recorded runs.
+func printRuns(w world, runs []history.Entry) {
+	fmt.Fprintf(w.stdout, "%-10s  %-16s  %-24s  %8s  %10s  %9s  %s\n", "id", "started", "name", "length", "requests", "p99", "state")
+	for _, e := range runs {
+		fmt.Fprintf(w.stdout, "%-10s  %-16s  %-24.24s  %8s  %10s  %9s  %s\n", e.ID, e.Started.Local().Format("2006-01-02 15:04"),
+			e.Name, chart.Clock(e.Duration.Round(time.Second)), chart.Count(e.Requests), chart.Duration(e.P99), e.State)
+	}
+}

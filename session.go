@@ -1,0 +1,396 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"lt/engine"
+	"lt/engine/authz"
+	"lt/engine/conductor"
+	"lt/engine/history"
+	"lt/engine/journey"
+	"lt/engine/ledger"
+	"lt/engine/limits"
+	"lt/engine/load"
+	"lt/engine/redact"
+	"lt/engine/report"
+	"lt/engine/scenario"
+	"lt/peer"
+	"lt/tui"
+)
+
+// session is one run from its scenario to its exit code.
+type session struct {
+	w       world
+	file    *scenario.File
+	opt     runOptions
+	program *journey.Program
+	redact  *redact.Redactor
+	fleet   *peer.Fleet
+	basis   authz.Basis
+	record  *history.Writer
+	crash   *crash
+	ledger  *ledger.Ledger
+	path    string // of the record
+	screen  bool
+}
+
+// runOptions are the flags that say how a run is shown, judged and written down.
+type runOptions struct {
+	plain, json, strict, yes bool
+	noPreflight, noMouse     bool
+	noColor                  bool
+	theme                    string
+	fps                      int
+	out                      []string
+	authorize                []string
+	labels                   map[string]string
+	always                   bool // the exit code does not judge: the demo
+}
+
+// play does a run. The error carries the exit code.
+func (s *session) play(ctx context.Context) error {
+	for _, o := range s.opt.out {
+		if _, err := report.KindOf(o); err != nil {
+			return usage("--out %s: %w", o, err)
+		}
+	}
+	var err error
+	if s.program, err = journey.Compile(s.file, "lt/"+versionText()); err != nil {
+		return coded{exitUsage, err}
+	}
+	s.redact = redact.New(s.file.Secrets)
+	s.crash = newCrash(s.w, s.screen)
+	if _, err := limits.RaiseFiles(); err != nil {
+		fmt.Fprintf(s.w.stderr, "note: the limit of open files could not be raised: %s\n", err)
+	}
+	if s.fleet, err = peer.New(peer.Config{File: s.file, Program: s.program, Redact: s.redact, Recover: s.crash.Recover}); err != nil {
+		return coded{exitUsage, err}
+	}
+	if err := s.permit(ctx); err != nil {
+		return err
+	}
+	if !s.opt.noPreflight {
+		if err := s.preflight(ctx); err != nil {
+			return err
+		}
+	}
+	header, err := s.header()
+	if err != nil {
+		return err
+	}
+	if s.ledger, err = ledger.New(header); err != nil {
+		return coded{exitUsage, err}
+	}
+	dir, err := history.Dir(s.w.getenv)
+	if err == nil {
+		s.record, err = history.Create(dir, header)
+	}
+	if err != nil {
+		fmt.Fprintf(s.w.stderr, "note: this run leaves no record: %s\n", err)
+	} else {
+		s.path = s.record.Path()
+		s.crash.record = s.path
+	}
+	return s.conduct(ctx, header)
+}
+
+// permit finds out whether the targets may be loaded; nothing was sent to them before.
+func (s *session) permit(ctx context.Context) error {
+	req := authz.Request{
+		PeakArrivals: s.file.Load.Profile.Peak(), UnixSocket: s.file.HTTP.UnixSocket != "", Proxy: s.file.HTTP.Proxy != "",
+		Authorize: s.opt.authorize, Now: time.Now(),
+	}
+	if s.file.Load.Model == load.Closed {
+		req.Users, req.PeakArrivals = int(req.PeakArrivals), 0
+	}
+	if a := s.file.Authorize; a != nil {
+		req.Block = &authz.Block{Owner: a.Owner, Ticket: a.Ticket, Until: a.Until}
+	}
+	if s.screen {
+		req.Typed = s.typed
+	}
+	for _, r := range s.fleet.Local().Resolve(ctx) {
+		req.Hosts = append(req.Hosts, authz.Host{Name: r.Host, Addrs: r.Addrs, Via: r.Via})
+	}
+	basis, err := authz.Decide(req)
+	if err != nil {
+		return coded{exitRefused, err}
+	}
+	s.basis = basis
+	s.fleet.Local().Permit(basis.Allow)
+	return nil
+}
+
+// typed asks for the name of a public host once.
+func (s *session) typed(host string) bool {
+	fmt.Fprintf(s.w.stderr, "%s is a public address. If its owner allows this test, type the host's name: ", host)
+	return strings.EqualFold(strings.TrimSpace(readLine(s.w.in)), host)
+}
+
+// readLine reads one line, byte by byte, so that what follows stays for whoever reads next.
+func readLine(r io.Reader) string {
+	var line []byte
+	b := make([]byte, 1)
+	for len(line) < 1024 {
+		n, err := r.Read(b)
+		if n == 1 && b[0] != '\n' {
+			line = append(line, b[0])
+		}
+		if err != nil || n == 1 && b[0] == '\n' {
+			break
+		}
+	}
+	return string(line)
+}
+
+// preflight connects once to every origin and works out whether this machine can do what was asked.
+func (s *session) preflight(ctx context.Context) error {
+	for _, r := range s.fleet.Local().Connect(ctx) {
+		if r.Err != nil {
+			return coded{exitFailed, fmt.Errorf("%s cannot be reached: %s; nothing was sent (--no-preflight starts all the same)", r.Origin, s.redact.Text(r.Err.Error()))}
+		}
+		if r.TLS != "" && !s.screen {
+			fmt.Fprintf(s.w.stderr, "%s speaks %s, HTTP/1.1\n", r.Origin, r.TLS)
+		}
+	}
+	for _, f := range limits.Check(need(s.file)) {
+		if f.Severity == limits.Note {
+			continue
+		}
+		fmt.Fprintf(s.w.stderr, "%s: %s\n", f.Severity, f.Text)
+		if f.Remedy != "" {
+			fmt.Fprintf(s.w.stderr, "  try: %s\n", f.Remedy)
+		}
+	}
+	return nil
+}
+
+// need is what a file asks of this machine.
+func need(f *scenario.File) limits.Need {
+	peak := f.Load.Profile.Peak()
+	n := limits.Need{Shards: 1, SourceIPs: max(1, len(f.HTTP.SourceIPs)), BytesPerUser: 512}
+	if f.Load.Model == load.Closed {
+		n.Users = int(peak)
+		n.Connections = n.Users
+	} else {
+		n.Users = f.Load.MaxInFlight
+		n.Connections = min(f.Load.MaxInFlight, int(peak*f.HTTP.Timeout.Seconds()))
+	}
+	if f.HTTP.Connections != scenario.Keep {
+		n.NewPerSecond = peak
+	}
+	return n
+}
+
+// header is what the record says of the run before it begins.
+func (s *session) header() (ledger.Header, error) {
+	facts, err := json.Marshal(limits.Facts())
+	if err != nil {
+		return ledger.Header{}, fmt.Errorf("describe this machine: %w", err)
+	}
+	return ledger.NewHeader(s.file, ledger.About{
+		Version: versionText(), Started: time.Now(), Basis: s.basis.Text, Labels: s.opt.labels, Host: facts,
+		Target: s.redact.URL(s.file.Target), Steps: engine.StepNames(s.program),
+		Sources: s.fleet.Members(),
+	}), nil
+}
+
+// conduct lets the load begin, shows it, and writes down what came of it.
+func (s *session) conduct(ctx context.Context, h ledger.Header) error {
+	ctx, cut := context.WithCancel(ctx)
+	defer cut()
+	head := conductor.Header{
+		ID: h.ID, Name: h.Name, Target: h.Target, Scenario: h.Path, Model: s.file.Load.Model, Arrivals: s.file.Load.Arrivals,
+		Seed: s.file.Load.Seed, Version: h.Version, Basis: h.Basis, Started: h.Started, MaxRate: s.file.Load.MaxRate,
+		Steps: engine.StepNames(s.program), Scenarios: s.file.Scenarios,
+	}
+	head.Record = s.path
+	cfg := conductor.Config{
+		Header: head, Ledger: s.ledger, Record: s.record, Source: s.fleet, Spec: s.file.Load,
+		AllowRate: s.allowRate, Snapshot: s.snapshot, Recover: s.crash.Recover,
+	}
+	var p *plain
+	if !s.screen {
+		p = newPlain(s.lines(), s.file)
+		cfg.Watch = p.watch
+		p.begin(head)
+	}
+	run := conductor.Start(ctx, cfg)
+	quitScreen, stopSignals := s.signals(run, cut)
+	defer stopSignals()
+	if s.screen {
+		err := s.show(ctx, run, quitScreen)
+		if err != nil {
+			fmt.Fprintf(s.w.stderr, "the screen ended: %s; the run is drained\n", err)
+			run.Send(conductor.Stop{})
+		}
+	}
+	runErr := run.Wait()
+	return s.close(runErr)
+}
+
+// lines is where plain mode writes while the run goes on.
+func (s *session) lines() io.Writer {
+	if s.opt.json {
+		return s.w.stderr
+	}
+	return s.w.stdout
+}
+
+// allowRate refuses to raise the load by hand above what the target's class allows.
+func (s *session) allowRate(peak float64) error {
+	if s.file.Load.Model == load.Closed {
+		return s.basis.AllowRate(0, int(peak))
+	}
+	return s.basis.AllowRate(peak, 0)
+}
+
+// snapshot writes a report of the run so far.
+func (s *session) snapshot(path string) (string, error) {
+	if path == "" {
+		path = "lt-" + s.ledger.Header().ID + ".md"
+	}
+	return path, s.write(path)
+}
+
+// write writes one report; a file appears whole or not at all.
+func (s *session) write(path string) error {
+	kind, err := report.KindOf(path)
+	if err != nil {
+		return err
+	}
+	tmp := path + ".part"
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	if kind == report.LT {
+		err = copyFile(f, s.path)
+	} else {
+		err = report.Write(kind, f, s.ledger)
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		os.Remove(tmp)
+		return err
+	}
+	return os.Rename(tmp, path)
+}
+
+// signals lets the first interrupt drain the run and the second end it at once. A lost terminal is an interrupt without a
+// screen: the load never goes on unwatched.
+func (s *session) signals(run *conductor.Run, cut func()) (quitScreen <-chan struct{}, stop func()) {
+	quit := make(chan struct{})
+	ch := make(chan os.Signal, 4)
+	signal.Notify(ch, os.Interrupt, syscall.SIGTERM, hangup)
+	done := make(chan struct{})
+	go func() {
+		defer s.crash.Recover()
+		n, closed := 0, false
+		for {
+			select {
+			case <-done:
+				return
+			case sig := <-ch:
+				if sig == hangup && !closed {
+					closed = true
+					close(quit)
+				}
+				n++
+				switch n {
+				case 1:
+					run.Send(conductor.Stop{})
+					if !s.screen {
+						fmt.Fprintln(s.w.stderr, "draining; once more ends at once")
+					}
+				case 2:
+					run.Send(conductor.Now{})
+				default:
+					cut()
+				}
+			}
+		}
+	}()
+	return quit, func() { signal.Stop(ch); close(done) }
+}
+
+// show puts the run on the screen until the user leaves it.
+func (s *session) show(ctx context.Context, run *conductor.Run, hung <-chan struct{}) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-hung:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	err := tui.Run(ctx, tui.Options{
+		Next: run.Next, Send: run.Send, Input: s.w.in, Output: screenOf(s.w), Theme: s.opt.theme, FPS: s.opt.fps,
+		NoColor: s.opt.noColor, NoMouse: s.opt.noMouse,
+	})
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// close writes the reports and turns the run into an exit code.
+func (s *session) close(runErr error) error {
+	if s.opt.json {
+		if err := report.Write(report.JSON, s.w.stdout, s.ledger); err != nil {
+			return coded{exitFailed, err}
+		}
+	} else {
+		report.Table(s.w.stdout, s.ledger, report.Style{Width: widthOf(s.w.stdout), Colour: colourOf(s.w, s.opt.noColor), Record: s.path, Exit: s.code()})
+	}
+	for _, o := range s.opt.out {
+		if err := s.write(o); err != nil {
+			return coded{exitFailed, fmt.Errorf("write %s: %w", o, err)}
+		}
+	}
+	if path := s.w.getenv("GITHUB_STEP_SUMMARY"); path != "" {
+		if err := s.appendSummary(path); err != nil {
+			fmt.Fprintf(s.w.stderr, "note: the step summary was not written: %s\n", err)
+		}
+	}
+	if runErr != nil {
+		return coded{exitFailed, runErr}
+	}
+	if code := s.code(); code != exitDone && !s.opt.always {
+		return coded{code, errors.New("")}
+	}
+	return nil
+}
+
+func (s *session) code() int { return report.Code(s.ledger, s.opt.strict) }
+
+func (s *session) appendSummary(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return err
+	}
+	return errors.Join(report.Write(report.Markdown, f, s.ledger), f.Close())
+}
+
+// copyFile copies a record as it stands.
+func copyFile(to io.Writer, path string) error {
+	if path == "" {
+		return errors.New("the run left no record to copy")
+	}
+	from, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	_, err = io.Copy(to, from)
+	return err
+}

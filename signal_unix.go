@@ -1,0 +1,15 @@
+//go:build unix
+
+package main
+
+import (
+	"os"
+	"os/exec"
+	"syscall"
+)
+
+// hangup is the signal of a terminal that is gone.
+var hangup os.Signal = syscall.SIGHUP
+
+// detach keeps the terminal's signals from a process that we end ourselves.
+func detach(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
