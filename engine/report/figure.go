@@ -3,6 +3,7 @@ package report
 import (
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"lt/engine/metrics"
@@ -125,30 +126,22 @@ func atLeast(q *metrics.Quantiles, dropped uint64, quantile float64, text string
 	return text
 }
 
-// percentile is a percentile of q for a table, with its 95 % interval where few requests stand behind it.
-func percentile(q *metrics.Quantiles, dropped uint64, quantile float64) string {
-	if q.Count == 0 {
-		return none
+// interval99 and interval999 are the 95 % intervals of the percentiles of which too few requests tell; empty where enough do.
+func interval99(q *metrics.Quantiles) string {
+	return between(q.Count, enoughP99, q.P99Low, q.P99High)
+}
+
+func interval999(q *metrics.Quantiles) string {
+	return between(q.Count, enoughP999, q.P999Low, q.P999High)
+}
+
+func between(n, enough uint64, low, high time.Duration) string {
+	if n == 0 || n >= enough {
+		return ""
 	}
-	var v, low, high time.Duration
-	enough := uint64(0)
-	switch quantile {
-	case .5:
-		v = q.P50
-	case .9:
-		v = q.P90
-	case .95:
-		v = q.P95
-	case .99:
-		v, low, high, enough = q.P99, q.P99Low, q.P99High, enoughP99
-	case .999:
-		v, low, high, enough = q.P999, q.P999Low, q.P999High, enoughP999
-	default:
-		v = q.Max
+	a, b := duration(low), duration(high)
+	if number, unit, ok := strings.Cut(a, " "); ok && strings.HasSuffix(b, " "+unit) {
+		a = number
 	}
-	s := atLeast(q, dropped, quantile, duration(v))
-	if q.Count < enough {
-		s += " (" + duration(low) + " to " + duration(high) + ")"
-	}
-	return s
+	return a + "–" + b
 }

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/charmbracelet/x/ansi"
@@ -10,28 +11,29 @@ import (
 type grid struct {
 	head []string
 	rows [][]string
-	text int // how many columns from the left are text; at least the first
+	text int   // how many columns from the left are text; at least the first
+	less []int // columns that go, one after the other, where there is no room; positions count without those gone before
 }
 
 func (g *grid) add(cells ...string) { g.rows = append(g.rows, cells) }
 
 const (
 	gap       = 2  // between columns
-	leastText = 12 // what the first column keeps whatever the width
+	leastText = 20 // what the first column keeps whatever the width
 )
 
 // lines sets the grid in at most width cells, if that can be done.
 func (g *grid) lines(width int) []string {
 	all := append([][]string{g.head}, g.rows...)
-	widths := make([]int, len(g.head))
-	for _, row := range all {
-		for i, c := range row {
-			widths[i] = max(widths[i], ansi.StringWidth(c))
+	widths, total := measure(all)
+	for _, column := range g.less {
+		if total-max(0, widths[0]-leastText) <= width {
+			break
 		}
-	}
-	total := -gap
-	for _, w := range widths {
-		total += w + gap
+		for r, row := range all {
+			all[r] = slices.Delete(slices.Clone(row), column, column+1)
+		}
+		widths, total = measure(all)
 	}
 	if over := total - width; over > 0 {
 		widths[0] = max(min(widths[0], leastText), widths[0]-over)
@@ -54,6 +56,21 @@ func (g *grid) lines(width int) []string {
 		out[r] = strings.TrimRight(b.String(), " ")
 	}
 	return out
+}
+
+// measure is how wide each column is, and all of them with their gaps.
+func measure(rows [][]string) (widths []int, total int) {
+	widths = make([]int, len(rows[0]))
+	for _, row := range rows {
+		for i, c := range row {
+			widths[i] = max(widths[i], ansi.StringWidth(c))
+		}
+	}
+	total = -gap
+	for _, w := range widths {
+		total += w + gap
+	}
+	return widths, total
 }
 
 // markdown sets the grid as a table of Markdown.

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"lt/engine/knee"
 	"lt/engine/ledger"
@@ -18,23 +19,26 @@ func timesGrid(t *metrics.Totals) *grid {
 		if q.Count == 0 {
 			return
 		}
-		cells := []string{name}
-		for _, at := range []float64{.5, .9, .95, .99, .999, 1} {
-			cells = append(cells, percentile(q, dropped, at))
-		}
-		g.add(cells...)
+		at := func(quantile float64, d time.Duration) string { return atLeast(q, dropped, quantile, duration(d)) }
+		g.add(name, at(.5, q.P50), at(.9, q.P90), at(.95, q.P95), at(.99, q.P99), at(.999, q.P999), at(1, q.Max))
 	}
-	row("response time", &t.Response, t.Dropped)
-	row("service time", &t.Service, 0)
+	row("response", &t.Response, t.Dropped)
+	if low, high := interval99(&t.Response), interval999(&t.Response); low != "" || high != "" {
+		g.add(doubt, "", "", "", low, high, "")
+	}
+	row("service", &t.Service, 0)
 	row("our own lag", &t.Lag, 0)
 	if t.Queued.Max > 0 {
-		row("waited for a slot", &t.Queued, 0)
+		row("for a slot", &t.Queued, 0)
 	}
 	return g
 }
 
+// doubt begins the row of the intervals in which a percentile lies of which too few requests tell.
+const doubt = "  95 %"
+
 func stepsGrid(steps []metrics.StepView) *grid {
-	g := &grid{head: []string{"step", "requests", "/s", "errors", "p50", "p90", "p99", "max", "service p99"}}
+	g := &grid{head: []string{"step", "requests", "/s", "errors", "p50", "p90", "p99", "max", "service p99"}, less: []int{5, 6}}
 	for i := range steps {
 		s := &steps[i]
 		if s.Requests == 0 && s.Dropped == 0 && s.Kind != metrics.KindStep {
@@ -67,14 +71,14 @@ func share(n, all uint64) string {
 }
 
 func stagesGrid(stages []metrics.StageView) *grid {
-	g := &grid{head: []string{"stage", "from", "to", "arrivals/s", "offered/s", "goodput/s", "errors", "p50", "p99"}}
+	g := &grid{head: []string{"stage", "from", "to", "arrivals/s", "offered/s", "goodput/s", "errors", "p50", "p99"}, less: []int{4, 2}}
 	for i := range stages {
 		s := &stages[i]
 		name := s.Name
 		if name == "" {
 			name = fmt.Sprintf("stage %d", s.Index+1)
 		}
-		if s.Warmup {
+		if s.Warmup && !strings.Contains(strings.ToLower(name), "warm") {
 			name += " (warm-up)"
 		}
 		p50, p99 := none, none
@@ -90,7 +94,7 @@ func stagesGrid(stages []metrics.StageView) *grid {
 }
 
 func sourcesGrid(sources []metrics.SourceView) *grid {
-	g := &grid{head: []string{"source", "state", "requests", "errors", "p99", "lag p99", "cpu peak", "health"}, text: 2}
+	g := &grid{head: []string{"source", "state", "requests", "errors", "p99", "lag p99", "cpu peak", "health"}, text: 2, less: []int{6, 3}}
 	for i := range sources {
 		s := &sources[i]
 		state := s.State

@@ -31,8 +31,8 @@ func writeMarkdown(w io.Writer, l *ledger.Ledger) error {
 		fmt.Fprintf(b, "\n### %s\n\n%s\n", title, strings.Join(g.markdown(), "\n"))
 	}
 	section("SLOs", sloGrid(l.SLOs()))
-	totals := &grid{head: []string{"requests", "errors", "dropped", "late", "arrivals/s", "offered/s", "throughput/s", "goodput/s"}}
-	totals.add(count(t.Requests), count(t.Errors)+" ("+percent(t.ErrorRate)+")", count(t.Dropped), count(t.Late), number(t.ArrivalsRPS), number(t.OfferedRPS), number(t.ThroughputRPS), number(t.GoodputRPS))
+	totals := &grid{head: []string{"requests", "errors", "dropped", "error rate", "late", "arrivals/s", "offered/s", "throughput/s", "goodput/s"}}
+	totals.add(count(t.Requests), count(t.Errors), count(t.Dropped), percent(t.ErrorRate), count(t.Late), number(t.ArrivalsRPS), number(t.OfferedRPS), number(t.ThroughputRPS), number(t.GoodputRPS))
 	section("Totals", totals)
 	section("Times", timesGrid(t))
 	section("Steps", stepsGrid(s.Steps))

@@ -59,7 +59,7 @@ func (p *page) title(s string) { p.line(""); p.line(p.paint(bold, s)) }
 func (p *page) grid(g *grid) {
 	for i, s := range g.lines(p.style.Width) {
 		switch {
-		case i == 0:
+		case i == 0, strings.HasPrefix(s, doubt):
 			s = p.paint(dim, s)
 		case strings.HasSuffix(s, "FAILS"), strings.HasSuffix(s, "UNKNOWN"):
 			s = p.paint(red, s)
@@ -144,7 +144,7 @@ func (p *page) totals(s *metrics.Snapshot) {
 	p.line("")
 	for _, row := range [][2]string{
 		{"load", fmt.Sprintf("%s arrivals/s, %s requests/s offered, %s/s answered, %s/s without error", number(t.ArrivalsRPS), number(t.OfferedRPS), number(t.ThroughputRPS), number(t.GoodputRPS))},
-		{"requests", fmt.Sprintf("%s in %s, %s errors (%s), %s dropped, %s late", count(t.Requests), clock(t.Counted), count(t.Errors), percent(t.ErrorRate), count(t.Dropped), count(t.Late))},
+		{"requests", fmt.Sprintf("%s in %s, %s errors and %s dropped (%s), %s late", count(t.Requests), clock(t.Counted), count(t.Errors), count(t.Dropped), percent(t.ErrorRate), count(t.Late))},
 		{"iterations", fmt.Sprintf("%s, %s failed, %s unfinished", count(t.Iterations), count(t.Failed), count(t.Unfinished))},
 		{"peaks", fmt.Sprintf("%s users, %s in flight", count(uint64(max(t.UsersPeak, 0))), count(uint64(max(t.InFlightPeak, 0))))},
 		{"traffic", fmt.Sprintf("%s in, %s out, %s connections opened", size(float64(t.BytesIn)), size(float64(t.BytesOut)), count(t.Opened))},
@@ -195,7 +195,10 @@ func (p *page) health(s *metrics.Snapshot) {
 	p.title("Generator")
 	for i := range s.Sources {
 		v := &s.Sources[i]
-		line := fmt.Sprintf("%s: %s, lag p99 %s, cpu peak %s of %s cores", v.Name, v.Verdict.Health, duration(v.Lag.P99), percent(v.CPUPeak), number(v.Audit.Cores))
+		line := fmt.Sprintf("%s: %s, lag p99 %s, cpu peak %s", v.Name, v.Verdict.Health, duration(v.Lag.P99), percent(v.CPUPeak))
+		if v.Audit.Cores > 0 {
+			line += fmt.Sprintf(" of %s cores", number(v.Audit.Cores))
+		}
 		if v.Audit.FileLimit > 0 {
 			line += fmt.Sprintf(", %s of %s descriptors", count(uint64(max(v.Audit.Files, 0))), count(uint64(v.Audit.FileLimit)))
 		}

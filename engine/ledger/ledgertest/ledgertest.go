@@ -86,7 +86,7 @@ func Run(o Options) (ledger.Header, []ledger.Item) {
 			}
 			iv := r.Cut(uint64(k), from, time.Second)
 			iv.Source, iv.Users, iv.InFlight, iv.InFlightMax, iv.Connections = name, 12, 7, 9, 12
-			iv.Audit = metrics.Audit{CPU: .4, ShardCPU: .3, Cores: 2, Files: 40, FileLimit: 1024, Memory: 30 << 20}
+			iv.Audit = audit
 			if o.Missing && i == len(o.Sources)-1 && (k == 8 || k == 9) {
 				continue
 			}
@@ -99,7 +99,7 @@ func Run(o Options) (ledger.Header, []ledger.Item) {
 	items = append(items, &ledger.StageEdge{Index: len(h.Stages) - 1, At: length, Ends: true})
 	for i, name := range o.Sources {
 		iv := recorders[i].Cut(uint64(o.Seconds), length, 300*time.Millisecond)
-		iv.Source, iv.Final = name, true
+		iv.Source, iv.Final, iv.Audit = name, true, audit
 		items = append(items, iv)
 	}
 	return h, append(items, &ledger.End{At: length + 300*time.Millisecond, Ended: o.Ended, Drain: 300 * time.Millisecond})
@@ -163,7 +163,11 @@ func fill(r *metrics.Recorder, o *Options, rng *rand.Rand, k, rate int) {
 		stage = 1
 	}
 	from := time.Duration(k) * time.Second
-	r.Sample(&metrics.Sample{Stage: stage, Step: 0, Status: 200, Intended: from, Start: from, End: from + 5*time.Millisecond, Attempts: 1})
+	login := metrics.Sample{Stage: stage, Step: 0, Status: 200, Intended: from, Start: from, End: from + 5*time.Millisecond, Attempts: 1}
+	if o.Dead {
+		login.Class, login.Phase, login.Status, login.Message = metrics.Refused, metrics.PhaseConnect, 0, "connection refused"
+	}
+	r.Sample(&login)
 	for i := range rate {
 		due := from + time.Second*time.Duration(i)/time.Duration(rate)
 		s := metrics.Sample{
@@ -215,3 +219,6 @@ func fill(r *metrics.Recorder, o *Options, rng *rand.Rand, k, rate int) {
 
 // waited is how long a dropped arrival has waited: just above drop_after.
 const waited = 10*time.Second + time.Millisecond
+
+// audit is what every source says of itself.
+var audit = metrics.Audit{CPU: .4, ShardCPU: .3, Cores: 2, Files: 40, FileLimit: 1024, Memory: 30 << 20}
