@@ -45,8 +45,9 @@ func (m *model) drawHeader(c chart.Canvas) {
 	}
 	name := chart.Shorten(chart.Clean(v.Run.Name), nameRoom)
 	x = c.Text(x, 0, theme.Text|theme.Bold, name) + 2
-	if c.W() >= 100 {
-		x = c.Text(x, 0, theme.Dim, chart.ShortenMiddle(chart.Clean(v.Run.Target), min(40, c.W()/4))) + 2
+	const stageRoom = 34 // that the stage needs, which says more than the target
+	if target := chart.ShortenMiddle(chart.Clean(v.Run.Target), min(40, c.W()/4)); c.W() >= 100 && right-x-chart.Width(target) > stageRoom {
+		x = c.Text(x, 0, theme.Dim, target) + 2
 	}
 	m.drawStage(c, x, right-2)
 }
@@ -234,22 +235,25 @@ func (m *model) drawFigures(c chart.Canvas) {
 	if m.view.Run.Model == load.Closed { // the load is users there
 		list[5], list[6] = list[6], list[5]
 	}
-	x := 1
-	for i, f := range list {
-		label := f.label
-		if i == 2 && c.W() >= 110 {
-			label = "response p50"
-		}
-		need := chart.Width(label) + 1 + f.width + chart.Width(f.after)
-		if x+need > c.W()-1 {
+	x, gap := 1, 2
+	switch {
+	case c.W() >= 110:
+		list[2].label, gap = "response p50", 3
+	case c.W() < 80: // what matters most
+		list[3].after, gap = "", 1
+		list = list[1:]
+	case c.W() < 100:
+		list[3].after, gap = "", 1
+		x = c.Text(x, 0, theme.Dim, chart.Span(max(w.Length, 0))) + 1
+	}
+	for _, f := range list {
+		need := chart.Width(f.label) + 1 + f.width + chart.Width(f.after)
+		if x+need > c.W() {
 			return
 		}
-		x = c.Text(x, 0, theme.Dim, label) + 1 + f.width
+		x = c.Text(x, 0, theme.Dim, f.label) + 1 + f.width
 		c.Right(x, 0, f.style, f.value)
-		x = c.Text(x, 0, theme.Dim, f.after) + 2
-		if c.W() >= 110 {
-			x++
-		}
+		x = c.Text(x, 0, theme.Dim, f.after) + gap
 	}
 }
 

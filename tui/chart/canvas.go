@@ -215,8 +215,8 @@ func (c Canvas) row(b *strings.Builder, y int) {
 		}
 		blank := p.r == 0 || p.r == ' '
 		next := c.g.th.Prefix(p.style)
-		if blank && p.style&theme.Reverse == 0 {
-			next = "" // a blank looks the same in every style
+		if blank && p.style&theme.Reverse == 0 && next != prefix {
+			next = "" // a blank looks the same in every style, and does not begin a run
 		}
 		if next != prefix {
 			if prefix != "" {

@@ -7,12 +7,12 @@
 package theme
 
 import (
+	"fmt"
 	"image/color"
 	"strconv"
 	"strings"
 
 	"github.com/charmbracelet/colorprofile"
-	"github.com/charmbracelet/x/ansi"
 )
 
 // Mode says which background the terminal has.
@@ -91,10 +91,11 @@ type Theme struct {
 // Reset ends what a prefix began.
 const Reset = "\x1b[m"
 
-// palette has the truecolor values; 256 colours are converted from them, 16 colours are chosen by hand below because a
-// conversion by distance makes greys of half of them.
+// palette has the values of the tokens for each depth of colour. All are chosen by hand: a conversion by distance turns greys
+// violet in 256 colours and half of the tokens grey in 16.
 type palette struct {
 	tokens [tokens]string    // RRGGBB; empty: the terminal's foreground
+	fixed  [tokens]uint8     // of the 256 colours; 0: the terminal's foreground
 	basic  [tokens]string    // SGR parameters in 16 colours
 	heat   [HeatLevels]uint8 // of the 256 colours: see makeHeat
 	over   uint8
@@ -106,6 +107,7 @@ var palettes = [...]palette{
 			Dim: "8b95a3", Faint: "434b57", Accent: "5cb8f5", P50: "3f7fb0", P90: "4f9fdb", P99: "7cc7fb", P999: "cfeaff",
 			Asked: "a3abb5", Warn: "f2a63b", Bad: "ff6f5e",
 		},
+		fixed: [tokens]uint8{Dim: 245, Faint: 238, Accent: 75, P50: 67, P90: 74, P99: 117, P999: 195, Asked: 248, Warn: 215, Bad: 203},
 		basic: [tokens]string{
 			Dim: "37", Faint: "90", Accent: "96", P50: "34", P90: "36", P99: "96", P999: "97", Asked: "37", Warn: "33", Bad: "91",
 		},
@@ -116,6 +118,7 @@ var palettes = [...]palette{
 			Dim: "5b6470", Faint: "c3c9d1", Accent: "0f6cb4", P50: "6aaede", P90: "2f86c9", P99: "0b5a9d", P999: "062f57",
 			Asked: "69717c", Warn: "a85b00", Bad: "c0271a",
 		},
+		fixed: [tokens]uint8{Dim: 241, Faint: 251, Accent: 25, P50: 74, P90: 32, P99: 25, P999: 17, Asked: 242, Warn: 130, Bad: 124},
 		basic: [tokens]string{
 			Dim: "90", Faint: "37", Accent: "34", P50: "36", P90: "94", P99: "34", P999: "30", Asked: "90", Warn: "33", Bad: "31",
 		},
@@ -139,8 +142,11 @@ func New(mode Mode, profile colorprofile.Profile) *Theme {
 		switch {
 		case profile == colorprofile.ANSI:
 			colour = p.basic[token]
-		case profile > colorprofile.ANSI && p.tokens[token] != "":
-			colour = foreground(profile, parse(p.tokens[token]))
+		case profile == colorprofile.ANSI256 && p.fixed[token] != 0:
+			colour = "38;5;" + strconv.Itoa(int(p.fixed[token]))
+		case profile == colorprofile.TrueColor && p.tokens[token] != "":
+			c := parse(p.tokens[token])
+			colour = fmt.Sprintf("38;2;%d;%d;%d", c.R, c.G, c.B)
 		}
 		for attrs := range 4 {
 			t.plain[token<<2|attrs] = sequence(attrs&1 != 0, attrs&2 != 0, colour, "")
@@ -217,15 +223,6 @@ func sequence(bold, reverse bool, fg, bg string) string {
 		return ""
 	}
 	return "\x1b[" + strings.Join(params, ";") + "m"
-}
-
-func foreground(p colorprofile.Profile, c color.RGBA) string {
-	if p == colorprofile.ANSI256 {
-		if i, ok := p.Convert(c).(ansi.IndexedColor); ok {
-			return "38;5;" + strconv.Itoa(int(i))
-		}
-	}
-	return "38;2;" + strconv.Itoa(int(c.R)) + ";" + strconv.Itoa(int(c.G)) + ";" + strconv.Itoa(int(c.B))
 }
 
 func parse(hex string) color.RGBA {
