@@ -31,7 +31,7 @@ type Trailer struct {
 type Writer struct {
 	f      file
 	path   string
-	header ledger.Header
+	note   string
 	ledger *ledger.Ledger
 	buf    []byte
 	end    *ledger.End
@@ -52,8 +52,12 @@ func Create(dir string, h ledger.Header) (*Writer, error) {
 	if err := os.MkdirAll(runs, 0o700); err != nil {
 		return nil, fmt.Errorf("make the folder of the runs: %w", err)
 	}
-	if _, err := Prune(dir, maxRuns-1, maxBytes); err != nil {
-		return nil, err
+	note := ""
+	switch gone, err := Prune(dir, maxRuns-1, maxBytes); {
+	case err != nil:
+		note = "old runs stay on disk: " + err.Error()
+	case len(gone) > 0:
+		note = fmt.Sprintf("%d of the oldest runs were removed from %s: %d runs and %d GiB are kept", len(gone), runs, maxRuns, maxBytes>>30)
 	}
 	path := filepath.Join(runs, fileName(h))
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
@@ -66,11 +70,12 @@ func Create(dir string, h ledger.Header) (*Writer, error) {
 		os.Remove(path)
 		return nil, err
 	}
+	w.note = note
 	return w, nil
 }
 
 func newWriter(f file, path string, h ledger.Header) (*Writer, error) {
-	w := &Writer{f: f, path: path, header: h, buf: []byte(magic)}
+	w := &Writer{f: f, path: path, buf: []byte(magic)}
 	var err error
 	if w.buf, err = appendFrame(w.buf, kindHeader, appendJSON(h)); err != nil {
 		return nil, fmt.Errorf("write the record's header: %w", err)
@@ -103,6 +108,9 @@ const stamp = "2006-01-02T15-04-05"
 
 // Path is where the record is.
 func (w *Writer) Path() string { return w.path }
+
+// Note is a sentence about old runs that had to go when the record was created; empty if none had to.
+func (w *Writer) Note() string { return w.note }
 
 // Follow tells the writer which ledger adds up the run: the trailer, which lists show, is taken from it when the record is
 // closed, and the ledger can from now on replay what was written.

@@ -240,11 +240,15 @@ const (
 	Fail Judged = "fail"
 )
 
-// Judged says whether every SLO held.
+// Judged says whether every SLO held. A run that an SLO has ended has failed it, whatever the requests still in hand made of
+// the figures afterwards.
 func (l *Ledger) Judged() Judged {
 	results := l.SLOs()
 	if len(results) == 0 {
 		return None
+	}
+	if l.end != nil && l.end.Ended == BySLO {
+		return Fail
 	}
 	for _, r := range results {
 		if !r.Known || !r.OK {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"lt/engine/ledger"
 	"lt/engine/redact"
@@ -15,7 +17,7 @@ func writeMarkdown(w io.Writer, l *ledger.Ledger) error {
 	b := bufio.NewWriter(w)
 	h, s := l.Header(), l.Snapshot()
 	t := &s.Totals
-	fmt.Fprintf(b, "## %s: %s\n\n**%s** %s.\n\n", markdownText(h.Name), word(l), word(l), markdownText(headline(l)))
+	fmt.Fprintf(b, "## %s: %s\n\n**%s.**\n\n", markdownText(h.Name), word(l), markdownText(capital(headline(l))))
 	fmt.Fprintf(b, "%s. Run `%s`, started %s, lt %s.\n", markdownText(subject(l)), h.ID, h.Started.UTC().Format("2006-01-02 15:04:05 UTC"), markdownText(h.Version))
 	if h.Basis != "" {
 		fmt.Fprintf(b, "Allowed: %s.\n", markdownText(h.Basis))
@@ -68,3 +70,9 @@ var markdownEscapes = strings.NewReplacer(
 
 // markdownText makes a text that came from outside harmless.
 func markdownText(s string) string { return markdownEscapes.Replace(redact.Neutralise(s)) }
+
+// capital lets a sentence begin with a capital letter.
+func capital(s string) string {
+	r, n := utf8.DecodeRuneInString(s)
+	return string(unicode.ToUpper(r)) + s[n:]
+}

@@ -225,6 +225,7 @@ func TestCode(t *testing.T) {
 		{"slo holds", ledgertest.Options{SLO: holds}, true, 0},
 		{"slo fails", ledgertest.Options{SLO: fails}, false, 99},
 		{"ended by an slo", ledgertest.Options{SLO: fails, Ended: ledger.BySLO}, false, 99},
+		{"ended by an slo that holds again", ledgertest.Options{SLO: holds, Ended: ledger.BySLO}, false, 99},
 		{"nothing to judge by", ledgertest.Options{SLO: []string{"p99 < 10s over 5m"}}, false, 99},
 		{"by hand", ledgertest.Options{Ended: ledger.ByUser}, false, 97},
 		{"by hand, slo fails", ledgertest.Options{Ended: ledger.ByUser, SLO: fails}, false, 99},

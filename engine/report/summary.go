@@ -349,6 +349,9 @@ func verdictOf(l *ledger.Ledger) Verdict {
 			v.Reasons = append(v.Reasons, r.Expr+" does not hold: "+r.Text)
 		}
 	}
+	if end, ok := l.End(); ok && end.Ended == ledger.BySLO && len(v.Reasons) == 0 {
+		v.Reasons = append(v.Reasons, "an SLO failed and ended the run; what was in hand then brought the figures back within it")
+	}
 	v.Reasons = append(v.Reasons, missing...)
 	v.Reasons = append(v.Reasons, g.Reasons...)
 	return v
