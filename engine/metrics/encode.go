@@ -264,7 +264,8 @@ func timesSquare(a, n uint64) uint128 {
 }
 
 var deflaters = sync.Pool{New: func() any {
-	// Level 1: twice as small as plain for 0.3 ms an interval; higher levels gain 5 % for three times the time.
+	// Level 1 makes an interval of ten steps nearly three times smaller (30 kB to 11 kB); level 6 saves another 8 % for five
+	// times the work.
 	w, _ := flate.NewWriter(nil, flate.BestSpeed)
 	return w
 }}
@@ -492,8 +493,7 @@ func (d *decoder) record(r *Record) {
 	for _, v := range [...]*uint64{&r.Requests, &r.Attempts, &r.Dropped, &r.BytesIn, &r.BytesOut, &r.Reused, &r.Stale} {
 		*v = s.uint()
 	}
-	// Classes that a newer program knows are counted as the last resort of ours would be: as unknown errors of no class, they
-	// are left out here but still stand in the list of errors.
+	// Classes that only a newer program knows are left out here; they still stand in the list of errors.
 	for c := range s.upTo(256) {
 		if n := s.uint(); c < uint64(Classes) {
 			r.Errors[c] = n
