@@ -94,8 +94,8 @@ func (s *shard) Opened(c *loop.Conn, now time.Duration) {
 		s.hangUpOn(u, c)
 		return
 	}
-	s.countOpened(ex)
 	if ex.state == connecting {
+		s.rec.Opened++
 		ex.phases[metrics.PhaseConnect] = max(ex.phases[metrics.PhaseConnect], 0) + c.ConnectedAt() - ex.hop
 	}
 	if t := c.SecuredAt(); t > 0 {
@@ -122,7 +122,7 @@ func (s *shard) Opened(c *loop.Conn, now time.Duration) {
 	s.write(ex, now)
 }
 
-// countOpened counts the connection of an exchange once it stands, be it of use or not.
+// countOpened counts the connection of an exchange that stood and came to nothing, because its handshake failed.
 func (s *shard) countOpened(ex *exchange) {
 	if ex.state == connecting && ex.conn.ConnectedAt() > 0 {
 		s.rec.Opened++

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"lt/engine/journey"
@@ -20,23 +21,35 @@ import (
 type target struct {
 	mu      sync.Mutex
 	seen    []time.Duration // run time at which each request came
+	log     []seen          // the same with what it was
 	conns   int
 	epoch   time.Time
 	wait    sync.WaitGroup
 	release func(at time.Duration) time.Duration // when the answer to a request that came at `at` leaves
-	answer  string
+	answer  func(r seen) string                  // nil: 200 with a body; an empty answer closes the connection
+}
+
+// seen is a request as a target saw it.
+type seen struct {
+	at                         time.Duration
+	conn                       int // number of its connection, from 1
+	method, path, cookie, body string
+	header                     http.Header
 }
 
 func (s *target) dial(context.Context, string, string) (net.Conn, error) {
 	ours, theirs := net.Pipe()
 	s.mu.Lock()
 	s.conns++
+	n := s.conns
 	s.mu.Unlock()
-	s.wait.Go(func() { s.serve(theirs) })
+	s.wait.Go(func() { s.serve(theirs, n) })
 	return ours, nil
 }
 
-func (s *target) serve(c net.Conn) {
+const fine = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+func (s *target) serve(c net.Conn, conn int) {
 	defer c.Close()
 	r := bufio.NewReader(c)
 	for {
@@ -44,20 +57,30 @@ func (s *target) serve(c net.Conn) {
 		if err != nil {
 			return
 		}
-		_, _ = io.Copy(io.Discard, req.Body)
+		body, _ := io.ReadAll(req.Body)
 		s.mu.Lock()
-		at := time.Since(s.epoch)
-		s.seen = append(s.seen, at)
+		got := seen{time.Since(s.epoch), conn, req.Method, req.RequestURI, req.Header.Get("Cookie"), string(body), req.Header}
+		s.seen = append(s.seen, got.at)
+		s.log = append(s.log, got)
 		s.mu.Unlock()
-		time.Sleep(s.release(at) - at)
-		answer := s.answer
-		if answer == "" {
-			answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+		time.Sleep(s.release(got.at) - got.at)
+		answer := fine
+		if s.answer != nil {
+			answer = s.answer(got)
 		}
-		if _, err := io.WriteString(c, answer); err != nil {
+		if _, err := io.WriteString(c, answer); err != nil || answer == "" {
 			return
 		}
 	}
+}
+
+// paths lists what was requested, in order.
+func (s *target) paths() []string {
+	var out []string
+	for _, r := range s.log {
+		out = append(out, r.path)
+	}
+	return out
 }
 
 // after answers every request b later.
@@ -88,7 +111,7 @@ func get(spec load.Spec, paths ...string) *scenario.File {
 	if len(spec.Weights) == 0 {
 		spec.Weights = []int{1}
 	}
-	return &scenario.File{Name: "test", Target: "http://127.0.0.1:80", HTTP: h, Load: spec, Scenarios: []*scenario.Scenario{sc}, ThinkTimes: 1}
+	return &scenario.File{Name: "test", Target: "http://127.0.0.1:80", HTTP: h, Load: spec, Scenarios: []*scenario.Scenario{sc}, ThinkTimes: 1, Closed: spec.Model == load.Closed}
 }
 
 // outcome is what a run added up to.
@@ -99,7 +122,9 @@ type outcome struct {
 	lag                                                  metrics.Histogram
 	waiting                                              metrics.Histogram
 	scheduled, started, late, dropped, stalled, requests uint64
-	iterations, failed, unfinished                       uint64
+	iterations, failed, unfinished, opened               uint64
+	due, attempts, reused, stale                         uint64
+	byStep                                               map[int]metrics.Record
 	errors                                               [metrics.Classes]uint64
 	notes                                                []string
 }
@@ -115,11 +140,24 @@ func (o *outcome) take(iv *metrics.Interval) {
 	o.failed += iv.Failed
 	o.unfinished += iv.Unfinished
 	o.notes = append(o.notes, iv.Notes...)
+	o.opened += iv.Opened
+	o.due += iv.Due
+	if o.byStep == nil {
+		o.byStep = map[int]metrics.Record{}
+	}
 	o.lag.Add(&iv.Lag)
 	o.waiting.Add(&iv.Waiting)
 	for i := range iv.Records {
 		r := &iv.Records[i]
 		o.requests += r.Requests
+		o.attempts += r.Attempts
+		o.reused += r.Reused
+		o.stale += r.Stale
+		sum := o.byStep[int(r.Step)]
+		sum.Requests += r.Requests
+		sum.Response.Add(&r.Response)
+		sum.Service.Add(&r.Service)
+		o.byStep[int(r.Step)] = sum
 		o.response.Add(&r.Response)
 		o.service.Add(&r.Service)
 		for c, n := range r.Errors {
@@ -128,11 +166,11 @@ func (o *outcome) take(iv *metrics.Interval) {
 	}
 }
 
-// setup changes a run before it starts.
-type setup func(*Config)
+// option changes a run before it starts.
+type option func(*Config)
 
 // prepare makes an engine that adds up into o.
-func prepare(t *testing.T, f *scenario.File, log *load.Log, o *outcome, options ...setup) *Engine {
+func prepare(t *testing.T, f *scenario.File, log *load.Log, o *outcome, options ...option) *Engine {
 	t.Helper()
 	p, err := journey.Compile(f, "lt/test")
 	if err != nil {
@@ -155,7 +193,7 @@ func prepare(t *testing.T, f *scenario.File, log *load.Log, o *outcome, options 
 }
 
 // play runs a file and adds up what it measured. Inside a synctest bubble everything is exact.
-func play(t *testing.T, f *scenario.File, log *load.Log, options ...setup) *outcome {
+func play(t *testing.T, f *scenario.File, log *load.Log, options ...option) *outcome {
 	t.Helper()
 	o := &outcome{}
 	if err := prepare(t, f, log, o, options...).Run(t.Context(), time.Now()); err != nil {
@@ -165,12 +203,31 @@ func play(t *testing.T, f *scenario.File, log *load.Log, options ...setup) *outc
 }
 
 // over uses a target in memory and virtual time.
-func over(s *target) setup {
+func over(s *target) option {
 	return func(c *Config) {
 		c.Portable = true
 		c.Dial = s.dial
 		s.epoch = time.Now()
 	}
+}
+
+// closed is a closed model with a number of users held for d.
+func closed(users float64, d time.Duration) load.Spec {
+	return load.Spec{
+		Model: load.Closed, Seed: 1, Graceful: time.Minute,
+		Profile: load.Profile{Stages: []load.Stage{{Name: "steady", For: d, At: users}}},
+	}
+}
+
+// virtual plays a file against a target in memory, in virtual time.
+func virtual(t *testing.T, f *scenario.File, tg *target, options ...option) *outcome {
+	t.Helper()
+	var o *outcome
+	synctest.Test(t, func(t *testing.T) {
+		o = play(t, f, nil, append([]option{over(tg)}, options...)...)
+		tg.wait.Wait()
+	})
+	return o
 }
 
 func even(rate float64, d time.Duration) load.Spec {
@@ -179,6 +236,9 @@ func even(rate float64, d time.Duration) load.Spec {
 		Profile: load.Profile{Stages: []load.Stage{{Name: "steady", For: d, At: rate}}},
 	}
 }
+
+// constant is a think time that is always the same.
+func constant(d time.Duration) *scenario.Think { return &scenario.Think{Kind: scenario.Constant, A: d} }
 
 // within fails unless got lies within a share of want.
 func within(t *testing.T, what string, got, want time.Duration, share float64) {

@@ -76,7 +76,8 @@ func (s *shard) enter(slot uint32, u *user, at, now time.Duration) {
 
 // beginNext starts the next iteration of a user of the closed model; free is when the user was there for it.
 func (s *shard) beginNext(slot uint32, u *user, free, now time.Duration) {
-	if u.leaving || s.closing || s.e.cfg.Lease.Over(now) || !s.e.bound.take(u.index == 0, now) {
+	over := s.closing || now >= s.e.cfg.Log.Timeline().End()
+	if u.leaving || over || s.e.cfg.Lease.Over(now) || !s.e.bound.take(u.index == 0, now) {
 		s.retire(slot, u, now)
 		return
 	}
