@@ -52,7 +52,7 @@ var Keys = KeyMap{
 	Help:      bind("?", "this help", "?"),
 	Quit:      bind("q", "quit; asks while the run goes on", "q"),
 	Interrupt: bind("ctrl+c", "stop and leave; twice: end it at once", "ctrl+c"),
-	Suspend:   bind("ctrl+z", "to the shell; fg comes back", "ctrl+z"),
+	Suspend:   bind("ctrl+z", "to the shell, and the load stands still", "ctrl+z"),
 }
 
 // Groups are the keys as the help shows them.

@@ -342,7 +342,11 @@ func (m *model) back() {
 }
 
 func (m *model) quit() tea.Cmd {
-	if m.newest == nil || over(m.newest) {
+	if m.newest == nil {
+		m.send(conductor.Now{})
+		return tea.Quit
+	}
+	if over(m.newest) {
 		return tea.Quit
 	}
 	m.ask = askQuit

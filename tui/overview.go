@@ -53,15 +53,18 @@ func (m *model) drawWideOverview(c chart.Canvas, below int) {
 
 func (m *model) throughput() chart.Lines {
 	w := m.span()
-	return chart.Lines{
+	l := chart.Lines{
 		Title: "Throughput, requests/s", Every: m.view.Snapshot.Series.Every, From: w.from, To: w.to,
 		Stages: m.stageEdges(), Marks: m.eventMarks(),
 		Series: []chart.Series{
 			{Name: "offered", Values: m.column(true, func(p *metrics.Point) float64 { return p.Offered }), Style: theme.Asked, Dotted: true},
-			{Name: "errors", Values: m.errorLine(), Style: theme.Bad},
-			{Name: "goodput", Values: m.column(true, func(p *metrics.Point) float64 { return p.Goodput }), Style: theme.Accent},
 		},
 	}
+	if m.view.Snapshot.Totals.Errors > 0 {
+		l.Series = append(l.Series, chart.Series{Name: "errors", Values: m.errorLine(), Style: theme.Bad})
+	}
+	l.Series = append(l.Series, chart.Series{Name: "goodput", Values: m.column(true, func(p *metrics.Point) float64 { return p.Goodput }), Style: theme.Accent})
+	return l
 }
 
 // errorLine is the errors a second, left out where there are none: a line along the axis says nothing.

@@ -38,6 +38,8 @@ type Options struct {
 	NoColor bool   // no colours; bold stays. NO_COLOR in Env says the same
 	NoMouse bool   // leave the mouse to the terminal
 	FPS     int    // Views drawn a second, 1..30; 0: 4
+
+	Width, Height int // of an Output that is no terminal; 0: as the terminal says
 }
 
 // framesPerSecond is the default of Options.FPS: enough to feel live, little enough for a slow link.
@@ -45,7 +47,8 @@ const framesPerSecond = 4
 
 // Run shows the screen until the user leaves it or ctx is done, whichever is first, and gives the terminal back as it was.
 // It leaves by itself only when the user asked to stop and leave and the run has ended. Signals are the caller's:
-// only the terminal's own ctrl+c reaches the screen as a key.
+// only the terminal's own ctrl+c reaches the screen as a key. If the run goes on when Run returns (a third ctrl+c, ctx done, an
+// error), the caller ends it: load never goes on unwatched.
 func Run(ctx context.Context, o Options) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the wait for the next View
@@ -58,6 +61,9 @@ func Run(ctx context.Context, o Options) error {
 	}
 	if o.Env != nil {
 		opts = append(opts, tea.WithEnvironment(o.Env))
+	}
+	if o.Width > 0 && o.Height > 0 {
+		opts = append(opts, tea.WithWindowSize(o.Width, o.Height))
 	}
 	if o.NoColor {
 		opts = append(opts, tea.WithColorProfile(colorprofile.ASCII))

@@ -110,8 +110,8 @@ func (s sample) charts() map[string]func(Canvas) {
 		}.Draw,
 		"response": Lines{
 			Title: "Response time", Note: "log scale", Unit: Millis, Log: true, Every: time.Second, From: from, To: to, Stages: s.stages,
-			EndNames: true, Limit: 300,
-			Series: []Series{{"p50", s.p50, theme.P50, false}, {"p90", s.p90, theme.P90, false}, {"p99.9", s.p9, theme.P999, false}, {"p99", s.p99, theme.P99, false}},
+			EndNames: true,
+			Series:   []Series{{"p50", s.p50, theme.P50, false}, {"p90", s.p90, theme.P90, false}, {"p99.9", s.p9, theme.P999, false}, {"p99", s.p99, theme.P99, false}},
 		}.Draw,
 		"knee": func(c Canvas) {
 			g := Cloud{"goodput", theme.Accent, '●', s.good}
@@ -253,7 +253,7 @@ func TestAnythingDraws(t *testing.T) {
 		}
 		title, unit, log := text.Draw(t, "title"), Unit(rapid.Uint8Range(0, 4).Draw(t, "unit")), rapid.Bool().Draw(t, "log")
 		for _, draw := range []func(Canvas){
-			Lines{title, title, unit, log, every, from, to, series, stages, marks, value.Draw(t, "limit"), log}.Draw,
+			Lines{title, title, unit, log, every, from, to, series, stages, marks, log}.Draw,
 			XY{title, title, title, unit, Plain, title, value.Draw(t, "xmax"), log, true, []Cloud{{title, style, '●', points}},
 				[]Line{{value.Draw(t, "line"), title, style}}, []Area{{value.Draw(t, "f"), value.Draw(t, "t"), title, style}}}.Draw,
 			Heatmap{title, "", every, from, to, bands, counts, values.Draw(t, "base"), series, stages, marks}.Draw,

@@ -43,8 +43,7 @@ type Lines struct {
 	Series   []Series
 	Stages   []Edge
 	Marks    []Mark
-	Limit    float64 // a threshold drawn across; 0 or NaN: none
-	EndNames bool    // names at the ends of the lines instead of a legend
+	EndNames bool // names at the ends of the lines instead of a legend
 }
 
 // century bounds run time, so that sums of it cannot overflow.
@@ -96,16 +95,6 @@ func (l Lines) Draw(c Canvas) {
 		d.draw(plot, s.Style)
 	}
 	l.drawStages(plot, true)
-	if l.Limit > 0 {
-		if f, ok := y.at(l.Limit); ok && l.Limit < y.to {
-			row := int((1-f)*float64(4*h-1)+0.5) / 4
-			for x := 0; x < w; x += 2 {
-				if plot.At(x, row) == 0 || plot.At(x, row) == '┈' {
-					plot.Set(x, row, theme.Warn, '╌')
-				}
-			}
-		}
-	}
 	if names > 0 {
 		l.drawNames(c.Sub(gutter+w, top, names, h), y)
 	}
