@@ -41,7 +41,12 @@ const (
 // fresh is how recently a run that goes on has written something: it writes every second, or every five over a slow link.
 const fresh = 10 * time.Second
 
-// List is the runs in a folder of state, the newest first. Of each only the beginning and the end are read.
+// maxReplay is the size, in bytes, up to which a record without a trailer is read as a whole for a list: that takes some
+// hundred milliseconds, and such records are few.
+const maxReplay = 4 << 20
+
+// List is the runs in a folder of state, the newest first. Of each only the beginning and the end are read;
+// one without an end is read as a whole if it is short.
 func List(dir string) ([]Entry, error) {
 	all, err := records(dir)
 	if err != nil {
@@ -74,7 +79,12 @@ func (r *record) entry(now time.Time) Entry {
 		return e
 	}
 	e.Duration = max(0, r.changed.Sub(h.Started))
-	if now.Sub(r.changed) < fresh {
+	if r.size <= maxReplay {
+		if _, whole, err := openPath(r.path); err == nil {
+			e.State, e.Trailer = whole.State, whole.Trailer
+		}
+	}
+	if e.State == Interrupted && now.Sub(r.changed) < fresh {
 		e.State = Running
 	}
 	return e

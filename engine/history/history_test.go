@@ -174,6 +174,30 @@ func TestEveryPrefixIsReadable(t *testing.T) {
 	}
 }
 
+func TestListWithoutATrailer(t *testing.T) {
+	dir := t.TempDir()
+	h, items := ledgertest.Run(ledgertest.Options{})
+	w, err := Create(dir, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, it := range items {
+		if err := w.Add(it); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	runs, err := List(dir)
+	if err != nil || len(runs) != 1 {
+		t.Fatal(runs, err)
+	}
+	if r := runs[0]; r.State != Finished || r.Requests != 25*50 || r.P99 == 0 || r.Ended != ledger.Finished {
+		t.Errorf("%+v, want what the items say", r)
+	}
+}
+
 func TestInterruptedRunIsSaidSo(t *testing.T) {
 	dir := t.TempDir()
 	path, _ := write(t, dir, ledgertest.Options{NoEnd: true}, nil)
@@ -190,8 +214,8 @@ func TestInterruptedRunIsSaidSo(t *testing.T) {
 	if err := os.Chtimes(path, old, old); err != nil {
 		t.Fatal(err)
 	}
-	if runs, _ := List(dir); runs[0].State != Interrupted {
-		t.Errorf("an hour later it is %s, want interrupted", runs[0].State)
+	if runs, _ := List(dir); runs[0].State != Interrupted || runs[0].Requests != 25*50 || runs[0].Duration != 30*time.Second {
+		t.Errorf("an hour later: %+v, want interrupted after 1250 requests in 30 s", runs[0])
 	}
 	l, e, err := Open(dir, "last")
 	if err != nil {

@@ -34,7 +34,7 @@ type Writer struct {
 	note   string
 	ledger *ledger.Ledger
 	buf    []byte
-	end    *ledger.End
+	ended  bool
 	err    error // the first one; nothing is written after it
 	closed bool
 }
@@ -129,9 +129,8 @@ func (w *Writer) Add(item ledger.Item) error {
 	if w.buf, err = appendItem(w.buf, item); err != nil {
 		return fmt.Errorf("write the record: %w", err)
 	}
-	if e, ok := item.(*ledger.End); ok {
-		end := *e
-		w.end = &end
+	if _, ok := item.(*ledger.End); ok {
+		w.ended = true
 	}
 	return w.flush()
 }
@@ -152,13 +151,13 @@ func (w *Writer) flush() error {
 	return w.err
 }
 
-// Close ends the record: the trailer if the run came to its end, and everything on disk. Only the first call does anything.
+// Close ends the record: the trailer if the run came to its end and a ledger followed it, and everything on disk. Only the first call does anything.
 func (w *Writer) Close() error {
 	if w.closed {
 		return nil
 	}
 	w.closed = true
-	if w.err == nil && w.end != nil {
+	if w.err == nil && w.ended && w.ledger != nil {
 		w.finish()
 	}
 	err := w.err
@@ -174,12 +173,8 @@ func (w *Writer) Close() error {
 }
 
 func (w *Writer) finish() {
-	t := Trailer{Duration: w.end.At, Ended: w.end.Ended}
-	if l := w.ledger; l != nil {
-		t = trailerOf(l)
-	}
 	var err error
-	if w.buf, err = appendFrame(w.buf, kindTrailer, appendJSON(t)); err != nil {
+	if w.buf, err = appendFrame(w.buf, kindTrailer, appendJSON(trailerOf(w.ledger))); err != nil {
 		w.err = err
 		return
 	}
