@@ -196,7 +196,7 @@ variant() {
 	plain64:wrk | journey:wrk) measure "$case" "$round" $v wrk -t1 -c64 -d$d $url ;;
 	plain64:lt) measure "$case" "$round" $v "$lt" $url -c 64 -d $d --plain ;;
 	plain64:hey) measure "$case" "$round" $v "$hey" -c 64 -z $d $url ;;
-	plain64:k6) measure "$case" "$round" $v "$k6" run --quiet --no-usage-report --no-summary "$work/k6.js" ;;
+	plain64:k6) measure "$case" "$round" $v "$k6" run --quiet --no-usage-report --summary-mode=disabled "$work/k6.js" ;;
 	plain1000:wrk) measure "$case" "$round" $v wrk -t1 -c1000 -d$d $url ;;
 	plain1000:lt) measure "$case" "$round" $v "$lt" $url -c 1000 -d $d --plain ;;
 	tls64:wrk) measure "$case" "$round" $v wrk -t1 -c64 -d$d $tls ;;
