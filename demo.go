@@ -33,7 +33,7 @@ func targetCommand(ctx context.Context, w world) *cobra.Command {
 		c             = shop.Demo()
 	)
 	cmd := &cobra.Command{
-		Use: "target", Short: "The bundled target: a small shop whose capacity is known", Args: cobra.NoArgs,
+		Use: "target", Short: "The bundled target: a small shop whose capacity is known", Args: exactly(),
 		Example: "  lt target --service 'lognormal(20ms, 10ms)' --servers 4 --queue 100",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if cmd.Flags().Changed("service") {
@@ -53,6 +53,9 @@ func targetCommand(ctx context.Context, w world) *cobra.Command {
 				}
 				c.Stalls = append(c.Stalls, st)
 			}
+			if c.Servers < 1 {
+				return usage("--servers %d: at least 1 has to serve", c.Servers)
+			}
 			if err := c.Validate(); err != nil {
 				return coded{exitUsage, err}
 			}
@@ -60,13 +63,13 @@ func targetCommand(ctx context.Context, w world) *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&addr, "addr", "127.0.0.1:8080", "address to listen on")
-	f.StringVar(&service, "service", c.Service.String(), "distribution of the service time: 20ms, exponential(20ms), lognormal(20ms, 10ms), uniform(10ms, 30ms), normal(20ms, 5ms)")
-	f.IntVar(&c.Servers, "servers", c.Servers, "requests served at once")
-	f.IntVar(&c.Queue, "queue", c.Queue, "requests that may wait; one more is refused with 503")
-	f.Float64Var(&c.Errors, "errors", c.Errors, "share of requests answered with 500, 0..1")
-	f.Uint64Var(&c.Seed, "seed", c.Seed, "seed of service times and errors")
-	f.StringArrayVar(&stalls, "stall", nil, "a planned stall, 10s+2s: two seconds long, ten seconds after the first request (repeatable)")
+	f.StringVar(&addr, "addr", "127.0.0.1:8080", "`ADDRESS` to listen on")
+	f.StringVar(&service, "service", c.Service.String(), "`DISTRIBUTION` of the service time: 20ms, exponential(20ms), lognormal(20ms, 10ms), uniform(10ms, 30ms), normal(20ms, 5ms)")
+	f.IntVar(&c.Servers, "servers", c.Servers, "requests served at `N` at a time")
+	f.IntVar(&c.Queue, "queue", c.Queue, "`N` requests may wait; one more is refused with 503")
+	f.Float64Var(&c.Errors, "errors", c.Errors, "`SHARE` of requests answered with 500, 0..1")
+	f.Uint64Var(&c.Seed, "seed", c.Seed, "`SEED` of service times and errors")
+	f.StringArrayVar(&stalls, "stall", nil, "a planned stall, `AT+LENGTH`, 10s+2s: two seconds long, ten seconds after the first request (repeatable)")
 	f.BoolVar(&child, "until-stdin-ends", false, "end when standard input does")
 	_ = f.MarkHidden("until-stdin-ends")
 	return cmd
@@ -145,7 +148,7 @@ func startTarget(ctx context.Context) (addr string, stop func(), err error) {
 func demoCommand(ctx context.Context, w world) *cobra.Command {
 	f := &runFlags{}
 	cmd := &cobra.Command{
-		Use: "demo", Short: "The bundled shop scenario against the bundled target: the first thing to try", Args: cobra.NoArgs,
+		Use: "demo", Short: "The bundled shop scenario against the bundled target: the first thing to try", Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			text, err := scenarios.Open("demo")
 			if err != nil {

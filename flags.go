@@ -15,6 +15,7 @@ import (
 
 	"lt/engine/scenario"
 	"lt/engine/slo"
+	"lt/scenarios"
 )
 
 // runFlags are the flags of a run.
@@ -37,49 +38,49 @@ func (f *runFlags) add(cmd *cobra.Command, _ world) {
 	fs := cmd.Flags()
 	fs.SortFlags = false
 	q, o := &f.quick, &f.opt
-	fs.StringVarP(&q.Rate, "rate", "r", "", "arrivals over all sources: 500, 500/s, 30/m, 10/h")
-	fs.StringVarP(&q.Users, "users", "c", "", "closed model with so many users; with --rate: at most so many in flight")
-	fs.StringVarP(&q.Duration, "duration", "d", "", "how long: 30s, 5m")
-	fs.StringVarP(&q.Iterations, "iterations", "n", "", "end after so many iterations, over all sources")
-	fs.StringVar(&q.Ramp, "ramp", "", "reach the rate or the users within this time")
-	fs.StringArrayVar(&q.Stages, "stage", nil, "a stage as DURATION:LEVEL, 30s:100; ~LEVEL ramps to it (repeatable)")
-	fs.StringVar(&q.Arrivals, "arrivals", "", "poisson or even")
-	fs.StringVar(&q.MaxInFlight, "max-in-flight", "", "iterations begun and not ended; above it an arrival waits")
-	fs.StringVar(&q.Graceful, "graceful", "", "what is in hand at the end may finish so long")
-	fs.StringVar(&q.Warmup, "warmup", "", "leave this time at the start out of the totals")
-	fs.StringVar(&q.Seed, "seed", "", "seed of every random draw; random and printed unless given")
+	fs.StringVarP(&q.Rate, "rate", "r", "", "arrivals at this `RATE` over all sources: 500, 500/s, 30/m, 10/h")
+	fs.StringVarP(&q.Users, "users", "c", "", "closed model with `N` users; with --rate: at most N in flight")
+	fs.StringVarP(&q.Duration, "duration", "d", "", "`TIME` that it lasts: 30s, 5m")
+	fs.StringVarP(&q.Iterations, "iterations", "n", "", "end after `N` iterations, over all sources")
+	fs.StringVar(&q.Ramp, "ramp", "", "reach the rate or the users within this `TIME`")
+	fs.StringArrayVar(&q.Stages, "stage", nil, "a stage, `TIME:LEVEL`: 30s:100 holds 100, 30s:~100 ramps to it (repeatable)")
+	fs.StringVar(&q.Arrivals, "arrivals", "", "`KIND` of arrivals: poisson or even")
+	fs.StringVar(&q.MaxInFlight, "max-in-flight", "", "at most `N` iterations begun and not ended; above it an arrival waits")
+	fs.StringVar(&q.Graceful, "graceful", "", "`TIME` in which what is in hand at the end may finish (30s)")
+	fs.StringVar(&q.Warmup, "warmup", "", "leave this `TIME` at the start out of the totals")
+	fs.StringVar(&q.Seed, "seed", "", "`SEED` of every random draw; random and printed unless given")
 
-	fs.StringVarP(&q.Method, "method", "m", "", "request method (alias -X)")
-	fs.StringArrayVarP(&q.Headers, "header", "H", nil, "header field 'Name: value' (repeatable)")
-	fs.StringVarP(&f.body, "body", "b", "", "body: a text, @FILE, or @- for standard input (alias --data)")
-	fs.StringVarP(&q.ContentType, "content-type", "T", "", "Content-Type of the body")
-	fs.StringVarP(&q.BasicAuth, "user", "a", "", "USER:PASSWORD for Basic authentication")
-	fs.StringVarP(&q.Timeout, "timeout", "t", "", "a whole step, from its start to its last byte (30s)")
-	fs.StringVar(&q.ConnectTimeout, "connect-timeout", "", "name, connection and handshake together (10s)")
-	fs.StringVarP(&q.Redirects, "redirects", "L", "", "follow at most so many redirects (0)")
+	fs.StringVarP(&q.Method, "method", "m", "", "request `METHOD` (alias -X)")
+	fs.StringArrayVarP(&q.Headers, "header", "H", nil, "`HEADER` field, 'Name: value' (repeatable)")
+	fs.StringVarP(&f.body, "body", "b", "", "`BODY`: a text, @FILE, or @- for standard input (alias --data)")
+	fs.StringVarP(&q.ContentType, "content-type", "T", "", "Content-`TYPE` of the body")
+	fs.StringVarP(&q.BasicAuth, "user", "a", "", "`USER:PASSWORD` for Basic authentication")
+	fs.StringVarP(&q.Timeout, "timeout", "t", "", "most `TIME` for a whole step, from its start to its last byte (30s)")
+	fs.StringVar(&q.ConnectTimeout, "connect-timeout", "", "most `TIME` for name, connection and handshake together (10s)")
+	fs.StringVarP(&q.Redirects, "redirects", "L", "", "follow at most `N` redirects (0)")
 	fs.BoolVarP(&q.Insecure, "insecure", "k", false, "accept any certificate")
-	fs.StringVar(&q.CACert, "cacert", "", "file with the certificates to trust, PEM")
-	fs.StringVar(&q.Cert, "cert", "", "file with the client certificate, PEM")
-	fs.StringVar(&q.Key, "key", "", "file with the client's key, PEM")
+	fs.StringVar(&q.CACert, "cacert", "", "`FILE` with the certificates to trust, PEM")
+	fs.StringVar(&q.Cert, "cert", "", "`FILE` with the client certificate, PEM")
+	fs.StringVar(&q.Key, "key", "", "`FILE` with the client's key, PEM")
 	fs.BoolVar(&q.NoKeepalive, "no-keepalive", false, "a new connection for each request")
-	fs.StringArrayVar(&q.ConnectTo, "connect-to", nil, "HOST:PORT:ADDR:PORT: connect there instead (repeatable)")
-	fs.StringArrayVar(&q.Resolve, "resolve", nil, "HOST:PORT:ADDRESS: use this address (repeatable)")
-	fs.StringVar(&q.UnixSocket, "unix-socket", "", "connect to this socket")
-	fs.StringArrayVar(&q.SourceIPs, "source-ip", nil, "local address to connect from (repeatable)")
-	fs.StringVarP(&q.Proxy, "proxy", "x", "", "http://HOST:PORT")
+	fs.StringArrayVar(&q.ConnectTo, "connect-to", nil, "`HOST:PORT:HOST2:PORT2`: connect there instead (repeatable)")
+	fs.StringArrayVar(&q.Resolve, "resolve", nil, "`HOST:PORT:ADDRESS`: use this address (repeatable)")
+	fs.StringVar(&q.UnixSocket, "unix-socket", "", "connect to the socket at this `PATH`")
+	fs.StringArrayVar(&q.SourceIPs, "source-ip", nil, "local `ADDRESS` to connect from (repeatable)")
+	fs.StringVarP(&q.Proxy, "proxy", "x", "", "proxy, `http://HOST:PORT`")
 	fs.BoolVar(&q.HTTP1, "http1", false, "speak HTTP/1.1; today it is the only one")
 
-	fs.StringArrayVar(&q.SLO, "slo", nil, "criterion, 'p99 < 300ms', 'errors < 1%' (repeatable)")
+	fs.StringArrayVar(&q.SLO, "slo", nil, "criterion `EXPR`: 'p99 < 300ms', 'errors < 1%' (repeatable)")
 	fs.BoolVar(&o.strict, "strict", false, "exit with 98 if the generator was the bottleneck")
-	fs.StringArrayVar(&o.authorize, "authorize", nil, "HOST: its owner allows this test (repeatable)")
+	fs.StringArrayVar(&o.authorize, "authorize", nil, "the owner of `HOST` allows this test (repeatable)")
 	fs.BoolVar(&o.noPreflight, "no-preflight", false, "start without connecting once to every origin")
 
 	fs.BoolVar(&o.plain, "plain", false, "lines instead of the screen")
-	fs.StringArrayVarP(&o.out, "out", "o", nil, "file to write; its suffix says the kind: .json .csv .md .xml .jsonl .hlog .lt (repeatable)")
+	fs.StringArrayVarP(&o.out, "out", "o", nil, "`FILE` to write; its suffix says the kind: .json .csv .md .xml .jsonl .hlog .lt (repeatable)")
 	fs.BoolVar(&o.json, "json", false, "the summary on standard output")
-	fs.StringArrayVar(&f.labels, "label", nil, "K=V, kept with the run (repeatable)")
-	fs.StringVar(&o.theme, "theme", "auto", "auto, dark or light")
-	fs.IntVar(&o.fps, "fps", 4, "pictures a second, 1 to 30")
+	fs.StringArrayVar(&f.labels, "label", nil, "`K=V`, kept with the run (repeatable)")
+	fs.StringVar(&o.theme, "theme", "auto", "`THEME`: auto, dark or light")
+	fs.IntVar(&o.fps, "fps", 4, "`N` pictures a second, 1 to 30")
 	fs.BoolVar(&o.noColor, "no-color", false, "no colours")
 	fs.BoolVar(&o.noMouse, "no-mouse", false, "leave the mouse to the terminal")
 	fs.BoolVarP(&o.yes, "yes", "y", false, "answer the plan's question with yes")
@@ -97,18 +98,19 @@ var aliases = map[string]string{"rps": "rate", "qps": "rate", "data": "body", "r
 // shortAliases are the short names that other tools use for the same thing.
 var shortAliases = map[string]string{"-R": "--rate", "-q": "--rate", "-z": "--duration", "-X": "--method"}
 
-// environment sets every flag that was not given from its LT_... mirror.
-func environment(fs *pflag.FlagSet, getenv func(string) string) error {
+// environment sets every flag that was not given from its LT_... mirror, and says which mirrors were used.
+func environment(fs *pflag.FlagSet, getenv func(string) string) (used []string, err error) {
 	var errs []error
 	fs.VisitAll(func(f *pflag.Flag) {
 		name := "LT_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
 		if v := getenv(name); v != "" && !f.Changed && f.Name != "help" && f.Name != "version" {
 			if err := fs.Set(f.Name, v); err != nil {
-				errs = append(errs, fmt.Errorf("%s=%s: %w", name, v, err))
+				errs = append(errs, fmt.Errorf("%s: %s", name, wrongValue(f, v)))
 			}
+			used = append(used, name)
 		}
 	})
-	return errors.Join(errs...)
+	return used, errors.Join(errs...)
 }
 
 // scenarioEnv is what scenario files may ask of the world.
@@ -139,8 +141,37 @@ func (f *runFlags) run(ctx context.Context, w world, cmd *cobra.Command, args []
 		}
 		return f.play(ctx, w, cmd, file, false)
 	}
+	if err := notURL(args[0]); err != nil {
+		return err
+	}
 	f.quick.URL = args[0]
 	return f.play(ctx, w, cmd, nil, false)
+}
+
+// elsewhere are commands that the name of a host is unlikely to be, with what there is in this version.
+var elsewhere = map[string]string{
+	"doctor": "lt check SCENARIO and every run say what this machine lacks", "version": "lt --version", "show": "lt report RUN",
+	"compare": "lt report RUN -o x.json for both", "attach": "lt runs", "once": "lt -n 1 URL", "import": "lt check ladder shows a scenario",
+	"prove": "--authorize HOST", "schema": "the error messages of lt check name the keys", "agent": "lt --help",
+	"list": "lt runs", "history": "lt runs", "stats": "lt report last", "validate": "lt check SCENARIO", "bench": "lt URL", "init": "lt check smoke",
+}
+
+// notURL refuses words that were hardly meant as the name of a host, before any name is looked up: a command that does not
+// exist, a folder, a shipped scenario.
+func notURL(arg string) error {
+	if strings.ContainsAny(arg, ".:?") {
+		return nil
+	}
+	if st, err := os.Stat(arg); err == nil && st.IsDir() {
+		return usage("%s is a folder; name the scenario file in it", arg)
+	}
+	if text, ok := elsewhere[arg]; ok {
+		return usage("there is no command %s in this version; see %s (a host of that name is http://%s)", arg, text, arg)
+	}
+	if _, err := scenarios.Open(arg); err == nil {
+		return usage("%s is a shipped scenario to read, not a file here; lt check %s prints its plan (a host of that name is http://%s)", arg, arg, arg)
+	}
+	return nil
 }
 
 // isScenario tells a file from a URL: what ends like a file, or is one.
@@ -156,8 +187,12 @@ func isScenario(arg string) bool {
 
 // play runs a file with the flags over it; without a file, what the flags alone say.
 func (f *runFlags) play(ctx context.Context, w world, cmd *cobra.Command, file *scenario.File, always bool) error {
-	if err := environment(cmd.Flags(), w.getenv); err != nil {
+	mirrors, err := environment(cmd.Flags(), w.getenv)
+	if err != nil {
 		return coded{exitUsage, err}
+	}
+	if f.quick.Redirects == follow {
+		return usage("-L: it wants the number of redirects that are followed, for example -L 5")
 	}
 	if err := f.readBody(w, cmd); err != nil {
 		return err
@@ -179,13 +214,15 @@ func (f *runFlags) play(ctx context.Context, w world, cmd *cobra.Command, file *
 	if f.opt.fps < 1 || f.opt.fps > 30 {
 		return usage("--fps %d: 1 to 30", f.opt.fps)
 	}
-	var err error
 	if file == nil {
 		file, err = f.quick.File(scenarioEnv())
 	} else {
 		err = file.Override(f.quick, scenarioEnv())
 	}
-	if err != nil {
+	switch {
+	case err != nil && len(mirrors) > 0:
+		return usage("%w\n(set in the environment: %s)", err, strings.Join(mirrors, ", "))
+	case err != nil:
 		return coded{exitUsage, err}
 	}
 	if f.quick.Seed == "" && file.Load.Seed == 0 {

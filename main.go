@@ -76,7 +76,7 @@ func run(ctx context.Context, w world) int {
 // commands builds the tree of commands.
 func commands(ctx context.Context, w world) *cobra.Command {
 	root := &cobra.Command{
-		Use:           "lt [run] SCENARIO.yaml | URL",
+		Use:           "lt [run] SCENARIO.yaml | URL [flags]",
 		Short:         "Load test from the terminal: journeys in YAML, true percentiles, one binary",
 		SilenceErrors: true, SilenceUsage: true,
 		Version:               versionText(),
@@ -84,14 +84,17 @@ func commands(ctx context.Context, w world) *cobra.Command {
 		DisableFlagsInUseLine: true,
 	}
 	root.SetVersionTemplate("lt {{.Version}}\n")
+	root.SetHelpFunc(help)
+	root.SetFlagErrorFunc(flagError)
+	root.Example = "  lt demo                    the first thing to try\n  lt URL                     50 arrivals/s for 30 s\n  lt SCENARIO.yaml           a journey of several steps"
 	f := addRunFlags(root, w)
 	root.RunE = func(cmd *cobra.Command, args []string) error {
-		if len(args) == 0 {
+		if len(args) == 0 && cmd.Flags().NFlag() == 0 {
 			return home(w)
 		}
 		return f.run(ctx, w, cmd, args)
 	}
-	runCmd := &cobra.Command{Use: "run SCENARIO.yaml | URL", Short: "Run a scenario or load one URL", Args: cobra.ArbitraryArgs}
+	runCmd := &cobra.Command{Use: "run SCENARIO.yaml | URL [flags]", Short: "Run a scenario or load one URL", DisableFlagsInUseLine: true, Args: cobra.ArbitraryArgs}
 	rf := addRunFlags(runCmd, w)
 	runCmd.RunE = func(cmd *cobra.Command, args []string) error { return rf.run(ctx, w, cmd, args) }
 	root.AddCommand(runCmd, demoCommand(ctx, w), targetCommand(ctx, w), checkCommand(w), runsCommand(w), reportCommand(w))
@@ -133,12 +136,16 @@ func friendly(args []string, root *cobra.Command) []string {
 			a = to
 		}
 		if a == "-L" && (i+1 == len(args) || !digits(args[i+1])) {
-			a = "-L=" // elsewhere it means "follow"; here it wants to know how many, and says so
+			a = "--redirects=" + follow
 		}
 		out = append(out, a)
 	}
 	return out
 }
+
+// follow stands for the number that a bare -L has not got: elsewhere the flag means "follow", here it wants to know how
+// many, and the error says so.
+const follow = "?"
 
 func digits(s string) bool {
 	return s != "" && strings.Trim(s, "0123456789") == ""

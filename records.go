@@ -17,14 +17,14 @@ import (
 
 // home is what lt says when it is asked nothing.
 func home(w world) error {
-	fmt.Fprint(w.stdout, "lt loads a target and tells the truth about it.\n\n  lt demo                    the first thing to try\n  lt URL                     50 requests/s for 30 s\n  lt SCENARIO.yaml           a journey of several steps\n  lt --help                  everything else\n")
+	fmt.Fprint(w.stdout, "lt loads a target and tells the truth about it.\n\n  lt demo                    the first thing to try\n  lt URL                     50 arrivals/s for 30 s\n  lt SCENARIO.yaml           a journey of several steps\n  lt --help                  everything else\n")
 	if dir, err := history.Dir(w.getenv); err == nil {
 		if runs, err := history.List(dir); err == nil && len(runs) > 0 {
 			fmt.Fprintln(w.stdout, "\nLast runs:")
 			printRuns(w, runs[:min(5, len(runs))])
 		}
 	}
-	fmt.Fprintln(w.stdout, "\nShipped scenarios (lt check NAME prints one in words, lt NAME.yaml runs a file of your own):")
+	fmt.Fprintln(w.stdout, "\nShipped scenarios, to read and copy from (lt check NAME prints one in words):")
 	for _, s := range scenarios.List() {
 		fmt.Fprintf(w.stdout, "  %-14s %s\n", s.Name, s.Title)
 	}
@@ -34,7 +34,7 @@ func home(w world) error {
 // checkCommand parses a scenario and says in words what it would do.
 func checkCommand(w world) *cobra.Command {
 	return &cobra.Command{
-		Use: "check SCENARIO.yaml", Short: "Parse and validate a scenario; print the plan in words", Args: cobra.ExactArgs(1),
+		Use: "check SCENARIO.yaml", Short: "Parse and validate a scenario; print the plan in words", Args: exactly("SCENARIO.yaml"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			file, err := openScenario(args[0])
 			if err != nil {
@@ -52,6 +52,7 @@ func openScenario(name string) (*scenario.File, error) {
 		if text, shipped := scenarios.Open(name); shipped == nil {
 			return scenario.Parse(name+".yaml", text, scenarioEnv())
 		}
+		return nil, fmt.Errorf("%s: there is no such file, and no shipped scenario of that name; lt alone lists those", name)
 	}
 	return file, err
 }
@@ -59,7 +60,7 @@ func openScenario(name string) (*scenario.File, error) {
 // runsCommand lists what was recorded.
 func runsCommand(w world) *cobra.Command {
 	return &cobra.Command{
-		Use: "runs", Short: "List the recorded runs, the newest first", Args: cobra.NoArgs,
+		Use: "runs", Short: "List the recorded runs, the newest first", Args: exactly(),
 		RunE: func(*cobra.Command, []string) error {
 			dir, err := history.Dir(w.getenv)
 			if err != nil {
@@ -83,12 +84,17 @@ func runsCommand(w world) *cobra.Command {
 func reportCommand(w world) *cobra.Command {
 	var out []string
 	cmd := &cobra.Command{
-		Use: "report RUN", Short: "Write a recorded run as a report: -o x.json, .csv, .md, .xml, .jsonl, .hlog", Args: cobra.ExactArgs(1),
+		Use: "report RUN", Short: "Write a recorded run as a report: -o x.json, .csv, .md, .xml, .jsonl, .hlog", Args: exactly("RUN"),
 		Long: "RUN is an id or its beginning, \"last\", or the path of a .lt file. Without -o the table is printed.",
 		RunE: func(_ *cobra.Command, args []string) error {
 			dir, err := history.Dir(w.getenv)
 			if err != nil {
 				return coded{exitFailed, err}
+			}
+			for _, o := range out {
+				if err := writable(o); err != nil {
+					return err
+				}
 			}
 			l, e, err := history.Open(dir, args[0])
 			if err != nil {
@@ -110,7 +116,7 @@ func reportCommand(w world) *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringArrayVarP(&out, "out", "o", nil, "file to write; its suffix says the kind (repeatable)")
+	cmd.Flags().StringArrayVarP(&out, "out", "o", nil, "`FILE` to write; its suffix says the kind (repeatable)")
 	return cmd
 }
 

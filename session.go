@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -59,8 +60,8 @@ type runOptions struct {
 // play does a run. The error carries the exit code.
 func (s *session) play(ctx context.Context) error {
 	for _, o := range s.opt.out {
-		if _, err := report.KindOf(o); err != nil {
-			return usage("--out %s: %w", o, err)
+		if err := writable(o); err != nil {
+			return err
 		}
 	}
 	var err error
@@ -98,9 +99,29 @@ func (s *session) play(ctx context.Context) error {
 		fmt.Fprintf(s.w.stderr, "note: this run leaves no record: %s\n", err)
 	} else {
 		s.path = s.record.Path()
+		s.record.Follow(s.ledger)
+		if n := s.record.Note(); n != "" {
+			fmt.Fprintf(s.w.stderr, "note: %s\n", n)
+		}
 		s.crash.record = s.path
 	}
 	return s.conduct(ctx, header)
+}
+
+// writable refuses a report that could not be written, before a run is done for it.
+func writable(path string) error {
+	if _, err := report.KindOf(path); err != nil {
+		return usage("--out: %w", err)
+	}
+	if st, err := os.Stat(path); err == nil && !st.Mode().IsRegular() {
+		return usage("--out %s: it is there and is not a file; name another", path)
+	}
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, ".lt-*")
+	if err != nil {
+		return usage("--out %s: nothing can be written in %s: %w", path, dir, errors.Unwrap(err))
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
 // permit finds out whether the targets may be loaded; nothing was sent to them before.
