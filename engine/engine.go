@@ -211,7 +211,7 @@ func (e *Engine) makeShards() ([]*shard, error) {
 		spin = 0
 	}
 	e.parts = make([][]*metrics.Interval, n)
-	e.guard.init(n)
+	e.guard.init(e.cfg.Reading().FileLimit, n)
 	limit := e.maxInFlight()
 	shards := make([]*shard, 0, n)
 	for i := range n {
@@ -278,13 +278,12 @@ type guard struct {
 // process needs.
 const spareFiles = 256
 
-func (g *guard) init(shards int) {
-	soft, _, err := limits.Files()
-	if err != nil || soft <= 0 {
-		g.files = math.MaxInt
-		return
+// init takes the limit of open files; 0 is none that is known.
+func (g *guard) init(limit, shards int) {
+	g.files = math.MaxInt
+	if limit > 0 {
+		g.files = max(16, (limit-spareFiles)/shards)
 	}
-	g.files = max(16, (soft-spareFiles)/shards)
 }
 
 // bound is the closed model's limit on iterations: this source's part of it, shared by the shards.

@@ -183,7 +183,8 @@ func (s *shard) Data(c *loop.Conn, b []byte, now time.Duration) {
 				s.tunnelled(slot, u, ex, len(b), now)
 				return
 			}
-			ex.keepAlive = ex.keepAlive && len(b) == 0 && c.Pending() == 0
+			// An answer may come before all of its request has left; what is left goes ahead of the next request.
+			ex.keepAlive = ex.keepAlive && len(b) == 0
 			s.complete(slot, u, ex, now)
 			return
 		}

@@ -223,7 +223,11 @@ func (o *origins) endpoint(r *route, t scenario.TLS) *loop.Endpoint {
 	}
 	if r.from != a || r.tls != cfg {
 		r.from, r.tls = a, cfg
-		r.ends = make([]*loop.Endpoint, max(1, len(a.addrs))*max(1, len(o.source)))
+		n := 1
+		if o.unix == "" {
+			n = len(a.addrs) * max(1, len(o.sources(a.addrs[0])))
+		}
+		r.ends = make([]*loop.Endpoint, n)
 	}
 	i := int(a.next.Add(1)-1) % len(r.ends)
 	if r.ends[i] == nil {
@@ -243,21 +247,21 @@ func (o *origins) end(r *route, a *answer, i int) *loop.Endpoint {
 	if len(a.alt) > 0 {
 		ep.Alt = netip.AddrPortFrom(a.alt[i%len(a.alt)], r.port)
 	}
-	if len(o.source) > 0 {
-		ep.Source = o.sourceFor(ep.Addr.Addr(), i/n)
+	if own := o.sources(ep.Addr.Addr()); len(own) > 0 {
+		ep.Source = own[i/n%len(own)]
 	}
 	return ep
 }
 
-// sourceFor is our own address number k among those of the family of addr.
-func (o *origins) sourceFor(addr netip.Addr, k int) netip.Addr {
+// sources are our own addresses of the family of addr; none if any will do.
+func (o *origins) sources(addr netip.Addr) []netip.Addr {
 	var same []netip.Addr
 	for _, s := range o.source {
 		if s.Is4() == addr.Is4() {
 			same = append(same, s)
 		}
 	}
-	return same[k%len(same)]
+	return same
 }
 
 // close ends the questions to the resolver and returns when none is under way any more.

@@ -147,8 +147,10 @@ func (e *Engine) reachOne(ctx context.Context, network, addr string) (net.Conn, 
 		return e.cfg.Dial(ctx, network, addr)
 	}
 	d := &net.Dialer{}
-	if to, err := netip.ParseAddrPort(addr); err == nil && len(e.origins.source) > 0 {
-		d.LocalAddr = &net.TCPAddr{IP: e.origins.sourceFor(to.Addr(), 0).AsSlice()}
+	if to, err := netip.ParseAddrPort(addr); err == nil {
+		if own := e.origins.sources(to.Addr()); len(own) > 0 {
+			d.LocalAddr = &net.TCPAddr{IP: own[0].AsSlice()}
+		}
 	}
 	return d.DialContext(ctx, network, addr)
 }

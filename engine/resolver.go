@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -151,7 +150,7 @@ func (o *origins) classed(name string, addrs []netip.Addr) *answer {
 				continue
 			}
 		}
-		if len(o.source) > 0 && !slices.ContainsFunc(o.source, func(s netip.Addr) bool { return s.Is4() == ip.Is4() }) {
+		if len(o.source) > 0 && len(o.sources(ip)) == 0 {
 			continue
 		}
 		if ip.Is4() == first {

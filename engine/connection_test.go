@@ -1,0 +1,693 @@
+package engine
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"lt/engine/limits"
+	"lt/engine/load"
+	"lt/engine/metrics"
+	"lt/engine/scenario"
+)
+
+// once is a closed model of one user that makes n iterations.
+func once(n int64) load.Spec {
+	spec := closed(1, 20*time.Second)
+	spec.Iterations, spec.Graceful = n, 5*time.Second
+	return spec
+}
+
+// both runs a test over both pollers.
+func both(t *testing.T, run func(t *testing.T, poller option)) {
+	for _, portable := range []bool{false, true} {
+		t.Run(fmt.Sprintf("portable=%t", portable), func(t *testing.T) {
+			run(t, func(c *Config) { c.Portable = portable })
+		})
+	}
+}
+
+// web is a server of the standard library that counts its connections.
+type web struct {
+	*httptest.Server
+	conns    atomic.Int64
+	requests atomic.Int64
+}
+
+func serve(t *testing.T, secure bool, h http.HandlerFunc) *web {
+	t.Helper()
+	w := &web{}
+	w.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		w.requests.Add(1)
+		h(rw, r)
+	}))
+	w.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			w.conns.Add(1)
+		}
+	}
+	w.Config.ErrorLog = quiet
+	if secure {
+		w.StartTLS()
+	} else {
+		w.Start()
+	}
+	t.Cleanup(w.Close)
+	return w
+}
+
+func ok(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }
+
+// One connection a user and origin, kept between iterations; reuse and openings are counted as the server sees them.
+func TestConnectionsAreKept(t *testing.T) {
+	for _, secure := range []bool{false, true} {
+		both(t, func(t *testing.T, poller option) {
+			for _, tc := range []struct {
+				keep  scenario.Connections
+				conns int64
+			}{{scenario.Keep, 3}, {scenario.PerIteration, 30}, {scenario.PerRequest, 60}} {
+				w := serve(t, secure, ok)
+				spec := once(30)
+				spec.Profile.Stages[0].At = 3
+				f := get(spec, "/a", "/b")
+				f.Target = w.URL
+				sc := f.Scenarios[0]
+				sc.HTTP.Connections = tc.keep
+				for _, st := range sc.Steps {
+					st.HTTP.Connections, st.HTTP.TLS.Insecure = tc.keep, true
+				}
+				o := play(t, f, nil, poller)
+				if w.conns.Load() != tc.conns || o.opened != uint64(tc.conns) || o.reused != uint64(60-tc.conns) {
+					t.Errorf("%v: the server saw %d connections, %d were counted, %d reused; want %d, %d reused", tc.keep, w.conns.Load(), o.opened, o.reused, tc.conns, 60-tc.conns)
+				}
+				if o.requests != 60 || w.requests.Load() != 60 || o.failed > 0 {
+					t.Errorf("%v: %d requests, the server saw %d; %d failed: %v", tc.keep, o.requests, w.requests.Load(), o.failed, o.firstError())
+				}
+			}
+		})
+	}
+}
+
+// A user keeps a connection to each origin that it meets.
+func TestConnectionsByOrigin(t *testing.T) {
+	both(t, func(t *testing.T, poller option) {
+		a, b, c := serve(t, false, ok), serve(t, false, ok), serve(t, true, ok)
+		f := get(once(5), "/", b.URL+"/", c.URL+"/")
+		f.Target = a.URL
+		f.Scenarios[0].Steps[2].HTTP.TLS.Insecure = true
+		o := play(t, f, nil, poller)
+		if a.conns.Load() != 1 || b.conns.Load() != 1 || c.conns.Load() != 1 || o.opened != 3 || o.reused != 12 {
+			t.Errorf("connections %d %d %d, %d opened, %d of %d reused", a.conns.Load(), b.conns.Load(), c.conns.Load(), o.opened, o.reused, o.requests)
+		}
+	})
+}
+
+// A kept connection that died is replaced once, within the same sample, if the request may be repeated.
+func TestStaleConnections(t *testing.T) {
+	for _, tc := range []struct {
+		method string
+		reset  bool
+		class  metrics.Class
+	}{{"GET", false, metrics.NoError}, {"PUT", true, metrics.NoError}, {"POST", false, metrics.EOF}, {"POST", true, metrics.Reset}} {
+		t.Run(fmt.Sprintf("%s reset=%t", tc.method, tc.reset), func(t *testing.T) {
+			both(t, func(t *testing.T, poller option) {
+				var conns atomic.Int64
+				addr := listen(t, func(c net.Conn) {
+					r := bufio.NewReader(c)
+					mine := conns.Add(1)
+					for n := 0; ; n++ {
+						req, err := http.ReadRequest(r)
+						if err != nil {
+							return
+						}
+						_, _ = io.Copy(io.Discard, req.Body)
+						if mine == 1 && n == 1 { // the second request of the first connection is read and never answered
+							if tc.reset {
+								_ = c.(*net.TCPConn).SetLinger(0)
+							}
+							return
+						}
+						_, _ = io.WriteString(c, fine)
+					}
+				})
+				f := get(once(3), "/")
+				f.Target = "http://" + addr
+				f.Scenarios[0].Steps[0].Method = tc.method
+				o := play(t, f, nil, poller)
+				stale := uint64(0)
+				if tc.class == metrics.NoError {
+					stale = 1
+				} else if o.errors[tc.class] != 1 {
+					t.Errorf("errors %v, want one %v", o.errors, tc.class)
+				}
+				if o.requests != 3 || o.stale != stale || o.attempts != 3+stale || o.failed != 1-stale || o.opened != 2 {
+					t.Errorf("%d requests in %d attempts, %d stale, %d failed, %d connections", o.requests, o.attempts, o.stale, o.failed, o.opened)
+				}
+			})
+		})
+	}
+}
+
+// A connection that its server closes while nothing is asked costs no request anything.
+func TestIdleConnectionClosedByTheServer(t *testing.T) {
+	both(t, func(t *testing.T, poller option) {
+		addr := listen(t, func(c net.Conn) {
+			if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+				_, _ = io.WriteString(c, fine)
+			}
+		})
+		f := get(once(3), "/")
+		f.Target = "http://" + addr
+		f.Scenarios[0].Steps[0].Method = "POST"
+		f.Scenarios[0].Steps[0].Think = constant(50 * time.Millisecond)
+		o := play(t, f, nil, poller)
+		if o.failed > 0 || o.stale > 0 || o.opened != 3 {
+			t.Errorf("%d failed (%v), %d stale, %d connections", o.failed, o.firstError(), o.stale, o.opened)
+		}
+	})
+}
+
+// Every way of ending an answer is understood, and what comes behind an answer ends the connection.
+func TestFraming(t *testing.T) {
+	for _, tc := range []struct {
+		name, method, answer string
+		close                bool // after the first answer
+		conns                uint64
+	}{
+		{"chunked with a trailer", "GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\nok\r\n0\r\nSum: 1\r\n\r\n", false, 1},
+		{"HEAD", "HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", false, 1},
+		{"204", "GET", "HTTP/1.1 204 No Content\r\n\r\n", false, 1},
+		{"304", "GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n", false, 1},
+		{"1xx before", "GET", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + fine, false, 1},
+		{"until close", "GET", "HTTP/1.1 200 OK\r\n\r\nok", true, 3},
+		{"connection: close", "GET", "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok", false, 3},
+		{"HTTP/1.0", "GET", "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", false, 3},
+		{"HTTP/1.0 kept", "GET", "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok", false, 1},
+		{"leftovers", "GET", fine + "HTTP/1.1 200 OK\r\n", false, 3},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			both(t, func(t *testing.T, poller option) {
+				addr := listen(t, func(c net.Conn) {
+					for r := bufio.NewReader(c); ; {
+						if _, err := http.ReadRequest(r); err != nil {
+							return
+						}
+						if _, err := io.WriteString(c, tc.answer); err != nil || tc.close {
+							return
+						}
+					}
+				})
+				f := get(once(3), "/")
+				f.Target = "http://" + addr
+				f.Scenarios[0].Steps[0].Method = tc.method
+				f.Scenarios[0].Steps[0].Check.Status = []scenario.StatusRange{{From: 200, To: 399}}
+				o := play(t, f, nil, poller)
+				if o.requests != 3 || o.failed > 0 || o.opened != tc.conns {
+					t.Errorf("%d requests, %d failed (%+v), %d connections; want 3, none, %d", o.requests, o.failed, o.firstError(), o.opened, tc.conns)
+				}
+			})
+		})
+	}
+}
+
+// Redirects are followed within one sample, to hosts that the scenario names; each status does to the method what RFC 9110
+// says, and credentials stay with the origin that they are for.
+func TestRedirects(t *testing.T) {
+	for _, tc := range []struct {
+		status int
+		method string
+		want   string // method and body of the request that follows
+	}{{301, "POST", "GET "}, {302, "POST", "GET "}, {303, "PUT", "GET "}, {307, "POST", "POST body"}, {308, "PUT", "PUT body"}} {
+		t.Run(fmt.Sprint(tc.status), func(t *testing.T) {
+			both(t, func(t *testing.T, poller option) {
+				var mu sync.Mutex
+				var got []string
+				note := func(r *http.Request) {
+					body, _ := io.ReadAll(r.Body)
+					mu.Lock()
+					got = append(got, r.Method+" "+string(body)+" "+r.Header.Get("Authorization"))
+					mu.Unlock()
+				}
+				other := serve(t, false, func(w http.ResponseWriter, r *http.Request) { note(r); ok(w, r) })
+				w := serve(t, false, func(w http.ResponseWriter, r *http.Request) {
+					note(r)
+					if r.URL.Path == "/" {
+						http.SetCookie(w, &http.Cookie{Name: "hop", Value: "1"})
+						w.Header().Set("Location", "/near")
+					} else {
+						if c, err := r.Cookie("hop"); err != nil || c.Value != "1" {
+							t.Errorf("the cookie of the first hop is missing")
+						}
+						w.Header().Set("Location", other.URL+"/far")
+					}
+					w.WriteHeader(tc.status)
+				})
+				f := get(once(2), "/")
+				f.Target, f.Hosts = w.URL, []string{other.URL}
+				st := f.Scenarios[0].Steps[0]
+				st.Method, st.HTTP.Redirects = tc.method, 2
+				st.Body, st.Text = scenario.BodyText, "body"
+				st.Headers = []scenario.Pair{{Name: "Authorization", Value: "Bearer x"}}
+				o := play(t, f, nil, poller)
+				want := []string{tc.method + " body Bearer x", tc.want + " Bearer x", tc.want + " "}
+				if !slices.Equal(got, append(want, want...)) {
+					t.Errorf("requests %q, want %q twice", got, want)
+				}
+				if o.requests != 2 || o.attempts != 6 || o.failed > 0 || o.opened != 2 {
+					t.Errorf("%d requests in %d attempts, %d failed (%+v), %d connections", o.requests, o.attempts, o.failed, o.firstError(), o.opened)
+				}
+			})
+		})
+	}
+}
+
+// A redirect to a host that the scenario does not name stands as it is, and the run says so once.
+func TestForeignRedirect(t *testing.T) {
+	w := serve(t, false, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Location", "http://foreign.example/")
+		w.WriteHeader(302)
+	})
+	f := get(once(3), "/")
+	f.Target = w.URL
+	f.Scenarios[0].Steps[0].HTTP.Redirects = 3
+	o := play(t, f, nil, func(c *Config) {
+		c.Lookup = func(_ context.Context, host string) ([]netip.Addr, error) {
+			t.Errorf("%s was looked up", host)
+			return nil, errors.New("no")
+		}
+	})
+	if o.failed > 0 || o.attempts != 3 || len(o.notes) != 1 || !strings.Contains(o.notes[0], "does not name") {
+		t.Errorf("%d failed, %d attempts, notes %q", o.failed, o.attempts, o.notes)
+	}
+}
+
+// A compressed body is decoded where a check asks for it, and one larger than what is kept is cut, not refused.
+func TestCompressedBodies(t *testing.T) {
+	pack := func(b []byte) []byte {
+		var z bytes.Buffer
+		w := gzip.NewWriter(&z)
+		_, _ = w.Write(b)
+		_ = w.Close()
+		return z.Bytes()
+	}
+	noise := make([]byte, 3<<20)
+	for i := range noise {
+		noise[i] = byte(i*i>>7&63) + ' '
+	}
+	for name, body := range map[string][]byte{"short": []byte("Add to cart"), "long": append([]byte("Add to cart"), noise...)} {
+		packed := pack(body)
+		w := serve(t, false, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Encoding", "gzip")
+			_, _ = w.Write(packed)
+		})
+		f := get(once(2), "/")
+		f.Target = w.URL
+		f.Scenarios[0].Steps[0].Check.Contains = []string{"Add to cart"}
+		o := play(t, f, nil)
+		if o.failed > 0 || (name == "long") != (len(o.notes) == 1) {
+			t.Errorf("%s (%d bytes, packed %d): %d failed (%+v), notes %q", name, len(body), len(packed), o.failed, o.firstError(), o.notes)
+		}
+	}
+}
+
+// forward is a proxy for plain requests and for tunnels, which wants credentials.
+func forward(t *testing.T, seen *atomic.Int64) string {
+	p := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		seen.Add(1)
+		if u, pw, ok := basicAuth(r.Header.Get("Proxy-Authorization")); !ok || u != "ann" || pw != "secret" {
+			w.WriteHeader(407)
+			return
+		}
+		if r.Method != http.MethodConnect {
+			if !r.URL.IsAbs() {
+				w.WriteHeader(400)
+				return
+			}
+			r.RequestURI = ""
+			r.Header.Del("Proxy-Authorization")
+			resp, err := http.DefaultTransport.RoundTrip(r)
+			if err != nil {
+				w.WriteHeader(502)
+				return
+			}
+			defer resp.Body.Close()
+			w.WriteHeader(resp.StatusCode)
+			_, _ = io.Copy(w, resp.Body)
+			return
+		}
+		to, err := net.Dial("tcp", r.Host)
+		if err != nil {
+			w.WriteHeader(502)
+			return
+		}
+		from, _, _ := w.(http.Hijacker).Hijack()
+		_, _ = io.WriteString(from, "HTTP/1.1 200 Connected\r\n\r\n")
+		go func() { _, _ = io.Copy(to, from); to.Close() }()
+		_, _ = io.Copy(from, to)
+		from.Close()
+	}))
+	t.Cleanup(p.Close)
+	return p.Listener.Addr().String()
+}
+
+func basicAuth(v string) (user, password string, ok bool) {
+	r := http.Request{Header: http.Header{"Authorization": {v}}}
+	return r.BasicAuth()
+}
+
+// Through a proxy a plain request names the whole URL; a TLS one goes through a tunnel, written as without a proxy and
+// without the proxy's credentials.
+func TestProxy(t *testing.T) {
+	both(t, func(t *testing.T, poller option) {
+		for _, secure := range []bool{false, true} {
+			w := serve(t, secure, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.IsAbs() || r.Header.Get("Proxy-Authorization") != "" {
+					t.Errorf("the target got %s with Proxy-Authorization %q", r.RequestURI, r.Header.Get("Proxy-Authorization"))
+				}
+				ok(w, r)
+			})
+			var seen atomic.Int64
+			at := forward(t, &seen)
+			f := get(once(4), "/a", "/{{iteration}}")
+			f.Target, f.HTTP.Proxy = w.URL, "http://ann:secret@"+at
+			for _, st := range f.Scenarios[0].Steps {
+				st.HTTP.TLS.Insecure = true
+			}
+			o := play(t, f, nil, poller)
+			want := int64(8)
+			if secure {
+				want = 1 // one tunnel carries all
+			}
+			if o.failed > 0 || seen.Load() != want || o.opened != 1 || w.requests.Load() != 8 {
+				t.Errorf("TLS %t: %d failed (%+v), the proxy saw %d requests, %d connections, %d requests arrived", secure, o.failed, o.firstError(), seen.Load(), o.opened, w.requests.Load())
+			}
+			f.HTTP.Proxy = "http://" + at
+			o = play(t, f, nil, poller)
+			class := metrics.Status
+			if secure {
+				class = metrics.Connect
+			}
+			if e := o.firstError(); o.errors[class] != 8 || !strings.Contains(e.Message, "407") {
+				t.Errorf("TLS %t without credentials: errors %v, %q", secure, o.errors, e.Message)
+			}
+		}
+	})
+}
+
+// Where to dial can be told apart from the URL: connect_to, resolve, a unix socket, addresses of our own.
+func TestWaysToATarget(t *testing.T) {
+	w := serve(t, false, func(w http.ResponseWriter, r *http.Request) {
+		if r.Host != "shop.example" && r.Host != "shop.example:81" {
+			t.Errorf("Host is %q", r.Host)
+		}
+		ok(w, r)
+	})
+	addr := w.Listener.Addr().String()
+	_, port, _ := net.SplitHostPort(addr)
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Skipf("no unix sockets here: %v", err)
+	}
+	local := &http.Server{Handler: w.Config.Handler}
+	go func() { _ = local.Serve(l) }()
+	t.Cleanup(func() { _ = local.Close() })
+	for name, set := range map[string]func(f *scenario.File){
+		"connect_to": func(f *scenario.File) {
+			f.HTTP.ConnectTo = []scenario.Redial{{Host: "other.example", Addr: "127.0.0.1:1"}, {Host: "shop.example", Port: "80", Addr: addr}}
+		},
+		"resolve": func(f *scenario.File) {
+			f.Target = "http://shop.example:" + port
+			f.HTTP.Resolve = []scenario.Redial{{Host: "SHOP.example", Port: port, Addr: "127.0.0.1"}}
+			f.Scenarios[0].HTTP.Headers = nil
+			f.Scenarios[0].Steps[0].Headers = []scenario.Pair{{Name: "Host", Value: "shop.example"}}
+		},
+		"unix":   func(f *scenario.File) { f.HTTP.UnixSocket = path },
+		"lookup": func(f *scenario.File) { f.HTTP.ConnectTo = []scenario.Redial{{Addr: "known.example:" + port}} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			both(t, func(t *testing.T, poller option) {
+				f := get(once(2), "/")
+				f.Target = "http://shop.example"
+				set(f)
+				o := play(t, f, nil, poller, func(c *Config) {
+					c.Lookup = func(_ context.Context, host string) ([]netip.Addr, error) {
+						if host != "known.example" {
+							return noNames(t.Context(), host)
+						}
+						return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
+					}
+				})
+				if o.failed > 0 || o.opened != 1 {
+					t.Errorf("%d failed (%+v), %d connections", o.failed, o.firstError(), o.opened)
+				}
+			})
+		})
+	}
+}
+
+// keyPair writes a client's certificate and key.
+func keyPair(t *testing.T, write func(string, *pem.Block) string) (certFile, keyFile string) {
+	t.Helper()
+	c := certificate(t, "client.example", time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
+	der, err := x509.MarshalPKCS8PrivateKey(c.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return write("cert.pem", &pem.Block{Type: "CERTIFICATE", Bytes: c.Certificate[0]}), write("key.pem", &pem.Block{Type: "PRIVATE KEY", Bytes: der})
+}
+
+// quiet is where servers complain about handshakes that are meant to fail.
+var quiet = log.New(io.Discard, "", 0)
+
+// Connections leave from the addresses that are given, in turn.
+func TestSourceAddresses(t *testing.T) {
+	if l, err := net.Listen("tcp", "127.0.0.9:0"); err != nil {
+		t.Skipf("this system has no further loopback addresses: %v", err)
+	} else {
+		l.Close()
+	}
+	both(t, func(t *testing.T, poller option) {
+		var mu sync.Mutex
+		from := map[string]int{}
+		w := serve(t, false, func(w http.ResponseWriter, r *http.Request) {
+			host, _, _ := net.SplitHostPort(r.RemoteAddr)
+			mu.Lock()
+			from[host]++
+			mu.Unlock()
+			ok(w, r)
+		})
+		f := get(once(6), "/")
+		f.Target, f.HTTP.SourceIPs = w.URL, []string{"127.0.0.7", "127.0.0.8", "::1"}
+		f.Scenarios[0].Steps[0].HTTP.Connections = scenario.PerRequest
+		if o := play(t, f, nil, poller); o.failed > 0 || from["127.0.0.7"] != 3 || from["127.0.0.8"] != 3 {
+			t.Errorf("%d failed (%+v), requests by address %v", o.failed, o.firstError(), from)
+		}
+	})
+}
+
+// New connections rotate over a name's addresses; one that does not answer is raced by the other family's; an address that
+// the rules forbid is never dialled, be it from the start or when the name is asked again in the middle of a run.
+func TestAddresses(t *testing.T) {
+	count := func(host string) (string, *atomic.Int64) {
+		l, err := net.Listen("tcp", host)
+		if err != nil {
+			t.Skipf("this system has no address %s: %v", host, err)
+		}
+		n := &atomic.Int64{}
+		s := &http.Server{Handler: http.HandlerFunc(ok), ConnState: func(_ net.Conn, s http.ConnState) {
+			if s == http.StateNew {
+				n.Add(1)
+			}
+		}}
+		go func() { _ = s.Serve(l) }()
+		t.Cleanup(func() { _ = s.Close() })
+		_, port, _ := net.SplitHostPort(l.Addr().String())
+		return port, n
+	}
+	port, one := count("127.0.0.1:0")
+	_, two := count("127.0.0.2:" + port)
+	_, six := count("[::1]:" + port)
+	addrs := func(texts ...string) []netip.Addr {
+		var out []netip.Addr
+		for _, s := range texts {
+			out = append(out, netip.MustParseAddr(s))
+		}
+		return out
+	}
+	forbidden := netip.MustParseAddr("127.0.0.3")
+	for _, tc := range []struct {
+		name          string
+		first, second []netip.Addr // what the resolver says at first and later
+		one, two, six int64
+		failed        uint64
+	}{
+		{"rotation", addrs("127.0.0.1", "127.0.0.2"), nil, 3, 3, 0, 0},
+		{"the other family", addrs("127.0.0.4", "::1"), nil, 0, 0, 6, 0},
+		{"forbidden beside others", addrs("127.0.0.3", "127.0.0.2"), nil, 0, 6, 0, 0},
+		{"forbidden alone", addrs("127.0.0.3"), nil, 0, 0, 0, 6},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			both(t, func(t *testing.T, poller option) {
+				one.Store(0)
+				two.Store(0)
+				six.Store(0)
+				f := get(once(6), "/")
+				f.Target = "http://name.example:" + port
+				f.Scenarios[0].Steps[0].HTTP.Connections = scenario.PerRequest
+				o := play(t, f, nil, poller, func(c *Config) {
+					c.Lookup = func(context.Context, string) ([]netip.Addr, error) { return tc.first, nil }
+					c.Allow = func(host string, a netip.Addr) error {
+						if host != "name.example" {
+							t.Errorf("asked about an address of %q", host)
+						}
+						if a == forbidden {
+							return errors.New("this address is not allowed")
+						}
+						return nil
+					}
+				})
+				if one.Load() != tc.one || two.Load() != tc.two || six.Load() != tc.six || o.failed != tc.failed {
+					t.Errorf("connections %d %d %d, %d failed (%+v); want %d %d %d, %d", one.Load(), two.Load(), six.Load(), o.failed, o.firstError(), tc.one, tc.two, tc.six, tc.failed)
+				}
+				if tc.failed > 0 && (o.errors[metrics.Connect] != tc.failed || !strings.Contains(o.firstError().Message, "not allowed")) {
+					t.Errorf("errors %v: %q", o.errors, o.firstError().Message)
+				}
+			})
+		})
+	}
+}
+
+// When a name is asked about again, what it has become is classed again: a forbidden address is not taken over, and the last
+// good answer stays.
+func TestRebinding(t *testing.T) {
+	said := netip.MustParseAddr("127.0.0.1")
+	f := get(once(1))
+	f.Target = "http://name.example"
+	o := outcome{}
+	e := prepare(t, f, nil, &o, func(c *Config) {
+		c.Lookup = func(context.Context, string) ([]netip.Addr, error) { return []netip.Addr{said}, nil }
+		c.Allow = func(_ string, a netip.Addr) error {
+			if !a.IsLoopback() {
+				return errors.New("no")
+			}
+			return nil
+		}
+	})
+	h := e.origins.host("name.example")
+	ask := func() *answer {
+		done := make(chan *answer)
+		e.origins.ask(h, func(a *answer) { done <- a })
+		return <-done
+	}
+	if a := ask(); a.err != nil || a.addrs[0] != said {
+		t.Fatalf("the first answer is %+v", a)
+	}
+	said = netip.MustParseAddr("169.254.169.254")
+	if a := ask(); a.err != nil || len(a.addrs) != 1 || !a.addrs[0].IsLoopback() {
+		t.Errorf("after the name moved to a forbidden address the answer is %+v, want the one before", a)
+	}
+	e.Permit(func(string, netip.Addr) error { return nil })
+	if a := ask(); a.addrs[0] != said {
+		t.Errorf("under a new rule the answer is %+v", a)
+	}
+	e.origins.close()
+}
+
+// TLS is verified unless it is said otherwise, by the system's roots or a given one, under the URL's name or a given one; a
+// client's certificate is shown if there is one.
+func TestVerification(t *testing.T) {
+	dir := t.TempDir()
+	now := time.Now()
+	cert := certificate(t, "shop.example", now.Add(-time.Hour), now.Add(time.Hour))
+	write := func(name string, block *pem.Block) string {
+		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	ca := write("ca.pem", &pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate[0]})
+	certFile, keyFile := keyPair(t, write)
+	both(t, func(t *testing.T, poller option) {
+		for _, tc := range []struct {
+			name  string
+			set   scenario.TLS
+			wants bool // the server wants a certificate of the client
+			class metrics.Class
+			says  string
+		}{
+			{name: "unknown authority", set: scenario.TLS{ServerName: "shop.example"}, class: metrics.TLS, says: "unknown authority"},
+			{name: "insecure", set: scenario.TLS{Insecure: true}},
+			{name: "own authority, other name", set: scenario.TLS{CA: ca}, class: metrics.TLS, says: "another name"},
+			{name: "own authority, name given", set: scenario.TLS{CA: ca, ServerName: "shop.example"}},
+			{name: "no certificate of the client", set: scenario.TLS{Insecure: true, MinVersion: "1.3"}, wants: true, class: metrics.TLS},
+			{name: "certificate of the client", set: scenario.TLS{Insecure: true, Cert: certFile, Key: keyFile, MinVersion: "1.2"}, wants: true},
+		} {
+			t.Run(tc.name, func(t *testing.T) {
+				w := httptest.NewUnstartedServer(http.HandlerFunc(ok))
+				w.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
+				if tc.wants {
+					w.TLS.ClientAuth = tls.RequireAnyClientCert
+				}
+				w.Config.ErrorLog = quiet
+				w.StartTLS()
+				defer w.Close()
+				f := get(once(2), "/")
+				f.Target, f.Dir = w.URL, dir
+				f.Scenarios[0].Steps[0].HTTP.TLS = tc.set
+				o := play(t, f, nil, poller)
+				if tc.class == metrics.NoError {
+					if o.failed > 0 {
+						t.Errorf("%+v", o.firstError())
+					}
+					return
+				}
+				if e := o.firstError(); o.failed != 2 || o.errors[tc.class] != 2 && !tc.wants || !strings.Contains(e.Message, tc.says) {
+					t.Errorf("%d failed, errors %v: %+v", o.failed, o.errors, e)
+				}
+			})
+		}
+	})
+}
+
+// More connections than the limit bears are closed where users pause, and that is said once.
+func TestConnectionsAboveTheLimitOfFiles(t *testing.T) {
+	w := serve(t, false, ok)
+	spec := closed(40, time.Second)
+	spec.Graceful = time.Second
+	f := get(spec, "/")
+	f.Target = w.URL
+	f.Scenarios[0].Steps[0].Think = constant(100 * time.Millisecond)
+	o := play(t, f, nil, func(c *Config) {
+		c.Reading = func() limits.Reading { return limits.Reading{FileLimit: spareFiles + 16} }
+	})
+	// Some 24 of the 40 users open a connection for each of their ten iterations or so.
+	if o.failed > 0 || o.opened < 100 || len(o.notes) != 1 || !strings.Contains(o.notes[0], "open files") {
+		t.Errorf("%d failed, %d connections, notes %q", o.failed, o.opened, o.notes)
+	}
+	for _, iv := range o.intervals[:1] {
+		if iv.Connections > 20 {
+			t.Errorf("%d connections are open at the end of a second, most of it pauses", iv.Connections)
+		}
+	}
+}
