@@ -154,6 +154,9 @@ func (m *model) View() tea.View {
 }
 
 func (m *model) onView(v *conductor.View) tea.Cmd {
+	if over(v) && m.newest != nil && !over(m.newest) && m.until == 0 {
+		m.window = len(windows) - 1 // the whole story
+	}
 	m.newest = v
 	if !m.frozen || m.view == nil {
 		m.view = v

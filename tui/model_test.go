@@ -143,7 +143,8 @@ func TestTheScreenStaysAfterTheEnd(t *testing.T) {
 	if p.take(viewMsg{states()["ended"]}); p.quit {
 		t.Fatal("left by itself")
 	}
-	p.wantText("Finished 12 s ago.")
+	p.wantText("Finished 12 s ago")
+	p.wantText("all of the run")
 	p.press("p", "+", "s").wantSent()
 	if p.press("q"); !p.quit {
 		t.Error("q did not leave")
@@ -399,7 +400,7 @@ func TestSentences(t *testing.T) {
 		"starting": "Starting: nothing is due yet.",
 		"bent":     "✗ p99 < 300ms does not hold since 1:02: it is 2765 ms.",
 		"broken":   "✗ This machine is the limit, not the target: arrivals begin 41 ms after they are due",
-		"ended":    "▲ Finished 12 s ago. ",
+		"ended":    "▲ Finished 12 s ago: ",
 	} {
 		if got := screen(120, 40, states()[state], theme.New(theme.Dark, colorprofile.ASCII)).overviewFoot().text; !strings.HasPrefix(got, want) {
 			t.Errorf("%s: %q, want %q", state, got, want)

@@ -17,8 +17,8 @@ func ended(v *conductor.View) remark {
 	if how == "" {
 		how = "Ended"
 	}
-	text := fmt.Sprintf("%s %s ago. %s in %s, errors %s", how, chart.Span(v.EndedAgo.Truncate(time.Second)),
-		plural(t.Requests, "request"), chart.Clock(v.Elapsed), chart.Percent(t.ErrorRate))
+	text := fmt.Sprintf("%s %s ago: %s, errors %s", how, chart.Span(v.EndedAgo.Truncate(time.Second)),
+		plural(t.Requests, "request"), chart.Percent(t.ErrorRate))
 	failed := 0
 	for _, r := range v.SLOs {
 		if r.Known && !r.OK {
