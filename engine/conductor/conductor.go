@@ -304,6 +304,7 @@ func (r *Run) steer(c Command) {
 		}
 		if at, err := src.Change(kind, 0); r.changed(at, err, what) {
 			r.held = !r.held
+			r.add(&ledger.Change{At: at, Kind: kind.String()})
 		}
 	case Pause:
 		kind, what := load.Pause, "paused: the load is zero until it goes on"
@@ -354,7 +355,9 @@ func (r *Run) factor(by float64) {
 		return
 	}
 	at, err := r.cfg.Source.Change(load.Factor, f)
-	r.changed(at, err, fmt.Sprintf("load set to %.0f %% of the profile", f*100))
+	if r.changed(at, err, fmt.Sprintf("load set to %.0f %% of the profile", f*100)) {
+		r.add(&ledger.Change{At: at, Kind: load.Factor.String(), Factor: f})
+	}
 }
 
 // snapshot writes a report of the run so far.
