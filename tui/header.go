@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"lt/engine/conductor"
@@ -147,7 +148,10 @@ func (m *model) drawSLOs(c chart.Canvas) {
 	x := 1
 	for i, r := range list {
 		st, glyph := sloMark(r)
-		text := chart.Clean(r.Text)
+		text, _, few := strings.Cut(chart.Clean(r.Text), " (") // what limits the value stands in the report
+		if few && r.OK {
+			st = theme.Dim
+		}
 		if !r.Known {
 			text = chart.None
 		}
