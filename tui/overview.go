@@ -174,7 +174,8 @@ func (m *model) drawTopErrors(c chart.Canvas) {
 		e := &errors[i]
 		x := c.Right(c.W()-1, i+1, theme.Text, chart.Count(e.Count))
 		c.Set(0, i+1, theme.Bad, '✗')
-		c.Fit(2, i+1, x-3, theme.Text, errorName(e))
+		at := c.Sub(0, i+1, x-1, 1).Text(2, 0, theme.Text, errorName(e))
+		c.Fit(at+1, i+1, x-at-2, theme.Dim, chart.ShortenMiddle(chart.Clean(e.Step.Step), x-at-2))
 	}
 }
 

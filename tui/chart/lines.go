@@ -262,7 +262,7 @@ func (l Lines) drawNames(c Canvas, y scale) {
 			names = append(names, name{last, int((1-f)*float64(4*c.H()-1)+0.5) / 4, s})
 		}
 	}
-	slices.SortStableFunc(names, func(a, b name) int { return cmp.Compare(b.at, a.at) })
+	slices.SortStableFunc(names, func(a, b name) int { return cmp.Or(cmp.Compare(b.at, a.at), cmp.Compare(b.s.Style, a.s.Style)) })
 	if len(names) > c.H() {
 		names = names[:c.H()]
 	}
