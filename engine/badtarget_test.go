@@ -28,7 +28,7 @@ import (
 )
 
 // listen serves connections with f on loopback until the test ends.
-func listen(t *testing.T, f func(net.Conn)) string {
+func listen(t testing.TB, f func(net.Conn)) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -37,7 +37,7 @@ func listen(t *testing.T, f func(net.Conn)) string {
 	var (
 		wait sync.WaitGroup
 		mu   sync.Mutex
-		all  []net.Conn
+		all  = map[net.Conn]struct{}{}
 	)
 	wait.Go(func() {
 		for {
@@ -46,15 +46,21 @@ func listen(t *testing.T, f func(net.Conn)) string {
 				return
 			}
 			mu.Lock()
-			all = append(all, c)
+			all[c] = struct{}{}
 			mu.Unlock()
-			wait.Go(func() { defer c.Close(); f(c) })
+			wait.Go(func() {
+				f(c)
+				c.Close()
+				mu.Lock()
+				delete(all, c)
+				mu.Unlock()
+			})
 		}
 	})
 	t.Cleanup(func() {
 		l.Close()
 		mu.Lock()
-		for _, c := range all {
+		for c := range all {
 			c.Close()
 		}
 		mu.Unlock()
@@ -73,7 +79,7 @@ func answers(text string) func(net.Conn) {
 }
 
 // certificate is a self-signed one for a name, valid from now-age for a length.
-func certificate(t *testing.T, name string, from, to time.Time) tls.Certificate {
+func certificate(t testing.TB, name string, from, to time.Time) tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -169,12 +169,11 @@ func (o *outcome) take(iv *metrics.Interval) {
 // option changes a run before it starts.
 type option func(*Config)
 
-// prepare makes an engine that adds up into o.
-func prepare(t *testing.T, f *scenario.File, log *load.Log, o *outcome, options ...option) *Engine {
-	t.Helper()
+// engineFor makes an engine that adds up into o.
+func engineFor(f *scenario.File, log *load.Log, o *outcome, options ...option) (*Engine, error) {
 	p, err := journey.Compile(f, "lt/test")
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	if log == nil {
 		log = load.NewLog(&f.Load)
@@ -185,7 +184,13 @@ func prepare(t *testing.T, f *scenario.File, log *load.Log, o *outcome, options 
 	for _, set := range options {
 		set(&c)
 	}
-	e, err := New(c)
+	return New(c)
+}
+
+// prepare is engineFor within a test.
+func prepare(t testing.TB, f *scenario.File, log *load.Log, o *outcome, options ...option) *Engine {
+	t.Helper()
+	e, err := engineFor(f, log, o, options...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +198,7 @@ func prepare(t *testing.T, f *scenario.File, log *load.Log, o *outcome, options 
 }
 
 // play runs a file and adds up what it measured. Inside a synctest bubble everything is exact.
-func play(t *testing.T, f *scenario.File, log *load.Log, options ...option) *outcome {
+func play(t testing.TB, f *scenario.File, log *load.Log, options ...option) *outcome {
 	t.Helper()
 	o := &outcome{}
 	if err := prepare(t, f, log, o, options...).Run(t.Context(), time.Now()); err != nil {

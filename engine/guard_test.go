@@ -1,0 +1,166 @@
+package engine
+
+import (
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"lt/engine/limits"
+	"lt/engine/load"
+	"lt/engine/metrics"
+	"lt/engine/redact"
+	"lt/engine/scenario"
+)
+
+// Above 90 % of the memory no new users begin, which is an error of our own machine; above 97 % the end of the run is asked
+// for. Users that are there go on.
+func TestMemoryGuard(t *testing.T) {
+	for _, model := range []load.Model{load.Open, load.Closed} {
+		t.Run(model.String(), func(t *testing.T) {
+			var used atomic.Uint64
+			used.Store(50)
+			spec := even(10, 6*time.Second)
+			if model == load.Closed {
+				spec = closed(0, 6*time.Second)
+				spec.Profile.Stages = []load.Stage{{For: 6 * time.Second, At: 60, Ramp: true}} // ten more users a second
+			}
+			f := get(spec)
+			f.Scenarios[0].Steps[0].HTTP.Timeout = time.Hour
+			var said []string
+			var asked []bool
+			var o outcome
+			synctest.Test(t, func(t *testing.T) {
+				tg := &target{release: after(20 * time.Second)} // every arrival needs a user of its own
+				e := prepare(t, f, nil, &o, over(tg), func(c *Config) {
+					c.Reading = func() limits.Reading { return limits.Reading{Memory: used.Load(), MemLimit: 100} }
+					c.OnGuard = func(text string, drain bool) { said, asked = append(said, text), append(asked, drain) }
+				})
+				time.AfterFunc(2500*time.Millisecond, func() { used.Store(91) })
+				time.AfterFunc(4500*time.Millisecond, func() { used.Store(98) })
+				if err := e.Run(t.Context(), time.Now()); err != nil {
+					t.Fatal(err)
+				}
+				tg.wait.Wait()
+			})
+			if len(said) != 2 || !strings.Contains(said[0], "90 %") || asked[0] || !strings.Contains(said[1], "97 %") || !asked[1] {
+				t.Errorf("said %q, asked for the end %v", said, asked)
+			}
+			// The guard acts from the end of the third second on. Arrivals are due at 50, 150 ... ms, users at 0, 100 ... ms.
+			refused := uint64(30)
+			if model == load.Closed {
+				refused = 29
+			}
+			if o.errors[metrics.Limit] != refused || o.requests != 60 || o.iterations != 60 || o.failed != refused || o.due != 60 {
+				t.Errorf("%d of class limit of %d requests, %d iterations, %d failed, %d due; want %d of 60", o.errors[metrics.Limit], o.requests, o.iterations, o.failed, o.due, refused)
+			}
+			own := uint64(0)
+			for _, iv := range o.intervals {
+				own += iv.Audit.OwnErrors
+			}
+			if own != refused || o.intervals[4].Users != int(60-refused) {
+				t.Errorf("%d own errors, %d users at most; want %d and %d", own, o.intervals[4].Users, refused, 60-refused)
+			}
+			sums(t, &o)
+		})
+	}
+}
+
+// A panic in a goroutine of the engine meets Recover; if that ends it, the run ends with an error, every interval is handed
+// over, and nothing hangs.
+func TestPanicEndsTheRun(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		breaks func(e *Engine, c *Config)
+		says   string
+	}{
+		{"shard", func(e *Engine, _ *Config) {
+			time.AfterFunc(1500*time.Millisecond, func() { (*e.shards.Load())[1].loop.Post(func() { panic("a bug") }) })
+		}, "shard 2 of 3"},
+		{"broken recorder", func(e *Engine, _ *Config) {
+			time.AfterFunc(1500*time.Millisecond, func() {
+				s := (*e.shards.Load())[0]
+				s.loop.Post(func() {
+					s.rec = nil
+					panic("a bug")
+				})
+			})
+		}, "shard 1 of 3"},
+		{"collector", func(e *Engine, _ *Config) {
+			take := e.cfg.OnInterval
+			e.cfg.OnInterval = func(iv *metrics.Interval) {
+				take(iv)
+				if iv.Seq == 1 {
+					panic("a bug")
+				}
+			}
+		}, "collector"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				tg := &target{release: after(100 * time.Millisecond)}
+				var recovered atomic.Int64
+				var o outcome
+				e := prepare(t, get(even(100, time.Minute)), nil, &o, over(tg), func(c *Config) {
+					c.Shards = 3
+					c.Recover = func() {
+						if v := recover(); v != nil {
+							recovered.Add(1)
+						}
+					}
+				})
+				tc.breaks(e, &e.cfg)
+				began := time.Now()
+				err := e.Run(t.Context(), time.Now())
+				if err == nil || !strings.Contains(err.Error(), tc.says) {
+					t.Errorf("the run ended with %v, want it to name the %s", err, tc.says)
+				}
+				if took := time.Since(began); took > 3*time.Second {
+					t.Errorf("the run went on for %v", took)
+				}
+				if recovered.Load() != 1 {
+					t.Errorf("recovered %d times", recovered.Load())
+				}
+				tg.wait.Wait()
+				if tc.says != "collector" && !o.intervals[len(o.intervals)-1].Final {
+					t.Error("the last interval is missing")
+				}
+			})
+		})
+	}
+}
+
+// What stands in a request or an answer as a secret is in no message, note or example; what a target sends cannot harm a
+// terminal.
+func TestExamples(t *testing.T) {
+	tg := &target{release: after(time.Millisecond), answer: func(r seen) string {
+		body := "\x1b[2Jno " + r.header.Get("Authorization")
+		return fmt.Sprintf("HTTP/1.1 500 No\r\nSet-Cookie: id=topsecret\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	}}
+	f := get(even(10, time.Second), "/{{password}}", "/b")
+	f.Vars = append(f.Vars, scenario.Var{Name: "password", Value: "hunter2-hunter2"})
+	f.Scenarios[0].Steps[0].Headers = []scenario.Pair{{Name: "Authorization", Value: "Bearer hunter2-hunter2"}}
+	f.Scenarios[0].Steps[1].Check.Contains = []string{"hunter2-hunter2"}
+	f.Scenarios[0].Steps[1].Check.Status = []scenario.StatusRange{{From: 100, To: 599}}
+	o := virtual(t, f, tg, func(c *Config) { c.Redact = redact.New([]string{"hunter2-hunter2"}) })
+	kinds := 0
+	for _, iv := range o.intervals {
+		for _, e := range iv.Errors {
+			kinds++
+			text := e.Message + e.Example
+			for _, bad := range []string{"hunter2", "topsecret", "\x1b"} {
+				if strings.Contains(text, bad) {
+					t.Errorf("%q stands in the error %q", bad, text)
+				}
+			}
+			if !strings.Contains(e.Example, "GET /") || !strings.Contains(e.Example, "HTTP/1.1 500 No") || e.Class == metrics.Status && !strings.Contains(e.Example, `\x1b[2Jno`) {
+				t.Errorf("the example of %v is %q", e.Class, e.Example)
+			}
+		}
+	}
+	if kinds != 2 || o.errors[metrics.Status] != 10 || o.errors[metrics.Check] != 10 {
+		t.Errorf("%d kinds of errors, %v", kinds, o.errors)
+	}
+}

@@ -1,0 +1,124 @@
+//go:build unix
+
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// generatorEnv makes the test binary a generator of load against the URL it holds.
+const generatorEnv = "LT_TEST_GENERATOR"
+
+func TestMain(m *testing.M) {
+	if url := os.Getenv(generatorEnv); url != "" {
+		os.Exit(generate(url))
+	}
+	os.Exit(m.Run())
+}
+
+const (
+	stoppedRate = 200.0
+	stoppedFor  = 9 * time.Second
+)
+
+// counted is what the generator tells when it has ended.
+type counted struct {
+	Scheduled, Requests, Dropped, Stalled, Failed uint64
+	Seconds                                       []uint64 // arrivals by second
+	ServiceMax, ResponseMax                       time.Duration
+}
+
+// generate makes the load and prints what it counted.
+func generate(url string) int {
+	f := get(even(stoppedRate, stoppedFor))
+	f.Target = url
+	var o outcome
+	e, err := engineFor(f, nil, &o)
+	if err != nil {
+		return 1
+	}
+	if err := e.Run(context.Background(), time.Now()); err != nil {
+		return 1
+	}
+	c := counted{Scheduled: o.scheduled, Requests: o.requests, Dropped: o.dropped, Stalled: o.stalled, Failed: o.failed, ServiceMax: o.service.Max(), ResponseMax: o.response.Max()}
+	for _, iv := range o.intervals {
+		c.Seconds = append(c.Seconds, iv.Scheduled)
+	}
+	if json.NewEncoder(os.Stdout).Encode(c) != nil {
+		return 1
+	}
+	return 0
+}
+
+// A process that was stopped for five seconds drops what was due meanwhile, says so, and fires nothing off in a burst.
+func TestStoppedProcess(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes ten seconds of real time")
+	}
+	t.Parallel()
+	var mu sync.Mutex
+	var seen []time.Time
+	w := serve(t, false, func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		seen = append(seen, time.Now())
+		mu.Unlock()
+		ok(w, r)
+	})
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), self)
+	cmd.Env = append(os.Environ(), generatorEnv+"="+w.URL)
+	var out strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	signal := func(at time.Duration, s syscall.Signal) *time.Timer {
+		return time.AfterFunc(at, func() { _ = cmd.Process.Signal(s) })
+	}
+	defer signal(2*time.Second, syscall.SIGSTOP).Stop()
+	defer signal(7*time.Second, syscall.SIGCONT).Stop()
+	if err := cmd.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	var c counted
+	if err := json.Unmarshal([]byte(out.String()), &c); err != nil {
+		t.Fatalf("%v in %q", err, out.String())
+	}
+	if want := uint64(stoppedRate * stoppedFor.Seconds()); c.Scheduled != want || c.Requests+c.Dropped != want {
+		t.Errorf("%d arrivals, %d requests and %d dropped; want %d in all", c.Scheduled, c.Requests, c.Dropped, want)
+	}
+	if uint64(len(seen)) != c.Requests || c.Failed > 0 {
+		t.Errorf("the target saw %d requests, %d were counted, %d failed", len(seen), c.Requests, c.Failed)
+	}
+	if want := stoppedRate * 5; float64(c.Dropped) < want*0.95 || float64(c.Dropped) > want*1.05 || c.Stalled != c.Dropped {
+		t.Errorf("%d dropped, %d of them by the stall; want about %g, all of them", c.Dropped, c.Stalled, want)
+	}
+	for i, n := range c.Seconds[:int(stoppedFor/time.Second)] {
+		if n != uint64(stoppedRate) {
+			t.Errorf("second %d has %d arrivals", i, n)
+		}
+	}
+	// No burst: no tenth of a second saw more than twice its part.
+	most, from := 0, 0
+	for to := range seen {
+		for seen[to].Sub(seen[from]) > 100*time.Millisecond {
+			from++
+		}
+		most = max(most, to-from+1)
+	}
+	if most > int(stoppedRate/10*2) {
+		t.Errorf("%d requests came within 100 ms, at a rate of %g a second", most, stoppedRate)
+	}
+}
