@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"lt/engine/history"
@@ -56,7 +57,8 @@ type Config struct {
 type Run struct {
 	cfg      Config
 	commands chan Command
-	views    chan *View // one slot, newest wins
+	views    chan *View  // one slot, newest wins
+	wanted   atomic.Bool // somebody waits for a View: making one that nobody looks at costs the machine under test
 	done     chan struct{}
 	err      error
 
@@ -95,6 +97,7 @@ func (r *Run) Send(c Command) {
 // Next waits for a View that the caller has not seen. After the end it goes on giving the last one with a growing EndedAgo,
 // once a second, until ctx is done.
 func (r *Run) Next(ctx context.Context) (*View, error) {
+	r.wanted.Store(true)
 	select {
 	case v := <-r.views:
 		return v, nil
@@ -399,6 +402,9 @@ func (r *Run) finish() {
 
 // publish puts a new View where the screen finds it; one that nobody took is replaced.
 func (r *Run) publish() {
+	if !r.wanted.Swap(false) && r.state != Ended {
+		return
+	}
 	v := r.view()
 	for {
 		select {
