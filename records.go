@@ -108,10 +108,8 @@ func reportCommand(w world) *cobra.Command {
 				return nil
 			}
 			s := session{w: w, ledger: l, path: e.Path}
-			for _, o := range out {
-				if err := s.write(o); err != nil {
-					return coded{exitFailed, fmt.Errorf("write %s: %w", o, err)}
-				}
+			if err := s.writeAll(out); err != nil {
+				return coded{exitFailed, err}
 			}
 			return nil
 		},

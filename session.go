@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -96,8 +97,20 @@ func (s *session) play(ctx context.Context) error {
 		s.record, err = history.Create(dir, header)
 	}
 	if err != nil {
+		for _, o := range s.opt.out {
+			if kind, _ := report.KindOf(o); kind == report.HdrLog || kind == report.LT {
+				return usage("--out %s is made from the run's record, and there can be none: %w", o, err)
+			}
+		}
 		fmt.Fprintf(s.w.stderr, "note: this run leaves no record: %s\n", err)
 	} else {
+		log, closer, err := history.OpenLog(dir)
+		if err == nil {
+			defer closer.Close()
+			log = log.With("run", header.ID)
+			log.Info("begins", "target", header.Target, "version", header.Version, "basis", header.Basis)
+			defer func() { log.Info("ends", "code", s.code(), "verdict", s.ledger.Verdict().Health.String()) }()
+		}
 		s.path = s.record.Path()
 		s.record.Follow(s.ledger)
 		if n := s.record.Note(); n != "" {
@@ -239,14 +252,17 @@ func (s *session) conduct(ctx context.Context, h ledger.Header) error {
 		Header: head, Ledger: s.ledger, Record: s.record, Source: s.fleet, Spec: s.file.Load,
 		AllowRate: s.allowRate, Snapshot: s.snapshot, Recover: s.crash.Recover,
 	}
-	var p *plain
+	gone := make(chan struct{})
 	if !s.screen {
-		p = newPlain(s.lines(), s.file)
+		// Whoever reads the lines may leave, as head does: the write then fails instead of ending the program.
+		signal.Ignore(syscall.SIGPIPE)
+		s.w.stdout = &watched{w: s.w.stdout, gone: gone}
+		p := newPlain(s.lines(), s.file)
 		cfg.Watch = p.watch
 		p.begin(head)
 	}
 	run := conductor.Start(ctx, cfg)
-	quitScreen, stopSignals := s.signals(run, cut)
+	quitScreen, stopSignals := s.signals(run, cut, gone)
 	defer stopSignals()
 	if s.screen {
 		err := s.show(ctx, run, quitScreen)
@@ -306,25 +322,45 @@ func (s *session) write(path string) error {
 	return os.Rename(tmp, path)
 }
 
+// writeAll writes every report that it can.
+func (s *session) writeAll(paths []string) error {
+	var errs []error
+	for _, o := range paths {
+		if err := s.write(o); err != nil {
+			errs = append(errs, fmt.Errorf("write %s: %w", o, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // signals lets the first interrupt drain the run and the second end it at once. A lost terminal is an interrupt without a
 // screen: the load never goes on unwatched.
-func (s *session) signals(run *conductor.Run, cut func()) (quitScreen <-chan struct{}, stop func()) {
+func (s *session) signals(run *conductor.Run, cut func(), gone <-chan struct{}) (quitScreen <-chan struct{}, stop func()) {
 	quit := make(chan struct{})
 	ch := make(chan os.Signal, 4)
 	signal.Notify(ch, os.Interrupt, syscall.SIGTERM, hangup)
 	done := make(chan struct{})
 	go func() {
 		defer s.crash.Recover()
-		n, closed := 0, false
+		n := 0
+		leave := sync.OnceFunc(func() { close(quit) })
+		var ended <-chan struct{}
 		for {
 			select {
 			case <-done:
 				return
+			case <-ended:
+				leave()
+				ended = nil
+			case <-gone:
+				gone = nil
+				fmt.Fprintln(s.w.stderr, "nobody reads the lines any more: the run is stopped")
+				run.Send(conductor.Stop{})
 			case sig := <-ch:
-				if sig == hangup && !closed {
-					closed = true
-					close(quit)
+				if sig == hangup {
+					leave()
 				}
+				ended = run.Done() // told to end from outside, nobody needs to press a key
 				n++
 				switch n {
 				case 1:
@@ -373,18 +409,14 @@ func (s *session) close(runErr error) error {
 	} else {
 		report.Table(s.w.stdout, s.ledger, report.Style{Width: widthOf(s.w.stdout), Colour: colourOf(s.w, s.opt.noColor), Record: s.path, Exit: s.code()})
 	}
-	for _, o := range s.opt.out {
-		if err := s.write(o); err != nil {
-			return coded{exitFailed, fmt.Errorf("write %s: %w", o, err)}
-		}
-	}
+	failed := s.writeAll(s.opt.out)
 	if path := s.w.getenv("GITHUB_STEP_SUMMARY"); path != "" {
 		if err := s.appendSummary(path); err != nil {
 			fmt.Fprintf(s.w.stderr, "note: the step summary was not written: %s\n", err)
 		}
 	}
-	if runErr != nil {
-		return coded{exitFailed, runErr}
+	if err := errors.Join(runErr, failed); err != nil {
+		return coded{exitFailed, err}
 	}
 	if code := s.code(); code != exitDone && !s.opt.always {
 		return coded{code, errors.New("")}

@@ -1,18 +1,39 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"os"
+	"sync"
+	"syscall"
 
 	"golang.org/x/term"
 )
 
 // terminalOf is the file behind a stream if it is a terminal.
 func terminalOf(v any) *os.File {
+	if r, ok := v.(*watched); ok {
+		v = r.w
+	}
 	if f, ok := v.(*os.File); ok && f != nil && term.IsTerminal(int(f.Fd())) {
 		return f
 	}
 	return nil
+}
+
+// watched is standard output while a run goes on: gone is closed when nobody reads it any more.
+type watched struct {
+	w    io.Writer
+	gone chan struct{}
+	once sync.Once
+}
+
+func (r *watched) Write(b []byte) (int, error) {
+	n, err := r.w.Write(b)
+	if errors.Is(err, syscall.EPIPE) {
+		r.once.Do(func() { close(r.gone) })
+	}
+	return n, err
 }
 
 // screenOf is where the screen is drawn: on stdout, or on stderr when stdout is redirected; nil if neither is a terminal.
