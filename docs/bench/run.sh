@@ -101,6 +101,7 @@ http {
 	split_clients "\$request_id" \$fate { 30% bad; * good; }
 	server {
 		listen 127.0.0.1:$port backlog=16384;
+		listen unix:$work/nginx.sock backlog=16384;
 		listen 127.0.0.1:$tls_port ssl backlog=16384;
 		ssl_certificate $work/cert.pem;
 		ssl_certificate_key $work/key.pem;
@@ -219,17 +220,19 @@ paired() {
 	done
 }
 
-# resident USERS: the memory of lt with so many users of whom nearly all are thinking, in KiB.
+# resident USERS: the memory of lt with so many users of whom nearly all are thinking, in KiB. They come over a unix socket and
+# close their connections while they think, so that neither descriptors nor ports are what is measured.
 resident() {
 	cat >"$work/think.yaml" <<YAML
 target: http://127.0.0.1:$port
-load: {users: $1, for: 30s, graceful: 1s}
+http: {connections: request, unix_socket: $work/nginx.sock}
+load: {users: $1, for: 45s, ramp: 30s, graceful: 1s}
 steps:
-  - {get: /, think: 60s}
+  - {get: /, think: 120s}
 YAML
 	taskset -c "$generator_core" "$lt" run "$work/think.yaml" --plain >"$work/think.out" 2>"$work/think.err" &
 	generator=$!
-	sleep 20
+	sleep 40
 	kib=$(awk '/^VmRSS/ {print $2}' "/proc/$generator/status") || fail "lt ended: $(tail -n 3 "$work/think.out" "$work/think.err")"
 	wait $generator || true
 	generator=

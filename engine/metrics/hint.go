@@ -45,7 +45,7 @@ func Hint(c Class, p Phase, status int, message string) string {
 	case Check:
 		return "an answer came, but not the expected one: read the example's body; under load it is often an error page with status 200"
 	case Extract:
-		return "the answer lacks a value that later steps need: read the example's body, often a login page or an error; `lt once` shows the exchange whole"
+		return "the answer lacks a value that later steps need: read the example's body, often a login page or an error"
 	case Limit:
 		return limitHint(has)
 	}
@@ -167,5 +167,5 @@ func limitHint(has func(...string) bool) string {
 	case has("memory"):
 		return "this machine is short of memory: fewer users, a smaller max_body, or another source"
 	}
-	return "this machine was the limit, not the target: `lt doctor` shows which limit and the command that mends it"
+	return "this machine was the limit, not the target: see what it had of files (`ulimit -n`), local ports and memory, or load from fewer connections"
 }
