@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -432,9 +433,16 @@ func (r *Run) view() *View {
 	if total == load.Never { // held or paused: as if it went on at this moment
 		total = now + max(0, r.cfg.Spec.Profile.Duration()-st.Clock)
 	}
+	snap := *l.Snapshot()
+	if r.cfg.Spec.Model == load.Open {
+		snap.Sources = slices.Clone(snap.Sources)
+		for i := range snap.Sources {
+			snap.Sources[i].Asked = st.Rate * snap.Sources[i].Share
+		}
+	}
 	return &View{
 		Run: r.cfg.Header, State: r.state, Elapsed: now, Total: total, Stage: r.stage, Factor: st.Factor, Rate: st.Rate,
-		Profile: r.cfg.Spec.Profile, Snapshot: l.Snapshot(), Points: l.Points(), SLOs: append([]slo.Result(nil), l.SLOs()...),
+		Profile: r.cfg.Spec.Profile, Snapshot: &snap, Points: l.Points(), SLOs: append([]slo.Result(nil), l.SLOs()...),
 		Events: l.Events(), Ended: r.ended,
 	}
 }
