@@ -132,8 +132,18 @@ func TestEveryErrorHasAHint(t *testing.T) {
 		"tls: first record does not look like a TLS handshake":    "http://",
 		"tls: server selected unsupported protocol version 301":   "TLS version",
 		"remote error: tls: handshake failure":                    "openssl s_client",
+		"the certificate is for another name":                     "server_name",
+		"the target does not speak TLS on this port":              "http://",
 	} {
 		if h := Hint(TLS, PhaseTLS, 0, message); !strings.Contains(h, want) {
+			t.Errorf("%q: %q does not say %q", message, h, want)
+		}
+	}
+	for message, want := range map[string]string{
+		"malformed chunked body": "chunks", "body above max_body": "max_body", "conflicting content-lengths": "how long",
+		"answer's head too large": "64 KiB", "more redirects than the 3 allowed": "loop", "malformed status line": "HTTP/1.1",
+	} {
+		if h := Hint(Protocol, PhaseReceive, 200, message); !strings.Contains(h, want) {
 			t.Errorf("%q: %q does not say %q", message, h, want)
 		}
 	}

@@ -16,11 +16,14 @@ func Hint(c Class, p Phase, status int, message string) string {
 	}
 	switch c {
 	case DNS:
-		if has("no such host", "nxdomain") {
+		if has("no such host", "nxdomain", "does not resolve") {
 			return "the name does not exist for this machine's resolver: look for a typing error, a missing search domain or VPN; try `getent hosts NAME`"
 		}
 		return "the resolver did not answer usefully: try `getent hosts NAME`, look at /etc/resolv.conf, or fix the address with --resolve"
 	case Connect:
+		if has("proxy") {
+			return "the proxy did not open the tunnel: its access rules and its log say whether this host and port are allowed"
+		}
 		if has("unreachable", "no route") {
 			return "no way to that network from here: look at routes, VPN and firewall with `ip route get ADDRESS`"
 		}
@@ -82,13 +85,13 @@ func tlsHint(has func(...string) bool) string {
 	switch {
 	case has("expired", "not yet valid"):
 		return "the certificate's dates do not cover today: look with `openssl s_client -connect HOST:443 | openssl x509 -noout -dates`, and at this machine's clock"
-	case has("not valid for", "valid for", "doesn't contain any ip", "certificate is not", "wrong name", "hostname"):
+	case has("not valid for", "valid for", "doesn't contain any ip", "certificate is not for", "another name", "wrong name", "hostname"):
 		return "the certificate is for another name: ask for that name, or set tls.server_name"
 	case has("unknown authority", "self-signed", "self signed", "unknown ca"):
 		return "the certificate's issuer is not trusted here: give it with --cacert, or -k in a test environment"
 	case has("certificate required", "bad certificate"):
 		return "the target wants a client certificate, or rejected ours: --cert and --key"
-	case has("first record does not look like a tls handshake", "http response to https"):
+	case has("first record does not look like a tls handshake", "http response to https", "does not speak tls"):
 		return "the port speaks plain HTTP: use http://"
 	case has("protocol version", "version"):
 		return "both sides share no TLS version: compare tls.min_version with the target's settings"
@@ -102,9 +105,13 @@ func protocolHint(has func(...string) bool) string {
 	switch {
 	case has("redirect"):
 		return "more redirects than allowed, often a loop between http and https or a lost session: follow them with `curl -sIL URL`"
-	case has("body"):
+	case has("chunk"):
+		return "the answer's chunks are malformed: a broken application or proxy; look with `curl -sv --raw URL`"
+	case has("body above", "body larger", "max_body"):
 		return "the answer is larger than max_body: raise it, or ask for less"
-	case has("header"):
+	case has("content-length"):
+		return "the answer does not say clearly how long it is, which is how answers are smuggled past proxies: look at its fields with `curl -sv URL`"
+	case has("header", "head too large"):
 		return "the answer's headers are malformed or above 64 KiB: look at Set-Cookie with `curl -sI URL`"
 	case has("tls", "https"):
 		return "the port seems to speak TLS: use https://"

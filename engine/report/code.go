@@ -35,7 +35,7 @@ func Code(l *ledger.Ledger, strict bool) int {
 	return CodeDone
 }
 
-// unanswered reports whether requests were made and not one was ever answered.
+// unanswered reports whether requests were made, if only such as were cut at the end, and not one was ever answered.
 func unanswered(s *metrics.Snapshot) bool {
 	asked := false
 	for i := range s.Steps {
@@ -44,5 +44,5 @@ func unanswered(s *metrics.Snapshot) bool {
 		}
 		asked = asked || s.Steps[i].Requests > 0
 	}
-	return asked
+	return asked || s.Totals.Unfinished > 0
 }

@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"fmt"
+	"regexp"
 	"sort"
 	"strconv"
 	"strings"
@@ -29,7 +30,7 @@ func (e *Error) Error() string {
 		fmt.Fprintf(&b, ":%d:%d", e.Line, e.Column)
 	}
 	b.WriteString(": ")
-	b.WriteString(visible(e.Msg))
+	b.WriteString(visible(hideCredentials(e.Msg)))
 	if e.Line > 0 && strings.TrimSpace(e.Source) != "" {
 		source, caret := excerpt(e.Source, e.Column)
 		number := strconv.Itoa(e.Line)
@@ -78,7 +79,7 @@ const excerptWidth = 68
 // excerpt is the part of a line around a column, with tabs and controls made visible as one space each so that the caret
 // stands right; caret is the number of characters before it.
 func excerpt(line string, column int) (text string, caret int) {
-	runes := []rune(strings.ToValidUTF8(line, "�"))
+	runes := []rune(hideCredentials(strings.ToValidUTF8(line, "�")))
 	for i, r := range runes {
 		if r == '\t' || !unicode.IsPrint(r) {
 			runes[i] = ' '
@@ -98,6 +99,16 @@ func excerpt(line string, column int) (text string, caret int) {
 		text += "..."
 	}
 	return text, caret
+}
+
+// credentials are what stands between a scheme and the @ of a URL.
+var credentials = regexp.MustCompile(`://[^\s/?#"'@{}]+@`)
+
+// hideCredentials masks them, each character by another, so that columns stay.
+func hideCredentials(line string) string {
+	return credentials.ReplaceAllStringFunc(line, func(s string) string {
+		return "://" + strings.Repeat("*", utf8.RuneCountInString(s)-len("://@")) + "@"
+	})
 }
 
 // visible keeps control characters of a file away from the terminal.
