@@ -78,6 +78,18 @@ var noPhases = func() (p [metrics.Phases]time.Duration) {
 	return p
 }()
 
+// begin makes ex ready for a step. What an answer sets before it is read is left as it is, since this is done for each
+// request.
+func (ex *exchange) begin(st *journey.Step, serial uint32, now time.Duration) {
+	ex.step, ex.serial, ex.start = st, serial, now
+	ex.state = resolving
+	ex.reused, ex.resent, ex.answered, ex.capture, ex.cut, ex.location = false, false, false, false, false, false
+	ex.phases = noPhases
+	ex.attempts, ex.redirects, ex.status = 1, 0, 0
+	ex.in, ex.out, ex.bodyLen = 0, 0, 0
+	ex.raw, ex.held = ex.raw[:0], ex.held[:0]
+}
+
 // newExchange takes an exchange from the shard's free list.
 func (s *shard) newExchange() *exchange {
 	if n := len(s.spare); n > 0 {
@@ -96,7 +108,7 @@ func (s *shard) startStep(slot uint32, u *user, now time.Duration) {
 	}
 	ex := s.newExchange()
 	s.serial++
-	*ex = exchange{parser: ex.parser, raw: ex.raw[:0], held: ex.held[:0], serial: s.serial, step: st, start: now, phases: noPhases, attempts: 1}
+	ex.begin(st, s.serial, now)
 	u.ex = ex
 	u.wait = inFlight
 	if s.render(slot, u, ex) {
@@ -264,7 +276,9 @@ func (s *shard) complete(slot uint32, u *user, ex *exchange, now time.Duration) 
 	if ex.cut && st.NeedBody && !s.e.guard.cutBody.Swap(true) {
 		s.note("the body of " + st.Src.Name + " is larger than 1 MiB: checks and extracts saw its beginning")
 	}
-	s.setInput(u)
+	if len(st.Src.Extract) > 0 {
+		s.setInput(u) // a random pick is drawn
+	}
 	v := s.e.cfg.Program.Judge(st, &u.session, &s.input, &journey.Answer{
 		Status: ex.status, Head: &ex.head, Body: ex.body, BodyLen: ex.bodyLen, Cut: ex.cut, Time: now - u.intended,
 	})

@@ -212,7 +212,9 @@ func over(s *target) option {
 	return func(c *Config) {
 		c.Portable = true
 		c.Dial = s.dial
+		s.mu.Lock()
 		s.epoch = time.Now()
+		s.mu.Unlock()
 	}
 }
 
