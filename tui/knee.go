@@ -44,10 +44,14 @@ func (m *model) drawCurves(c chart.Canvas, points []knee.Point) {
 	}
 	top := chart.XMax(good)
 	half := c.H() / 2
-	chart.XY{Title: "Goodput and response time against offered load", YTitle: "goodput, requests/s", XMax: top, Identity: true,
-		Clouds: []chart.Cloud{good}}.Draw(c.Rows(0, half))
-	chart.XY{YTitle: "● p99  ○ p50", Unit: chart.Millis, Log: true, XMax: top, XTitle: "offered requests/s",
-		Clouds: []chart.Cloud{p99, p50}}.Draw(c.Rows(half, c.H()-half))
+	chart.XY{
+		Title: "Goodput and response time against offered load", YTitle: "goodput, requests/s", XMax: top, Identity: true,
+		Clouds: []chart.Cloud{good},
+	}.Draw(c.Rows(0, half))
+	chart.XY{
+		YTitle: "● p99  ○ p50", Unit: chart.Millis, Log: true, XMax: top, XTitle: "offered requests/s",
+		Clouds: []chart.Cloud{p99, p50},
+	}.Draw(c.Rows(half, c.H()-half))
 }
 
 // milliseconds is d for an axis; 0 is nothing measured.
@@ -63,17 +67,29 @@ func (m *model) drawPoints(c chart.Canvas, points []knee.Point) {
 	c.Rule(0, "Points", fmt.Sprintf("%s, newest first", plural(uint64(len(points)), "point")))
 	chart.Table{
 		Columns: []chart.Column{
-			{Title: "time", Width: 8}, {Title: "offered/s", Width: 9}, {Title: "goodput/s", Width: 9}, {Title: "p50", Width: 8}, {Title: "p99", Width: 8},
-			{Title: "errors", Width: 8}, {Title: "in flight", Width: 9}, {Title: "requests", Width: 9}, {Title: "stage", Width: 10, Left: true, Grow: true},
+			{Title: "time", Width: 8},
+			{Title: "offered/s", Width: 9},
+			{Title: "goodput/s", Width: 9},
+			{Title: "p50", Width: 8},
+			{Title: "p99", Width: 8},
+			{Title: "errors", Width: 8},
+			{Title: "in flight", Width: 9},
+			{Title: "requests", Width: 9},
+			{Title: "stage", Width: 10, Left: true, Grow: true},
 		},
 		Len: len(points), Selected: -1,
 		Row: func(i int) []chart.Cell {
 			p := &points[len(points)-1-i]
 			st, _ := rateMark(p.ErrorRate)
 			return []chart.Cell{
-				{Text: chart.Clock(p.To), Style: theme.Dim}, {Text: chart.Number(p.Offered)}, {Text: chart.Number(p.Goodput), Style: theme.Accent},
-				{Text: chart.Duration(p.P50)}, {Text: chart.Duration(p.P99)}, {Text: chart.Percent(p.ErrorRate), Style: st},
-				{Text: chart.Number(p.InFlight)}, {Text: chart.Count(p.Requests), Style: theme.Dim},
+				{Text: chart.Clock(p.To), Style: theme.Dim},
+				{Text: chart.Number(p.Offered)},
+				{Text: chart.Number(p.Goodput), Style: theme.Accent},
+				{Text: chart.Duration(p.P50)},
+				{Text: chart.Duration(p.P99)},
+				{Text: chart.Percent(p.ErrorRate), Style: st},
+				{Text: chart.Number(p.InFlight)},
+				{Text: chart.Count(p.Requests), Style: theme.Dim},
 				{Text: chart.Clean(stageName(m.view, p.Stage)), Style: theme.Dim},
 			}
 		},

@@ -96,8 +96,15 @@ func TestKeysSendCommands(t *testing.T) {
 		keys string
 		want conductor.Command
 	}{
-		{"p", conductor.Hold{}}, {"+", conductor.Factor{By: 1.1}}, {"-", conductor.Factor{By: 1 / 1.1}}, {"n", conductor.Next{}},
-		{"m", conductor.Mark{}}, {"s", conductor.Stop{}}, {"w", conductor.Snapshot{}}, {"P y", conductor.Pause{}}, {"P enter", conductor.Pause{}},
+		{"p", conductor.Hold{}},
+		{"+", conductor.Factor{By: 1.1}},
+		{"-", conductor.Factor{By: 1 / 1.1}},
+		{"n", conductor.Next{}},
+		{"m", conductor.Mark{}},
+		{"s", conductor.Stop{}},
+		{"w", conductor.Snapshot{}},
+		{"P y", conductor.Pause{}},
+		{"P enter", conductor.Pause{}},
 	} {
 		p := fly(t, "running").press(strings.Fields(c.keys)...)
 		p.wantSent(c.want)
@@ -352,8 +359,10 @@ func TestAnythingDraws(t *testing.T) {
 		}
 	})
 	point := rapid.Custom(func(t *rapid.T) metrics.Point {
-		return metrics.Point{Offered: value.Draw(t, "offered"), Goodput: value.Draw(t, "goodput"), Errors: value.Draw(t, "errors"), P50: value.Draw(t, "p50"), P99: value.Draw(t, "p99"),
-			P999: value.Draw(t, "p999"), Stage: rapid.Int16().Draw(t, "stage"), Gap: rapid.Bool().Draw(t, "gap"), Heat: rapid.SliceOfN(rapid.Uint32(), 0, 6).Draw(t, "heat")}
+		return metrics.Point{
+			Offered: value.Draw(t, "offered"), Goodput: value.Draw(t, "goodput"), Errors: value.Draw(t, "errors"), P50: value.Draw(t, "p50"), P99: value.Draw(t, "p99"),
+			P999: value.Draw(t, "p999"), Stage: rapid.Int16().Draw(t, "stage"), Gap: rapid.Bool().Draw(t, "gap"), Heat: rapid.SliceOfN(rapid.Uint32(), 0, 6).Draw(t, "heat"),
+		}
 	})
 	view := rapid.Custom(func(t *rapid.T) *conductor.View {
 		v := &conductor.View{
@@ -365,12 +374,16 @@ func TestAnythingDraws(t *testing.T) {
 			Events:  []conductor.Event{{At: when.Draw(t, "at"), Text: text.Draw(t, "event")}},
 		}
 		for range rapid.IntRange(0, 4).Draw(t, "points") {
-			v.Points = append(v.Points, knee.Point{Offered: value.Draw(t, "x"), Goodput: value.Draw(t, "y"), GoodputLow: value.Draw(t, "yl"), P50: when.Draw(t, "p50"), P99: when.Draw(t, "p99"),
-				ErrorRate: value.Draw(t, "rate"), InFlight: value.Draw(t, "in flight"), Stage: rapid.IntRange(-1, 5).Draw(t, "stage"), To: when.Draw(t, "to")})
+			v.Points = append(v.Points, knee.Point{
+				Offered: value.Draw(t, "x"), Goodput: value.Draw(t, "y"), GoodputLow: value.Draw(t, "yl"), P50: when.Draw(t, "p50"), P99: when.Draw(t, "p99"),
+				ErrorRate: value.Draw(t, "rate"), InFlight: value.Draw(t, "in flight"), Stage: rapid.IntRange(-1, 5).Draw(t, "stage"), To: when.Draw(t, "to"),
+			})
 		}
 		v.Snapshot = &metrics.Snapshot{
-			Steps: rapid.SliceOfN(step, 0, 4).Draw(t, "steps"), Window: metrics.Window{OfferedRPS: value.Draw(t, "offered"), GoodputRPS: value.Draw(t, "goodput"), ErrorRate: value.Draw(t, "rate"),
-				Response: quant.Draw(t, "window"), InFlight: rapid.Int().Draw(t, "in flight"), QueuedNow: rapid.Int().Draw(t, "queued"), Length: when.Draw(t, "length")},
+			Steps: rapid.SliceOfN(step, 0, 4).Draw(t, "steps"), Window: metrics.Window{
+				OfferedRPS: value.Draw(t, "offered"), GoodputRPS: value.Draw(t, "goodput"), ErrorRate: value.Draw(t, "rate"),
+				Response: quant.Draw(t, "window"), InFlight: rapid.Int().Draw(t, "in flight"), QueuedNow: rapid.Int().Draw(t, "queued"), Length: when.Draw(t, "length"),
+			},
 			Totals:  metrics.Totals{Requests: rapid.Uint64().Draw(t, "total"), Errors: rapid.Uint64().Draw(t, "total errors"), ErrorRate: value.Draw(t, "total rate")},
 			Series:  metrics.Series{Every: when.Draw(t, "every"), Points: rapid.SliceOfN(point, 0, 12).Draw(t, "series"), Bands: rapid.SliceOfN(when, 0, 6).Draw(t, "bands")},
 			Stages:  []metrics.StageView{{Index: rapid.IntRange(-1, 3).Draw(t, "index"), From: when.Draw(t, "from")}},

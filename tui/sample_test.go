@@ -178,9 +178,11 @@ func (f *feed) snapshot(now time.Duration) *conductor.View {
 	f.stagesAndSources(s, mean)
 	if s.Totals.Errors > 0 {
 		for i, e := range []metrics.ErrorView{
-			{Class: metrics.Status, Phase: metrics.PhaseReceive, Status: 503, StepID: 4, Message: "503 Service Unavailable: the queue is full", Count: s.Totals.Errors * 6 / 10,
+			{
+				Class: metrics.Status, Phase: metrics.PhaseReceive, Status: 503, StepID: 4, Message: "503 Service Unavailable: the queue is full", Count: s.Totals.Errors * 6 / 10,
 				Hint:    "the target sheds load: its queue is full. See its own limit of concurrent requests, then what that waits for (database, upstream); lt target --queue for the demo.",
-				Example: "POST /checkout HTTP/1.1\nHost: shop.staging.internal\nCookie: session=***\nContent-Type: application/json\n\n{\"cart\": \"c-4711\", \"pay\": \"invoice\"}\n\n--- answered after 212 ms\n\nHTTP/1.1 503 Service Unavailable\nRetry-After: 1\nContent-Type: application/json\n\n{\"error\": \"queue full\"}"},
+				Example: "POST /checkout HTTP/1.1\nHost: shop.staging.internal\nCookie: session=***\nContent-Type: application/json\n\n{\"cart\": \"c-4711\", \"pay\": \"invoice\"}\n\n--- answered after 212 ms\n\nHTTP/1.1 503 Service Unavailable\nRetry-After: 1\nContent-Type: application/json\n\n{\"error\": \"queue full\"}",
+			},
 			{Class: metrics.Timeout, Phase: metrics.PhaseWait, StepID: 2, Message: "no answer within 30s", Count: s.Totals.Errors * 3 / 10, Hint: "the target took the request and did not answer in time."},
 			{Class: metrics.Reset, Phase: metrics.PhaseConnect, StepID: 6, Message: "connection reset by peer", Count: s.Totals.Errors / 10},
 		} {
@@ -244,8 +246,10 @@ func (f *feed) stagesAndSources(s *metrics.Snapshot, mean float64) {
 	for i, st := range f.view.Profile.Stages {
 		to := from + int(st.For/time.Second)
 		if from < len(f.series.Points) {
-			s.Stages = append(s.Stages, metrics.StageView{Name: st.Name, Index: i, Warmup: st.Warmup, From: time.Duration(from) * time.Second,
-				To: time.Duration(min(to, len(f.series.Points))) * time.Second, Response: quantiles(mean, 1000)})
+			s.Stages = append(s.Stages, metrics.StageView{
+				Name: st.Name, Index: i, Warmup: st.Warmup, From: time.Duration(from) * time.Second,
+				To: time.Duration(min(to, len(f.series.Points))) * time.Second, Response: quantiles(mean, 1000),
+			})
 		}
 		from = to
 	}

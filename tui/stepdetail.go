@@ -30,8 +30,12 @@ func (m *model) drawStep(c chart.Canvas, s *metrics.StepView) {
 
 // phaseLook is the style and fill of a phase in the stacked bar: neighbours differ without colours, too.
 var phaseLook = [metrics.Phases]chart.Part{
-	{Style: theme.Dim, Glyph: '░'}, {Style: theme.P50, Glyph: '▒'}, {Style: theme.Dim, Glyph: '▓'},
-	{Style: theme.P50, Glyph: '░'}, {Style: theme.P99, Glyph: '█'}, {Style: theme.P90, Glyph: '▓'},
+	{Style: theme.Dim, Glyph: '░'},
+	{Style: theme.P50, Glyph: '▒'},
+	{Style: theme.Dim, Glyph: '▓'},
+	{Style: theme.P50, Glyph: '░'},
+	{Style: theme.P99, Glyph: '█'},
+	{Style: theme.P90, Glyph: '▓'},
 }
 
 func drawStepFigures(c chart.Canvas, title string, s *metrics.StepView) {

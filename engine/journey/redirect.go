@@ -66,7 +66,7 @@ func (p *Program) follow(req *Request, base, ref string) (string, error) {
 	case strings.HasPrefix(ref, "//"):
 		tls, rest, whole = req.Origin.TLS, ref[2:], true
 	case hasScheme(ref):
-		return "", fmt.Errorf("Location %q is not http: %w", clip(ref), ErrRedirect)
+		return "", fmt.Errorf("the Location %q is not http: %w", clip(ref), ErrRedirect)
 	}
 	if whole {
 		authority := rest
@@ -76,10 +76,10 @@ func (p *Program) follow(req *Request, base, ref string) (string, error) {
 		}
 		o, _, err := parseAuthority(tls, authority)
 		if err != nil {
-			return "", fmt.Errorf("Location: %w: %w", err, ErrRedirect)
+			return "", fmt.Errorf("the Location: %w: %w", err, ErrRedirect)
 		}
 		if err := p.settle(req, o); err != nil {
-			return "", fmt.Errorf("Location: %w", err)
+			return "", fmt.Errorf("the Location: %w", err)
 		}
 		if ref[0] == '?' {
 			ref = "/" + ref

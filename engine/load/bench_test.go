@@ -19,8 +19,13 @@ func BenchmarkNext(b *testing.B) {
 		stages   []Stage
 		shards   int
 	}{
-		{"even/steady", Even, steady, 1}, {"even/linear", Even, ramp, 1}, {"even/exponential", Even, grow, 1}, {"even/steady/shards=8", Even, steady, 8},
-		{"poisson/steady", Poisson, steady, 1}, {"poisson/linear", Poisson, ramp, 1}, {"poisson/steady/shards=8", Poisson, steady, 8},
+		{"even/steady", Even, steady, 1},
+		{"even/linear", Even, ramp, 1},
+		{"even/exponential", Even, grow, 1},
+		{"even/steady/shards=8", Even, steady, 8},
+		{"poisson/steady", Poisson, steady, 1},
+		{"poisson/linear", Poisson, ramp, 1},
+		{"poisson/steady/shards=8", Poisson, steady, 8},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			s := NewSchedule(&Spec{Arrivals: c.arrivals, Profile: Profile{Stages: c.stages}}, nil, 0, 0, c.shards)

@@ -22,9 +22,14 @@ func TestUsersStartAtTheCrossingAndTheHighestRetireFirst(t *testing.T) {
 		{For: 4 * sec, At: 4, Ramp: true}, {For: 2 * sec, At: 4}, {For: 2 * sec, At: 2, Ramp: true},
 	}}}
 	want := []Turn{
-		{0, 0, true}, {1, 1 * sec, true}, {2, 2 * sec, true}, {3, 3 * sec, true},
-		{3, 7 * sec, false}, {2, 8 * sec, false},
-		{1, 8 * sec, false}, {0, 8 * sec, false}, // the end
+		{0, 0, true},
+		{1, 1 * sec, true},
+		{2, 2 * sec, true},
+		{3, 3 * sec, true},
+		{3, 7 * sec, false},
+		{2, 8 * sec, false},
+		{1, 8 * sec, false},
+		{0, 8 * sec, false}, // the end
 	}
 	u := NewUsers(spec, nil, 0, 0, 1)
 	if d := cmp.Diff(want, turns(u, Never)); d != "" {

@@ -108,14 +108,13 @@ func QuickURL(s string) (string, error) {
 	if i := strings.IndexByte(s, '#'); i >= 0 {
 		s = s[:i] // a fragment is never sent, and comes with what is copied from a browser
 	}
-	scheme, _, ok := strings.Cut(s, "://")
-	if !ok {
+	if !strings.Contains(s, "://") {
 		host, _, _ := strings.Cut(s, "/")
 		host, _, _ = strings.Cut(host, "?")
 		if i := strings.LastIndexByte(host, '@'); i >= 0 {
 			host = host[i+1:]
 		}
-		scheme = "https"
+		scheme := "https"
 		if privateName(host) {
 			scheme = "http"
 		}

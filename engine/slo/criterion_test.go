@@ -81,8 +81,11 @@ var file = &scenario.File{Scenarios: []*scenario.Scenario{
 func TestStepsAreNumberedInJourneyOrder(t *testing.T) {
 	got := StepNames(file)
 	want := []metrics.StepName{
-		{Scenario: "buyer", Step: "login", Kind: metrics.KindSetup}, {Scenario: "buyer", Step: "product"}, {Scenario: "buyer", Step: "cart"},
-		{Scenario: "browser", Step: "home"}, {Scenario: "browser", Step: "cart"},
+		{Scenario: "buyer", Step: "login", Kind: metrics.KindSetup},
+		{Scenario: "buyer", Step: "product"},
+		{Scenario: "buyer", Step: "cart"},
+		{Scenario: "browser", Step: "home"},
+		{Scenario: "browser", Step: "cart"},
 	}
 	if len(got) != len(want) {
 		t.Fatal(got)

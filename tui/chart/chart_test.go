@@ -118,11 +118,15 @@ func (s sample) charts() map[string]func(Canvas) {
 			lines := []Line{{312, "knee 312/s", theme.Warn}}
 			areas := []Area{{391, 414, "capacity", theme.Dim}}
 			half := c.H() / 2
-			XY{Title: "Goodput and response time against offered load", YTitle: "goodput/s", XMax: XMax(g), Identity: true,
-				Clouds: []Cloud{g}, Lines: lines, Areas: areas}.Draw(c.Rows(0, half))
-			XY{YTitle: "p50, p99", Unit: Millis, Log: true, XMax: XMax(g), XTitle: "offered/s",
+			XY{
+				Title: "Goodput and response time against offered load", YTitle: "goodput/s", XMax: XMax(g), Identity: true,
+				Clouds: []Cloud{g}, Lines: lines, Areas: areas,
+			}.Draw(c.Rows(0, half))
+			XY{
+				YTitle: "p50, p99", Unit: Millis, Log: true, XMax: XMax(g), XTitle: "offered/s",
 				Clouds: []Cloud{{"p99", theme.P99, '●', s.tail}, {"p50", theme.P50, '○', s.median}},
-				Lines:  []Line{{312, "", theme.Warn}}}.Draw(c.Rows(half, c.H()-half))
+				Lines:  []Line{{312, "", theme.Warn}},
+			}.Draw(c.Rows(half, c.H()-half))
 		},
 		"heatmap": Heatmap{
 			Title: "Response time", Every: time.Second, From: from, To: to, Bands: s.bands, Counts: s.counts, Stages: s.stages, Marks: s.marks,
@@ -142,7 +146,9 @@ func (s sample) charts() map[string]func(Canvas) {
 				Len:     3, Selected: 1,
 				Row: func(i int) []Cell {
 					return []Cell{
-						{Text: fmt.Sprintf("GET /a/rather/long/name/of/a/step/%d", i)}, {Text: Number(12.3 * float64(i+1))}, {Text: Milliseconds(9.9 * float64(i+1)), Style: theme.P99},
+						{Text: fmt.Sprintf("GET /a/rather/long/name/of/a/step/%d", i)},
+						{Text: Number(12.3 * float64(i+1))},
+						{Text: Milliseconds(9.9 * float64(i+1)), Style: theme.P99},
 						{Draw: func(c Canvas) { Spark(c, 0, 0, c.W(), theme.Dim, s.p50) }},
 					}
 				},
@@ -254,8 +260,12 @@ func TestAnythingDraws(t *testing.T) {
 		title, unit, log := text.Draw(t, "title"), Unit(rapid.Uint8Range(0, 4).Draw(t, "unit")), rapid.Bool().Draw(t, "log")
 		for _, draw := range []func(Canvas){
 			Lines{title, title, unit, log, every, from, to, series, stages, marks, log}.Draw,
-			XY{title, title, title, unit, Plain, title, value.Draw(t, "xmax"), log, true, []Cloud{{title, style, '●', points}},
-				[]Line{{value.Draw(t, "line"), title, style}}, []Area{{value.Draw(t, "f"), value.Draw(t, "t"), title, style}}}.Draw,
+			XY{
+				title, title, title, unit, Plain, title, value.Draw(t, "xmax"), log, true,
+				[]Cloud{{title, style, '●', points}},
+				[]Line{{value.Draw(t, "line"), title, style}},
+				[]Area{{value.Draw(t, "f"), value.Draw(t, "t"), title, style}},
+			}.Draw,
 			Heatmap{title, "", every, from, to, bands, counts, values.Draw(t, "base"), series, stages, marks}.Draw,
 			Histogram{title, "", []Layer{{title, style, bins}, {"b", style, bins}}, []Line{{value.Draw(t, "mark at"), title, style}}}.Draw,
 			func(c Canvas) {
@@ -268,8 +278,10 @@ func TestAnythingDraws(t *testing.T) {
 				c.Fit(x, y+4, n, style, title)
 				c.Right(x, y+5, style, title)
 				c.Restyle(x, y, n, func(s theme.Style) theme.Style { return s | theme.Bold })
-				Table{Columns: []Column{{title, n, true, true, true}, {title, 9, false, false, false}}, Len: 5, First: x, Selected: y,
-					Row: func(int) []Cell { return []Cell{{Text: title}, {Text: unit.Format(value.Draw(t, "cell"))}} }}.Draw(c)
+				Table{
+					Columns: []Column{{title, n, true, true, true}, {title, 9, false, false, false}}, Len: 5, First: x, Selected: y,
+					Row: func(int) []Cell { return []Cell{{Text: title}, {Text: unit.Format(value.Draw(t, "cell"))}} },
+				}.Draw(c)
 			},
 		} {
 			checkSize(t, frame(th, w, h, draw), w, h)
@@ -279,8 +291,10 @@ func TestAnythingDraws(t *testing.T) {
 
 func TestGapsAreGaps(t *testing.T) {
 	nan := math.NaN()
-	s := frame(themes["nocolor"], 60, 12, Lines{Every: time.Second, To: 10 * time.Second,
-		Series: []Series{{Values: []float64{5, 5, 5, 5, nan, nan, 5, 5, 5, 5}}}}.Draw)
+	s := frame(themes["nocolor"], 60, 12, Lines{
+		Every: time.Second, To: 10 * time.Second,
+		Series: []Series{{Values: []float64{5, 5, 5, 5, nan, nan, 5, 5, 5, 5}}},
+	}.Draw)
 	for _, l := range strings.Split(s, "\n") {
 		braille := strings.Map(func(r rune) rune {
 			if r > 0x2800 && r < 0x2900 {
@@ -373,19 +387,61 @@ func TestShortenAndWrapFit(t *testing.T) {
 func TestFigures(t *testing.T) {
 	nan, inf := math.NaN(), math.Inf(1)
 	for _, c := range []struct{ got, want string }{
-		{Number(0), "0"}, {Number(0.08123), "0.0812"}, {Number(0.9996), "1.00"}, {Number(8.123), "8.12"}, {Number(9.996), "10.0"},
-		{Number(81.25), "81.2"}, {Number(99.96), "100"}, {Number(812.4), "812"}, {Number(999.6), "1,000"}, {Number(98412), "98,412"},
-		{Number(1234567), "1.23M"}, {Number(-8.1), "-8.10"}, {Number(nan), None}, {Number(inf), None}, {Number(1e300), None}, {Number(-0.0001), "0"},
-		{Duration(0), "0 ms"}, {Duration(812 * time.Microsecond), "812 µs"}, {Duration(38200 * time.Microsecond), "38.2 ms"},
-		{Duration(999600 * time.Microsecond), "1.00 s"}, {Duration(1240 * time.Millisecond), "1.24 s"}, {Duration(280 * time.Second), "4 min 40 s"},
-		{Duration(62 * time.Minute), "1 h 02 min"}, {Duration(-time.Millisecond), "-1.00 ms"}, {Milliseconds(nan), None}, {Milliseconds(inf), None},
-		{Duration(100 * time.Nanosecond), "0 ms"}, {Duration(700 * time.Nanosecond), "1.00 µs"},
-		{Clock(0), "0:00"}, {Clock(72 * time.Second), "1:12"}, {Clock(time.Hour + 2*time.Minute), "1:02:00"}, {Clock(-5 * time.Second), "-0:05"},
-		{Span(10 * time.Second), "10 s"}, {Span(time.Minute), "1 m"}, {Span(5 * time.Minute), "5 m"}, {Span(time.Hour), "1 h"}, {Span(90 * time.Second), "90 s"},
-		{Percent(0.0021), "0.21 %"}, {Percent(0.123), "12.3 %"}, {Percent(1), "100 %"}, {Percent(0.00001), "<0.01 %"}, {Percent(nan), None + " %"},
-		{Bytes(812), "812 B"}, {Bytes(39117), "38.2 KiB"}, {Bytes(1.5 * 1024 * 1024 * 1024), "1.50 GiB"}, {Bytes(nan), None},
-		{Count(98412), "98,412"}, {Count(7), "7"}, {Count(1234567), "1,234,567"},
-		{Plain.tick(500), "500"}, {Plain.tick(20000), "20k"}, {Plain.tick(0.5), "0.5"}, {Millis.tick(0.2), "200 µs"}, {Millis.tick(1000), "1 s"}, {Millis.tick(50), "50 ms"},
+		{Number(0), "0"},
+		{Number(0.08123), "0.0812"},
+		{Number(0.9996), "1.00"},
+		{Number(8.123), "8.12"},
+		{Number(9.996), "10.0"},
+		{Number(81.25), "81.2"},
+		{Number(99.96), "100"},
+		{Number(812.4), "812"},
+		{Number(999.6), "1,000"},
+		{Number(98412), "98,412"},
+		{Number(1234567), "1.23M"},
+		{Number(-8.1), "-8.10"},
+		{Number(nan), None},
+		{Number(inf), None},
+		{Number(1e300), None},
+		{Number(-0.0001), "0"},
+		{Duration(0), "0 ms"},
+		{Duration(812 * time.Microsecond), "812 µs"},
+		{Duration(38200 * time.Microsecond), "38.2 ms"},
+		{Duration(999600 * time.Microsecond), "1.00 s"},
+		{Duration(1240 * time.Millisecond), "1.24 s"},
+		{Duration(280 * time.Second), "4 min 40 s"},
+		{Duration(62 * time.Minute), "1 h 02 min"},
+		{Duration(-time.Millisecond), "-1.00 ms"},
+		{Milliseconds(nan), None},
+		{Milliseconds(inf), None},
+		{Duration(100 * time.Nanosecond), "0 ms"},
+		{Duration(700 * time.Nanosecond), "1.00 µs"},
+		{Clock(0), "0:00"},
+		{Clock(72 * time.Second), "1:12"},
+		{Clock(time.Hour + 2*time.Minute), "1:02:00"},
+		{Clock(-5 * time.Second), "-0:05"},
+		{Span(10 * time.Second), "10 s"},
+		{Span(time.Minute), "1 m"},
+		{Span(5 * time.Minute), "5 m"},
+		{Span(time.Hour), "1 h"},
+		{Span(90 * time.Second), "90 s"},
+		{Percent(0.0021), "0.21 %"},
+		{Percent(0.123), "12.3 %"},
+		{Percent(1), "100 %"},
+		{Percent(0.00001), "<0.01 %"},
+		{Percent(nan), None + " %"},
+		{Bytes(812), "812 B"},
+		{Bytes(39117), "38.2 KiB"},
+		{Bytes(1.5 * 1024 * 1024 * 1024), "1.50 GiB"},
+		{Bytes(nan), None},
+		{Count(98412), "98,412"},
+		{Count(7), "7"},
+		{Count(1234567), "1,234,567"},
+		{Plain.tick(500), "500"},
+		{Plain.tick(20000), "20k"},
+		{Plain.tick(0.5), "0.5"},
+		{Millis.tick(0.2), "200 µs"},
+		{Millis.tick(1000), "1 s"},
+		{Millis.tick(50), "50 ms"},
 	} {
 		if c.got != c.want {
 			t.Errorf("got %q, want %q", c.got, c.want)
