@@ -310,11 +310,7 @@ func TestCompressedBodies(t *testing.T) {
 		_ = w.Close()
 		return z.Bytes()
 	}
-	noise := make([]byte, 3<<20)
-	for i := range noise {
-		noise[i] = byte(i*i>>7&63) + ' '
-	}
-	for name, body := range map[string][]byte{"short": []byte("Add to cart"), "long": append([]byte("Add to cart"), noise...)} {
+	for name, body := range map[string][]byte{"short": []byte("Add to cart"), "long": append([]byte("Add to cart"), noise(3<<20)...)} {
 		packed := pack(body)
 		w := serve(t, false, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Encoding", "gzip")
