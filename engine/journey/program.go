@@ -35,7 +35,8 @@ type Scenario struct {
 	Pacing                 time.Duration // 0: none
 	Cookies                scenario.Cookies
 	Connections            scenario.Connections
-	Vars                   int // values that its users keep
+	Vars                   int      // values that its users keep
+	names                  []string // of those values
 }
 
 // Kind tells the steps of an iteration from those before and after all iterations. The values are those of
@@ -223,6 +224,10 @@ func (c *compiler) scenario(src *scenario.Scenario) {
 		}
 	}
 	sc.Vars = len(c.scope.slots)
+	sc.names = make([]string, sc.Vars)
+	for name, slot := range c.scope.slots {
+		sc.names[slot] = name
+	}
 	sc.Setup = c.steps(sc, src.Setup, SetupKind)
 	sc.Steps = c.steps(sc, src.Steps, StepKind)
 	sc.Teardown = c.steps(sc, src.Teardown, TeardownKind)

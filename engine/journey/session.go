@@ -97,6 +97,23 @@ func (s *Session) value(slot int) ([]byte, bool) {
 	return s.vars[from:to], ok
 }
 
+// Secrets are the values of this user's cookies, and those of its variables whose name tells that they are secrets. It is meant
+// for what is shown to people, not for the path of a request.
+func (s *Session) Secrets(sc *Scenario, telling func(name string) bool) []string {
+	var out []string
+	for b := s.cookies; len(b) > 0; {
+		c, n := readCookie(b)
+		out = append(out, string(c.value))
+		b = b[n:]
+	}
+	for slot, name := range sc.names {
+		if v, ok := s.value(slot); ok && telling(name) {
+			out = append(out, string(v))
+		}
+	}
+	return out
+}
+
 // set stores a value in one of n slots. v must not alias the session.
 func (s *Session) set(slot, n int, v []byte) {
 	switch {

@@ -43,6 +43,12 @@ func New(secrets []string) *Redactor {
 		r.forms = append(r.forms, base64Forms(s)...)
 	}
 	r.forms = slices.DeleteFunc(r.forms, func(s string) bool { return len(s) < shortest })
+	r.sort()
+	return r
+}
+
+// sort puts the forms into the order in which they are looked for: of two that begin alike the longer one first.
+func (r *Redactor) sort() {
 	slices.SortFunc(r.forms, func(a, b string) int {
 		if len(a) != len(b) {
 			return len(b) - len(a)
@@ -53,7 +59,6 @@ func New(secrets []string) *Redactor {
 	for _, f := range r.forms {
 		r.first[f[0]] = true
 	}
-	return r
 }
 
 // percentAll encodes everything but letters, digits and -._~ as a template of ours does; spaces are %20.
@@ -171,6 +176,31 @@ func (r *Redactor) Request(raw []byte) string {
 // Response shows an answer likewise. head is the status line and fields, with or without the empty line.
 func (r *Redactor) Response(head, body []byte) string {
 	return r.message(strings.TrimRight(string(head), "\r\n"), body)
+}
+
+// Exchange shows a request and what came back, as Request and Response do, with an empty line between; either may be empty.
+// What one of them has in a secret's place is masked wherever it stands in both: servers echo what they are sent. So are
+// the values in also, such as those that a user has got from answers before.
+func (r *Redactor) Exchange(request, head, body []byte, also []string) string {
+	requestHead, requestBody, _ := bytes.Cut(request, []byte("\r\n\r\n"))
+	found := append([]string(nil), also...)
+	for _, h := range []string{string(requestHead), string(head)} {
+		found = append(found, headSecrets(h)...)
+	}
+	for _, b := range [][]byte{requestBody, body} {
+		found = append(found, bodySecrets(string(b[:min(len(b), 2*bodyBytes)]))...)
+	}
+	all := New(found)
+	all.forms = append(all.forms, r.forms...)
+	all.sort()
+	var parts []string
+	if len(request) > 0 {
+		parts = append(parts, all.Request(request))
+	}
+	if len(head) > 0 {
+		parts = append(parts, all.Response(head, body))
+	}
+	return strings.Join(parts, "\n\n")
 }
 
 func (r *Redactor) message(head string, body []byte) string {

@@ -1,0 +1,41 @@
+package redact
+
+import (
+	"strings"
+	"testing"
+)
+
+// What stands in a secret's place on one side is masked where the other side echoes it.
+func TestExchangeMasksEchoes(t *testing.T) {
+	request := "POST /a?access_token=canary-query-1&x=visible-1 HTTP/1.1\r\nHost: h\r\nAuthorization: Basic Ym9iOmNhbmFyeS1wYXNzd29yZA==\r\n" +
+		"X-Api-Key: canary-key-1\r\nCookie: a=canary-cookie-1; b=canary-cookie-2\r\nReferer: http://u:canary-info@h/\r\n\r\n" +
+		`{"password": "canary-member-1", "name": "visible-2", "more": "canary-extracted"}`
+	head := "HTTP/1.1 500 Oops\r\nSet-Cookie: sid=canary-set-1; Path=/visible-3\r\nX-Auth-Token: canary-field-1\r\nLocation: /x?code=canary-code-1\r\n"
+	echo := "visible-1 visible-2 visible-3 canary-query-1 Ym9iOmNhbmFyeS1wYXNzd29yZA== canary-password canary-key-1 [canary-cookie-1] 'canary-cookie-2' " +
+		"canary-info canary-member-1 canary-set-1 canary-field-1 canary-code-1 canary-extracted canary-known"
+	got := New([]string{"canary-known"}).Exchange([]byte(request), []byte(head), []byte(echo), []string{"canary-extracted"})
+	if strings.Contains(got, "canary") || strings.Contains(got, "Ym9iOmNhbm") {
+		t.Error(got)
+	}
+	for _, want := range []string{"visible-1", "visible-2", "visible-3", "POST /a", "HTTP/1.1 500 Oops"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is gone: %s", want, got)
+		}
+	}
+	if got := New(nil).Exchange([]byte("GET / HTTP/1.1\r\n\r\n"), nil, nil, nil); got != "GET / HTTP/1.1\n" {
+		t.Errorf("a request alone: %q", got)
+	}
+}
+
+// No exchange makes it fail, and no cookie comes out of one.
+func FuzzExchange(f *testing.F) {
+	f.Add("GET /?token=abcdefgh HTTP/1.1\r\nCookie: a=b", "HTTP/1.1 200 OK\r\nSet-Cookie: x=y", `{"token":"abcdefgh"`)
+	f.Add("\x00:", "", `"":"\`)
+	f.Fuzz(func(t *testing.T, request, head, body string) {
+		const secret = "canary~cookie~0"
+		request = strings.ReplaceAll(request, "\r\n\r\n", "") + "\r\nCookie: k=" + secret + "\r\n\r\n" + body
+		if got := New(nil).Exchange([]byte(request), []byte(head), []byte(body+" "+secret), nil); strings.Contains(got, secret) {
+			t.Error(got)
+		}
+	})
+}
