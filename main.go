@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"lt/engine/redact"
 )
 
 // version is set by the release build.
@@ -67,7 +69,8 @@ func run(ctx context.Context, w world) int {
 	if !errors.As(err, &c) {
 		c = coded{exitUsage, err}
 	}
-	if text := c.Error(); text != "" {
+	// What a user typed comes back in the sentence, and with it what a URL may hold.
+	if text := redact.New(nil).Text(c.Error()); text != "" {
 		fmt.Fprintln(w.stderr, "lt: "+strings.TrimRight(text, "\n"))
 	}
 	return c.code

@@ -33,6 +33,11 @@ func TestScripts(t *testing.T) {
 				case "/status":
 					n, _ := strconv.Atoi(r.URL.Query().Get("code"))
 					w.WriteHeader(max(n, 200))
+				case "/loop":
+					http.Redirect(w, r, "/loop", http.StatusFound)
+				case "/redirect":
+					w.Header().Set("Location", r.URL.Query().Get("to"))
+					w.WriteHeader(http.StatusFound)
 				case "/login":
 					http.SetCookie(w, &http.Cookie{Name: "sid", Value: "canary-cookie-value", Path: "/"})
 					fmt.Fprint(w, `{"token": "canary-token-value"}`)
@@ -52,6 +57,12 @@ func TestScripts(t *testing.T) {
 			go func() { _ = server.Serve(l) }()
 			e.Defer(func() { _ = server.Close() })
 			e.Setenv("SHOP", "http://"+l.Addr().String())
+			mute, err := net.Listen("tcp", "127.0.0.1:0") // its connections wait in the kernel for ever
+			if err != nil {
+				return err
+			}
+			e.Defer(func() { _ = mute.Close() })
+			e.Setenv("MUTE", "http://"+mute.Addr().String())
 			closed, err := net.Listen("tcp", "127.0.0.1:0")
 			if err != nil {
 				return err
