@@ -36,13 +36,22 @@ const (
 	awaiting   // the request is written
 )
 
-// exchange is one step of one user while it is in hand: the request, its redirects and its resend.
+// exchange is one step of one user while it is in hand: the request, its redirects and its resend. What each answer touches
+// comes first, in two cache lines.
 type exchange struct {
 	parser    h1.Parser
 	conn      *loop.Conn
-	req       journey.Request
 	step      *journey.Step
+	start     time.Duration // actual start of the step
+	wrote     time.Duration
+	first     time.Duration // byte of the answer
+	in, out   int64
+	bodyLen   int64
+	attempts  int32
+	redirects int32
 	via       int32
+	serial    uint32 // tells this use of the struct from every other exchange of the shard
+	status    uint16
 	state     progress
 	reused    bool
 	resent    bool
@@ -51,23 +60,16 @@ type exchange struct {
 	cut       bool // not all of the body was kept
 	keepAlive bool
 	location  bool
-	limit     int           // how much of the body is kept
-	start     time.Duration // actual start of the step
-	asked     time.Duration // since when it waits for a connection, name and handshake included
-	hop       time.Duration // since when it waits for the name, then for the connection
-	wrote     time.Duration
-	first     time.Duration // byte of the answer
-	phases    [metrics.Phases]time.Duration
-	attempts  int
-	redirects int
-	in, out   int64
-	status    int
-	head      h1.Head // with its bytes in raw, if they are needed after the head has gone by
-	raw       []byte
-	held      []byte // the request that follows a redirect: it cannot be written again
-	body      []byte
-	bodyLen   int64
-	serial    uint32 // tells this use of the struct from every other exchange of the shard
+
+	phases [metrics.Phases]time.Duration
+	body   []byte
+	raw    []byte
+	held   []byte // the request that follows a redirect: it cannot be written again
+	req    journey.Request
+	head   h1.Head       // with its bytes in raw, if they are needed after the head has gone by
+	asked  time.Duration // since when it waits for a connection, name and handshake included
+	hop    time.Duration // since when it waits for the name, then for the connection
+	limit  int           // how much of the body is kept
 }
 
 // noPhases is what phases start from: none happened.
@@ -206,7 +208,7 @@ func (s *shard) Data(c *loop.Conn, b []byte, now time.Duration) {
 // headOf looks at the head of an answer and decides what is kept of it.
 func (s *shard) headOf(u *user, ex *exchange, now time.Duration) {
 	h := &s.sc.Head
-	ex.status, ex.keepAlive, ex.location = h.Status, h.KeepAlive, h.Location
+	ex.status, ex.keepAlive, ex.location = uint16(h.Status), h.KeepAlive, h.Location
 	if ex.state == tunnelling {
 		return
 	}
@@ -258,7 +260,7 @@ func (s *shard) complete(slot uint32, u *user, ex *exchange, now time.Duration) 
 	}
 	ex.conn = nil
 	if most := st.Src.HTTP.Redirects; ex.location && most > 0 && isRedirect(ex.status) {
-		if ex.redirects >= most {
+		if int(ex.redirects) >= most {
 			s.fail(slot, u, metrics.Protocol, metrics.PhaseReceive, "more redirects than the "+strconv.Itoa(most)+" allowed", now)
 			return
 		}
@@ -280,7 +282,7 @@ func (s *shard) complete(slot uint32, u *user, ex *exchange, now time.Duration) 
 		s.setInput(u) // a random pick is drawn
 	}
 	v := s.e.cfg.Program.Judge(st, &u.session, &s.input, &journey.Answer{
-		Status: ex.status, Head: &ex.head, Body: ex.body, BodyLen: ex.bodyLen, Cut: ex.cut, Time: now - u.intended,
+		Status: int(ex.status), Head: &ex.head, Body: ex.body, BodyLen: ex.bodyLen, Cut: ex.cut, Time: now - u.intended,
 	})
 	class := metrics.NoError
 	switch v.Result {
@@ -330,7 +332,7 @@ func (s *shard) redirect(slot uint32, u *user, ex *exchange, now time.Duration) 
 	prev := ex.req
 	prev.Target = slices.Clone(prev.Target) // the session's, which the next target replaces
 	follow := func(proxy *journey.Proxy) ([]byte, journey.Request, error) {
-		return s.e.cfg.Program.Redirect(s.out[:0], ex.step, &u.session, &s.input, proxy, &prev, ex.status, ex.head.Get("Location"))
+		return s.e.cfg.Program.Redirect(s.out[:0], ex.step, &u.session, &s.input, proxy, &prev, int(ex.status), ex.head.Get("Location"))
 	}
 	out, req, err := follow(nil)
 	if err == nil && s.e.origins.proxy != nil && !req.Origin.TLS {
@@ -352,7 +354,7 @@ func (s *shard) redirect(slot uint32, u *user, ex *exchange, now time.Duration) 
 	return true
 }
 
-func isRedirect(status int) bool {
+func isRedirect(status uint16) bool {
 	return status == 301 || status == 302 || status == 303 || status == 307 || status == 308
 }
 
@@ -406,10 +408,10 @@ func (s *shard) end(slot uint32, u *user, ex *exchange, class metrics.Class, pha
 	s.loop.CancelTimer(slot)
 	sm := &s.sample
 	sm.Stage, sm.Step = s.stageOf(u.intended), uint16(st.ID)
-	sm.Class, sm.Phase, sm.Status = class, phase, uint16(ex.status)
+	sm.Class, sm.Phase, sm.Status = class, phase, ex.status
 	sm.Intended, sm.Start, sm.End = u.intended, ex.start, now
 	sm.Phases = ex.phases
-	sm.Attempts, sm.BytesIn, sm.BytesOut = ex.attempts, ex.in, ex.out
+	sm.Attempts, sm.BytesIn, sm.BytesOut = int(ex.attempts), ex.in, ex.out
 	sm.Reused, sm.Stale, sm.Message, sm.Example = ex.reused, ex.resent, "", nil
 	if class != metrics.NoError {
 		u.failed = true

@@ -91,14 +91,14 @@ func TestStallOverSockets(t *testing.T) {
 		s    = 2 * time.Second
 		b    = time.Millisecond
 	)
-	both(t, func(t *testing.T, poller option) {
+	for _, portable := range []bool{false, true} {
 		for _, limit := range []int{0, 4} {
-			t.Run(fmt.Sprintf("limit=%d", limit), func(t *testing.T) {
+			t.Run(fmt.Sprintf("portable=%t/limit=%d", portable, limit), func(t *testing.T) {
 				t.Parallel()
 				spec := even(rate, d)
 				spec.MaxInFlight = limit
 				server := &counter{release: frozen(b, time.Second, s)}
-				o := against(t, server, get(spec), poller)
+				o := against(t, server, get(spec), func(c *Config) { c.Portable = portable })
 				if want := uint64(rate * d.Seconds()); o.requests != want || server.requests.Load() != int64(want) || o.failed > 0 {
 					t.Fatalf("%d requests, the server saw %d, %d failed; want %d", o.requests, server.requests.Load(), o.failed, want)
 				}
@@ -119,7 +119,7 @@ func TestStallOverSockets(t *testing.T) {
 				}
 			})
 		}
-	})
+	}
 }
 
 // Even arrivals come evenly: each second of the server's own account is within 1 %, but for what our lag and its own delays

@@ -28,19 +28,17 @@ const (
 )
 
 // user is one virtual user: a slot in a shard's slab. A thinking user holds nothing but this struct, its session and the
-// connections it keeps.
+// connections it keeps. Its state is the first of three cache lines, since every event of a user touches it.
 type user struct {
-	session  journey.Session
-	conn     *loop.Conn    // to origin number via; nil: none
-	more     []extraConn   // to further origins
 	ex       *exchange     // while a step is in hand
+	conn     *loop.Conn    // to origin number via; nil: none
 	index    int64         // arrival index in the open model, number of the iteration in the closed
 	due      time.Duration // intended start of the iteration
 	intended time.Duration // of the present or next step
 	via      int32
+	number   uint32 // closed: the user's number over all sources
 	scenario uint16
 	step     uint16
-	number   uint32 // closed: the user's number over all sources
 	part     part
 	wait     waiting
 	ready    bool // setup is done
@@ -49,6 +47,10 @@ type user struct {
 	leaving  bool // closed: not wanted any more; pauses are cut short
 	gone     bool // retired
 	counted  bool // the step about to start was already counted as due
+
+	session journey.Session
+	more    []extraConn // to further origins
+	_       [16]byte    // so that the next user begins with a cache line too
 }
 
 // extraConn is a kept connection to a further origin.
