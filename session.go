@@ -407,7 +407,14 @@ func (s *session) close(runErr error) error {
 			return coded{exitFailed, err}
 		}
 	} else {
-		report.Table(s.w.stdout, s.ledger, report.Style{Width: widthOf(s.w.stdout), Colour: colourOf(s.w, s.opt.noColor), Record: s.path, Exit: s.code()})
+		style := report.Style{Width: widthOf(s.w.stdout), Colour: colourOf(s.w, s.opt.noColor), Record: s.path, Exit: s.code()}
+		if s.opt.always {
+			style.Exit = -1
+		}
+		report.Table(s.w.stdout, s.ledger, style)
+		if s.opt.always {
+			fmt.Fprintf(s.w.stdout, "In a test of your own this would be exit code %d.\n", s.code())
+		}
 	}
 	failed := s.writeAll(s.opt.out)
 	if path := s.w.getenv("GITHUB_STEP_SUMMARY"); path != "" {

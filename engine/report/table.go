@@ -15,7 +15,7 @@ type Style struct {
 	Width  int // cells; 0: 100
 	Colour bool
 	Record string // path of the record; empty: there is none
-	Exit   int    // the code that the program is going to end with
+	Exit   int    // the code that the program is going to end with; negative: not said
 }
 
 const (
@@ -118,7 +118,7 @@ func Table(w io.Writer, l *ledger.Ledger, style Style) error {
 	}
 	if l.Judged() == ledger.None {
 		p.sentence("", "", judged)
-	} else {
+	} else if style.Exit >= 0 {
 		p.line(fmt.Sprintf("Exit code %d.", style.Exit))
 	}
 	return p.err
@@ -164,6 +164,7 @@ func (p *page) errors(errors []metrics.ErrorView) {
 		return
 	}
 	p.title("Errors")
+	said := map[string]bool{}
 	for i := range errors {
 		if i == shownErrors {
 			p.line(fmt.Sprintf("and %d more kinds; the summary (-o x.json) has them all", len(errors)-i))
@@ -178,11 +179,12 @@ func (p *page) errors(errors []metrics.ErrorView) {
 			what += " in " + e.Phase.String()
 		}
 		line := fmt.Sprintf("%s × %s, %s", count(e.Count), what, stepName(e.Step))
-		if e.Message != "" {
+		if e.Message != "" && e.Message != what {
 			line += ": " + e.Message
 		}
 		p.sentence("", "", line)
-		if e.Hint != "" {
+		if e.Hint != "" && !said[e.Hint] {
+			said[e.Hint] = true
 			for _, h := range wrap("→ "+redact.Neutralise(e.Hint), p.style.Width-2, 2) {
 				p.line("  " + p.paint(dim, h))
 			}
