@@ -112,6 +112,7 @@ func startTarget(ctx context.Context) (addr string, stop func(), err error) {
 		return "", nil, fmt.Errorf("find this program: %w", err)
 	}
 	cmd := exec.CommandContext(ctx, exe, "target", "--addr", "127.0.0.1:0", "--until-stdin-ends")
+	cmd.Args[0] = "lt" // whatever this program is called, as a test is
 	cmd.Stderr = os.Stderr
 	detach(cmd)
 	in, err := cmd.StdinPipe()
