@@ -65,7 +65,7 @@ func newOrigins(c *Config) (*origins, error) {
 	if h.Proxy != "" {
 		u, err := url.Parse(h.Proxy)
 		if err != nil || u.Scheme != "http" || u.Hostname() == "" {
-			return nil, fmt.Errorf("proxy %q: give it as http://host:port", h.Proxy)
+			return nil, fmt.Errorf("proxy %s: give it as http://host:port", c.Redact.URL(h.Proxy))
 		}
 		port := uint64(80)
 		if p := u.Port(); p != "" {

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -96,6 +97,9 @@ func (e *Engine) reach(ctx context.Context, or journey.Origin) Reached {
 		case a := <-got:
 			if a.err != nil {
 				r.Class, r.Err = metrics.DNS, fmt.Errorf("%s: %s", rt.host.name, shortError(a.err))
+				if errors.As(a.err, new(refusal)) {
+					r.Class = metrics.Connect
+				}
 				return r
 			}
 			network, at = "tcp", nil

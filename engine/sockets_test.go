@@ -85,6 +85,7 @@ func TestStallOverSockets(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes five seconds of real time")
 	}
+	t.Parallel()
 	const (
 		rate = 200.0
 		d    = 5 * time.Second
