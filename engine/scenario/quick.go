@@ -92,7 +92,6 @@ func (q Quick) File(env Env) (*File, error) {
 	if err := f.Override(q, env); err != nil {
 		return nil, err
 	}
-	st.Name = shortName(st.Method + " " + st.URL)
 	return f, nil
 }
 
@@ -175,7 +174,7 @@ func (g *flags) duration(flag, s string, to *time.Duration, least time.Duration)
 	}
 	d, err := ParseDuration(s)
 	if err == nil && d < least {
-		err = errors.New("it is longer than 0; write for example 30s")
+		err = errors.New("a duration is longer than 0; write for example 30s")
 	}
 	if err != nil {
 		g.fail(flag, err)
@@ -209,6 +208,13 @@ func (f *File) Override(q Quick, env Env) error {
 	f.each(func(h *HTTP) { set(h) })
 	f.overrideHeaders(&q, g)
 	f.overrideRequest(&q, g)
+	for _, sc := range f.Scenarios {
+		for _, st := range sc.Steps {
+			if st.Name == "" { // the one of a URL: criteria may name it
+				st.Name = shortName(st.Method + " " + st.URL)
+			}
+		}
+	}
 	for _, expr := range q.SLO {
 		if env.CheckSLO != nil {
 			if err := env.CheckSLO(expr, f); err != nil {
@@ -496,7 +502,7 @@ func (f *File) overrideLoad(q *Quick, g *flags) {
 	case q.Rate != "":
 		v, err := ParseRate(q.Rate)
 		if err == nil && v == 0 {
-			err = errors.New("it is above 0; write for example -r 50")
+			err = errors.New("a rate is above 0; write for example -r 50")
 		}
 		if err != nil {
 			g.fail("-r", err)
