@@ -83,7 +83,6 @@ func (f *runFlags) add(cmd *cobra.Command, _ world) {
 	fs.IntVar(&o.fps, "fps", 4, "`N` pictures a second, 1 to 30")
 	fs.BoolVar(&o.noColor, "no-color", false, "no colours")
 	fs.BoolVar(&o.noMouse, "no-mouse", false, "leave the mouse to the terminal")
-	fs.BoolVarP(&o.yes, "yes", "y", false, "answer the plan's question with yes")
 	fs.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		if to, ok := aliases[name]; ok {
 			name = to

@@ -103,6 +103,7 @@ var foreign = map[string]string{
 	"find-knee": "this version has no search; panel 4 draws the curve of a run with rising stages (lt check ladder shows one)",
 	"peers":     oneMachine, "p": oneMachine, "no-local": oneMachine, "ssh": oneMachine, "min-peers": oneMachine,
 	"peer-binary": oneMachine, "on-peer-loss": oneMachine, "detach": "this version has no detached runs; start it in tmux or screen",
+	"yes": "this version asks nothing before a run", "y": "this version asks nothing before a run",
 	"prom": "this version serves no metrics; -o FILE.jsonl has a line a second",
 }
 

@@ -32,6 +32,9 @@ func (p *plain) begin(h conductor.Header) {
 	if l.Model == load.Closed {
 		what = fmt.Sprintf("up to %d users (closed model)", int(l.Profile.Peak()))
 	}
+	if l.Iterations > 0 {
+		what += fmt.Sprintf(", at most %d iterations", l.Iterations)
+	}
 	fmt.Fprintf(p.w, "%s: %s for %s, %s, seed %d\n", h.Name, h.Target, chart.Clock(l.Profile.Duration()), what, l.Seed)
 	if h.Basis != "" {
 		fmt.Fprintf(p.w, "allowed: %s\n", h.Basis)

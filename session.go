@@ -47,15 +47,15 @@ type session struct {
 
 // runOptions are the flags that say how a run is shown, judged and written down.
 type runOptions struct {
-	plain, json, strict, yes bool
-	noPreflight, noMouse     bool
-	noColor                  bool
-	theme                    string
-	fps                      int
-	out                      []string
-	authorize                []string
-	labels                   map[string]string
-	always                   bool // the exit code does not judge: the demo
+	plain, json, strict  bool
+	noPreflight, noMouse bool
+	noColor              bool
+	theme                string
+	fps                  int
+	out                  []string
+	authorize            []string
+	labels               map[string]string
+	always               bool // the exit code does not judge: the demo
 }
 
 // play does a run. The error carries the exit code.
