@@ -1,0 +1,125 @@
+package peer
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"lt/engine/journey"
+	"lt/engine/load"
+	"lt/engine/metrics"
+	"lt/engine/scenario"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// fleetOf makes the fleet of a file that loads a server of its own, and counts what that server got.
+func fleetOf(t *testing.T, q scenario.Quick) (*Fleet, *atomic.Int64) {
+	t.Helper()
+	var got atomic.Int64
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		got.Add(1)
+		fmt.Fprint(w, "ok")
+	}))
+	t.Cleanup(s.Close)
+	q.URL = s.URL
+	file, err := q.File(scenario.Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := journey.Compile(file, "lt/test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := New(Config{File: file, Program: program})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Local().Resolve(t.Context())
+	return f, &got
+}
+
+// sums is what all intervals of a fleet come to.
+type sums struct{ due, started, requests uint64 }
+
+func (s *sums) add(t *testing.T, f *Fleet, r metrics.Report) {
+	t.Helper()
+	if iv := r.Interval; iv != nil {
+		s.due += iv.Due
+		s.started += iv.Started
+		for i := range iv.Records {
+			s.requests += iv.Records[i].Requests
+		}
+		f.Release(iv)
+	}
+}
+
+// Every arrival of the run is reported once, and the reports end with the run.
+func TestFleetReportsEveryArrival(t *testing.T) {
+	f, got := fleetOf(t, scenario.Quick{Rate: "200", Duration: "1s", Arrivals: "even", Seed: "1"})
+	if m := f.Members(); len(m) != 1 || m[0].State != "starting" {
+		t.Fatalf("before the start: %+v", m)
+	}
+	f.Start(t.Context())
+	var s sums
+	for r := range f.Reports() {
+		s.add(t, f, r)
+	}
+	if err := f.Err(); err != nil {
+		t.Fatal(err)
+	}
+	if s.due != 200 || s.started != 200 || s.requests != 200 || got.Load() != 200 {
+		t.Errorf("%d due, %d begun, %d recorded, %d came to the server; want 200", s.due, s.started, s.requests, got.Load())
+	}
+	if m := f.Members(); m[0].State != "done" {
+		t.Errorf("after the end: %+v", m)
+	}
+}
+
+// Changes take effect in the order in which they were asked for, none before it was.
+func TestFleetChangesInOrder(t *testing.T) {
+	f, _ := fleetOf(t, scenario.Quick{Rate: "50", Duration: "20s", Arrivals: "even", Seed: "1"})
+	f.Start(t.Context())
+	var last time.Duration
+	for i := range 20 {
+		asked := time.Since(f.Epoch())
+		at, err := f.Change(load.Factor, 1+float64(i)/100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at < last || at < asked {
+			t.Fatalf("change %d takes effect at %s: asked at %s, the one before at %s", i, at, asked, last)
+		}
+		last = at
+	}
+	f.Cut()
+	for r := range f.Reports() {
+		if r.Interval != nil {
+			f.Release(r.Interval)
+		}
+	}
+	if err := f.Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Whoever reads the reports late loses none of them, and holds nobody back.
+func TestFleetWaitsForNoReader(t *testing.T) {
+	f, got := fleetOf(t, scenario.Quick{Rate: "100", Duration: "2s", Arrivals: "even", Seed: "1"})
+	f.Start(t.Context())
+	for deadline := time.Now().Add(30 * time.Second); got.Load() < 200 && time.Now().Before(deadline); {
+		time.Sleep(10 * time.Millisecond)
+	}
+	var s sums
+	for r := range f.Reports() {
+		s.add(t, f, r)
+	}
+	if s.started != 200 {
+		t.Errorf("%d arrivals reported, %d came to the server; want 200", s.started, got.Load())
+	}
+}
