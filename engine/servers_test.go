@@ -103,6 +103,7 @@ LoadModule mpm_event_module /usr/lib/apache2/modules/mod_mpm_event.so
 LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so
 LoadModule dir_module /usr/lib/apache2/modules/mod_dir.so
 DirectoryIndex index.html
+MaxKeepAliveRequests 0
 User nobody
 Group nogroup
 DocumentRoot %[1]s/www
