@@ -134,6 +134,7 @@ func TestEveryErrorHasAHint(t *testing.T) {
 		"remote error: tls: handshake failure":                    "openssl s_client",
 		"the certificate is for another name":                     "server_name",
 		"the target does not speak TLS on this port":              "http://",
+		"no connection within 1s":                                 "connect_timeout",
 	} {
 		if h := Hint(TLS, PhaseTLS, 0, message); !strings.Contains(h, want) {
 			t.Errorf("%q: %q does not say %q", message, h, want)
