@@ -215,7 +215,7 @@ func (e *Engine) makeShards() ([]*shard, error) {
 	limit := e.maxInFlight()
 	shards := make([]*shard, 0, n)
 	for i := range n {
-		l, err := loop.New(loop.Options{Epoch: e.epoch, Spin: spin, Portable: e.cfg.Portable || e.cfg.Dial != nil, Dial: e.cfg.Dial})
+		l, err := loop.New(loop.Options{Epoch: e.epoch, Spin: spin, Portable: e.cfg.Portable || e.cfg.Dial != nil, Dial: e.cfg.Dial, Recover: e.cfg.Recover})
 		if err != nil {
 			for _, s := range shards {
 				s.loop.Stop()

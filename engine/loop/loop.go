@@ -49,6 +49,10 @@ type Options struct {
 	// Dial opens the portable poller's connections, each in its own
 	// goroutine; nil is a net.Dialer. The epoll poller ignores it.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+	// Recover is deferred in every goroutine that the loop starts, so that
+	// whoever owns the terminal hears of a panic first; nil is none.
+	Recover func()
 }
 
 // Handler is what a Loop works for. All its methods are called on the loop's
@@ -147,6 +151,9 @@ type mail struct {
 func New(o Options) (*Loop, error) {
 	if o.Epoch.IsZero() {
 		o.Epoch = time.Now()
+	}
+	if o.Recover == nil {
+		o.Recover = func() {}
 	}
 	l := &Loop{o: o, buf: make([]byte, readSize)}
 	l.wheel.init()
@@ -255,6 +262,16 @@ func (l *Loop) clear() {
 	}
 	l.mail = nil
 	l.p.close()
+}
+
+// work runs f in a goroutine that Run waits for.
+func (l *Loop) work(f func()) {
+	l.works.Add(1)
+	go func() {
+		defer l.works.Done()
+		defer l.o.Recover()
+		f()
+	}()
 }
 
 // Stop makes Run return after the turn in hand. Any goroutine may call it, any

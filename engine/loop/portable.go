@@ -98,12 +98,10 @@ func (p *portable) dial(c *Conn, ep *Endpoint) {
 		more:   make(chan struct{}, 1),
 	}
 	own := *ep
-	p.l.works.Add(1)
-	go func() {
-		defer p.l.works.Done()
+	p.l.work(func() {
 		nc, err := p.reach(ctx, &own)
 		p.l.post(mail{do: reached, c: c, nc: nc, err: err, when: p.l.Now()})
-	}()
+	})
 }
 
 // reach connects to ep, to Alt too if it must.
@@ -123,12 +121,10 @@ func (p *portable) reach(ctx context.Context, ep *Endpoint) (net.Conn, error) {
 	}
 	results := make(chan result, 2)
 	try := func(a netip.AddrPort, alt bool) {
-		p.l.works.Add(1)
-		go func() {
-			defer p.l.works.Done()
+		p.l.work(func() {
 			nc, err := p.open(ctx, ep, "tcp", a.String())
 			results <- result{nc, err, alt}
-		}()
+		})
 	}
 	try(ep.Addr, false)
 	delay := time.NewTimer(raceDelay)
@@ -192,9 +188,8 @@ func reached(l *Loop, m *mail) {
 		return
 	}
 	c.pipe.nc = m.nc
-	l.works.Add(2)
-	go c.pipe.read(l, c)
-	go c.pipe.write(l, c)
+	l.work(func() { c.pipe.read(l, c) })
+	l.work(func() { c.pipe.write(l, c) })
 	l.connected(c, m.when)
 }
 
@@ -214,7 +209,6 @@ func cause(err error) error {
 
 // read hands over what arrives, one buffer at a time.
 func (q *pipe) read(l *Loop, c *Conn) {
-	defer l.works.Done()
 	buf := make([]byte, portableRead)
 	for {
 		n, err := q.nc.Read(buf)
@@ -246,7 +240,6 @@ func arrived(l *Loop, m *mail) {
 
 // write sends what the queue holds until the connection is closed.
 func (q *pipe) write(l *Loop, c *Conn) {
-	defer l.works.Done()
 	defer q.nc.Close()
 	var b []byte
 	for {

@@ -77,14 +77,12 @@ func newSecure(c *Conn, cfg *tls.Config) *secure {
 
 // start begins the handshake.
 func (s *secure) start() {
-	s.l.works.Add(1)
-	go func() {
-		defer s.l.works.Done()
+	s.l.work(func() {
 		handshakes <- struct{}{}
 		err := s.tc.Handshake()
 		<-handshakes
 		s.l.post(mail{do: handshaken, c: s.c, err: err, when: s.l.Now()})
-	}()
+	})
 }
 
 // handshaken takes the connection over from the handshake's goroutine.
