@@ -27,6 +27,13 @@ func TestExchangeMasksEchoes(t *testing.T) {
 	}
 }
 
+// A form is known by its look where nobody says what it is.
+func TestFormsWithoutAType(t *testing.T) {
+	if got := New(nil).Request([]byte("POST / HTTP/1.1\r\nHost: h\r\n\r\na=1&password=canary")); strings.Contains(got, "canary") || !strings.Contains(got, "a=1&password=***") {
+		t.Error(got)
+	}
+}
+
 // No exchange makes it fail, and no cookie comes out of one.
 func FuzzExchange(f *testing.F) {
 	f.Add("GET /?token=abcdefgh HTTP/1.1\r\nCookie: a=b", "HTTP/1.1 200 OK\r\nSet-Cookie: x=y", `{"token":"abcdefgh"`)

@@ -241,7 +241,7 @@ func (r *Redactor) body(s, mime string) (text string, cut bool) {
 	if edge := 2 * bodyBytes; len(s) > edge {
 		s, cut = s[:edge], true
 	}
-	if strings.Contains(mime, "x-www-form-urlencoded") {
+	if strings.Contains(mime, "x-www-form-urlencoded") || mime == "" && !strings.ContainsAny(s, " \t\r\n<>{}\"") {
 		s = maskPairs(s)
 	}
 	s = r.exact(NeutraliseLines(r.exact(maskMembers(maskURLs(s)))))

@@ -111,6 +111,21 @@ func hideCredentials(line string) string {
 	})
 }
 
+// tokens are the parameters of a URL whose names say that their values are secrets.
+var tokens = regexp.MustCompile(`(?i)([?&#](?:[\w.-]*(?:password|passwd|passphrase|secret|token|api[_.-]?key|access[_.-]?key|csrf|xsrf|signature|session)[\w.-]*|pwd|pw|pass|pin|otp|auth|sig|sid|jwt|code|key)=)([^&#\s]+)`)
+
+// hideTokens masks the values of such parameters, as far as they stand there: what a template fills in has no value yet. A name
+// of a step is shown and kept everywhere.
+func hideTokens(s string) string {
+	return tokens.ReplaceAllStringFunc(s, func(pair string) string {
+		name, value, _ := strings.Cut(pair, "=")
+		if strings.HasPrefix(value, "{{") && strings.HasSuffix(value, "}}") {
+			return pair
+		}
+		return name + "=***"
+	})
+}
+
 // visible keeps control characters of a file away from the terminal.
 func visible(s string) string {
 	if utf8.ValidString(s) && strings.IndexFunc(s, func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }) < 0 {

@@ -19,3 +19,28 @@ func TestErrorsHideCredentials(t *testing.T) {
 		t.Errorf("%q, caret at %d", got, caret)
 	}
 }
+
+// The name that a step gets from its URL is shown everywhere, so it has no token in it.
+func TestNamesHideTokens(t *testing.T) {
+	for url, want := range map[string]string{
+		"/x?token=canary&a=1":               "GET /x?token=***&a=1",
+		"/x?a=1&Access_Token=canary#code=2": "GET /x?a=1&Access_Token=***#code=***",
+		"/x?token={{token}}&sid={{s}}":      "GET /x?token={{token}}&sid={{s}}",
+		"/x?api-key=canary{{n}}":            "GET /x?api-key=***",
+		"/tokens/7?page=2&keyword=shoes":    "GET /tokens/7?page=2&keyword=shoes",
+	} {
+		if got := shortName("GET " + url); got != want {
+			t.Errorf("%s: %s, want %s", url, got, want)
+		}
+	}
+	f, err := Quick{URL: "http://127.0.0.1/x?token=canary"}.File(Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st := f.Scenarios[0].Steps[0]; st.Name != "GET /x?token=***" || st.URL != "/x?token=canary" {
+		t.Errorf("the step %q sends %q", st.Name, st.URL)
+	}
+	if _, err := (Quick{URL: "http://127.0.0.1/", Headers: []string{"Authorization canary"}}).File(Env{}); err == nil || strings.Contains(err.Error(), "canary") {
+		t.Errorf("a header without a colon: %v", err)
+	}
+}

@@ -402,7 +402,8 @@ func (f *File) overrideHeaders(q *Quick, g *flags) {
 		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
 		switch {
 		case !ok || !validHeaderName(name):
-			g.fail("-H", fmt.Errorf("%s is not a header; write 'Name: value'", quoted(s)))
+			word, _, _ := strings.Cut(strings.TrimSpace(s), " ") // what follows may be a secret
+			g.fail("-H", fmt.Errorf("%s is not a header; write 'Name: value'", quoted(word)))
 		case strings.ContainsAny(value, "\r\n\x00"):
 			g.fail("-H", fmt.Errorf("the header %s has a line break in it; write it on one line", name))
 		case value == "":

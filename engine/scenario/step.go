@@ -250,7 +250,7 @@ func (p *parser) step(n *yaml.Node, sc *Scenario) *Step {
 
 // shortName keeps a name made from a URL on one line of bearable length.
 func shortName(s string) string {
-	s = strings.Join(strings.Fields(visible(s)), " ")
+	s = strings.Join(strings.Fields(visible(hideTokens(hideCredentials(s)))), " ")
 	if r := []rune(s); len(r) > 200 {
 		return string(r[:197]) + "..."
 	}
