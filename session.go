@@ -31,18 +31,19 @@ import (
 
 // session is one run from its scenario to its exit code.
 type session struct {
-	w       world
-	file    *scenario.File
-	opt     runOptions
-	program *journey.Program
-	redact  *redact.Redactor
-	fleet   *peer.Fleet
-	basis   authz.Basis
-	record  *history.Writer
-	crash   *crash
-	ledger  *ledger.Ledger
-	path    string // of the record
-	screen  bool
+	w        world
+	file     *scenario.File
+	opt      runOptions
+	program  *journey.Program
+	redact   *redact.Redactor
+	fleet    *peer.Fleet
+	basis    authz.Basis
+	record   *history.Writer
+	crash    *crash
+	ledger   *ledger.Ledger
+	path     string // of the record
+	loopback bool   // every target is on this machine
+	screen   bool
 }
 
 // runOptions are the flags that say how a run is shown, judged and written down.
@@ -152,7 +153,11 @@ func (s *session) permit(ctx context.Context) error {
 	if s.screen {
 		req.Typed = s.typed
 	}
+	s.loopback = true
 	for _, r := range s.fleet.Local().Resolve(ctx) {
+		for _, a := range r.Addrs {
+			s.loopback = s.loopback && a.IsLoopback()
+		}
 		req.Hosts = append(req.Hosts, authz.Host{Name: r.Host, Addrs: r.Addrs, Via: r.Via})
 	}
 	basis, err := authz.Decide(req)
@@ -196,7 +201,7 @@ func (s *session) preflight(ctx context.Context) error {
 			fmt.Fprintf(s.w.stderr, "%s speaks %s, HTTP/1.1\n", r.Origin, r.TLS)
 		}
 	}
-	for _, f := range limits.Check(need(s.file)) {
+	for _, f := range limits.Check(need(s.file, s.loopback)) {
 		if f.Severity == limits.Note {
 			continue
 		}
@@ -209,9 +214,9 @@ func (s *session) preflight(ctx context.Context) error {
 }
 
 // need is what a file asks of this machine.
-func need(f *scenario.File) limits.Need {
+func need(f *scenario.File, loopback bool) limits.Need {
 	peak := f.Load.Profile.Peak()
-	n := limits.Need{Shards: 1, SourceIPs: max(1, len(f.HTTP.SourceIPs)), BytesPerUser: 512}
+	n := limits.Need{Shards: 1, Loopback: loopback, SourceIPs: max(1, len(f.HTTP.SourceIPs)), BytesPerUser: 512}
 	if f.Load.Model == load.Closed {
 		n.Users = int(peak)
 		n.Connections = n.Users
@@ -219,8 +224,15 @@ func need(f *scenario.File) limits.Need {
 		n.Users = f.Load.MaxInFlight
 		n.Connections = min(f.Load.MaxInFlight, int(peak*f.HTTP.Timeout.Seconds()))
 	}
-	if f.HTTP.Connections != scenario.Keep {
+	if f.Load.Model == load.Open && f.HTTP.UnixSocket == "" && f.HTTP.Connections != scenario.Keep {
 		n.NewPerSecond = peak
+		if f.HTTP.Connections == scenario.PerRequest {
+			steps := 1
+			for _, sc := range f.Scenarios {
+				steps = max(steps, len(sc.Steps))
+			}
+			n.NewPerSecond *= float64(steps)
+		}
 	}
 	return n
 }
