@@ -173,6 +173,20 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	}
 }
 
+// The demo that is ended by hand says so, whatever its SLOs came to by then.
+func TestDemoEndedByHand(t *testing.T) {
+	t.Parallel()
+	cmd, lines := child(t, t.TempDir(), "demo", "--plain")
+	until(t, lines, "begins")
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	until(t, lines, "^Record: ")
+	if code := exitOf(t, cmd); code != 97 {
+		t.Errorf("the code is %d, want 97", code)
+	}
+}
+
 // The target of the demo cannot outlive it.
 func TestDemoTakesItsTargetAlong(t *testing.T) {
 	t.Parallel()

@@ -56,7 +56,7 @@ type runOptions struct {
 	out                  []string
 	authorize            []string
 	labels               map[string]string
-	always               bool // the exit code does not judge: the demo
+	always               bool // an SLO that failed does not show in the exit code: the demo
 }
 
 // play does a run. The error carries the exit code.
@@ -205,7 +205,11 @@ func (s *session) preflight(ctx context.Context) error {
 		if f.Severity == limits.Note {
 			continue
 		}
-		fmt.Fprintf(s.w.stderr, "%s: %s\n", f.Severity, f.Text)
+		word := "note"
+		if f.Severity == limits.Stop {
+			word = "warning" // the run goes on: the need is the most that it can come to, and errors of our own are told apart
+		}
+		fmt.Fprintf(s.w.stderr, "%s: %s\n", word, f.Text)
 		if f.Remedy != "" {
 			fmt.Fprintf(s.w.stderr, "  try: %s\n", f.Remedy)
 		}
@@ -437,7 +441,14 @@ func (s *session) close(runErr error) error {
 	if err := errors.Join(runErr, failed); err != nil {
 		return coded{exitFailed, err}
 	}
-	if code := s.code(); code != exitDone && !s.opt.always {
+	code := s.code()
+	if s.opt.always && code == report.CodeSLO {
+		code = exitDone
+		if end, _ := s.ledger.End(); end.Ended == ledger.ByUser {
+			code = report.CodeUser
+		}
+	}
+	if code != exitDone {
 		return coded{code, errors.New("")}
 	}
 	return nil
