@@ -38,6 +38,9 @@ func TestScripts(t *testing.T) {
 				case "/redirect":
 					w.Header().Set("Location", r.URL.Query().Get("to"))
 					w.WriteHeader(http.StatusFound)
+				case "/echo":
+					w.WriteHeader(http.StatusInternalServerError)
+					_ = r.Header.Write(w)
 				case "/login":
 					http.SetCookie(w, &http.Cookie{Name: "sid", Value: "canary-cookie-value", Path: "/"})
 					fmt.Fprint(w, `{"token": "canary-token-value"}`)

@@ -70,7 +70,7 @@ func (e *Engine) deliver(a *audit, whole []*metrics.Interval, last bool) {
 	}
 	iv.Final = last
 	own, hit := iv.Audit.OwnErrors, iv.Audit.LimitHit
-	iv.Audit = a.read()
+	iv.Audit = a.read(iv.Opened)
 	iv.Audit.OwnErrors, iv.Audit.LimitHit = own, hit
 	if limit := iv.Audit.MemLimit; limit > 0 {
 		used := float64(iv.Audit.Memory) / float64(limit)
@@ -96,15 +96,23 @@ type audit struct {
 	polled time.Duration
 	cpu    []time.Duration
 	poll   []time.Duration
+	opened [60]uint64 // connections of the last intervals: a port waits about so long after its use
+	turn   int
 }
 
 func newAudit(e *Engine, shards []*shard) *audit {
 	return &audit{e: e, shards: shards, last: e.cfg.Reading(), at: time.Now(), cpu: make([]time.Duration, len(shards)), poll: make([]time.Duration, len(shards))}
 }
 
-// read returns what happened since it was last called.
-func (a *audit) read() metrics.Audit {
+// read returns what happened since it was last called; opened is how many connections that made.
+func (a *audit) read(opened uint64) metrics.Audit {
 	now, r := time.Now(), a.e.cfg.Reading()
+	a.opened[a.turn] = opened
+	a.turn = (a.turn + 1) % len(a.opened)
+	ours := r.Files // others on this machine use ports too
+	for _, n := range a.opened {
+		ours += int(n)
+	}
 	d := now.Sub(a.at).Seconds()
 	if d <= 0 {
 		d = intervalLength.Seconds()
@@ -126,7 +134,7 @@ func (a *audit) read() metrics.Audit {
 		GCPauseP99: r.GCPauseP99, GCShare: r.GCShare, SchedP99: r.SchedP99,
 		Steal: r.Steal(a.last), Throttled: r.ThrottledShare(a.last),
 		Memory: r.Memory, MemLimit: r.MemLimit,
-		Files: r.Files, FileLimit: r.FileLimit, Ports: r.Ports, PortLimit: r.PortLimit,
+		Files: r.Files, FileLimit: r.FileLimit, Ports: min(r.Ports, ours), PortLimit: r.PortLimit,
 	}
 	a.last, a.at, a.polled = r, now, polled
 	return out

@@ -131,8 +131,9 @@ func (s *shard) countOpened(ex *exchange) {
 
 // tunnelled goes on when the proxy has answered a CONNECT; rest is how many bytes came behind the answer.
 func (s *shard) tunnelled(slot uint32, u *user, ex *exchange, rest int, now time.Duration) {
-	if ex.status/100 != 2 || rest > 0 {
-		s.fail(slot, u, metrics.Connect, metrics.PhaseConnect, "the proxy answered CONNECT with status "+strconv.Itoa(int(ex.status)), now)
+	if status := ex.status; status/100 != 2 || rest > 0 {
+		ex.status = 0 // the proxy's, not the target's
+		s.fail(slot, u, metrics.Connect, metrics.PhaseConnect, "the proxy answered CONNECT with status "+strconv.Itoa(int(status)), now)
 		return
 	}
 	ex.state, ex.wrote = securing, now

@@ -472,15 +472,14 @@ type shown struct {
 func (s *shard) example() string {
 	u, ex := s.shown.user, s.shown.ex
 	s.setInput(u)
-	text := ""
-	if out, _, err := s.request(nil, ex.step, &u.session); err == nil {
-		text = s.e.cfg.Redact.Request(out)
+	out, _, err := s.request(nil, ex.step, &u.session)
+	if err != nil {
+		out = nil
 	}
-	if len(ex.raw) > 0 {
-		text += "\n\n" + s.e.cfg.Redact.Response(ex.raw, ex.body)
-	}
+	own := u.session.Secrets(ex.step.Scenario, redact.SecretName)
+	text := s.e.cfg.Redact.Exchange(out, ex.raw, ex.body, own)
 	if s.shown.detail != "" {
-		text += "\n\nfound: " + redact.Neutralise(s.e.cfg.Redact.Text(s.shown.detail))
+		text += "\n\nfound: " + redact.Neutralise(s.e.cfg.Redact.Text(redact.New(own).Text(s.shown.detail)))
 	}
 	return text
 }

@@ -136,7 +136,11 @@ func (e *Engine) reach(ctx context.Context, or journey.Origin) Reached {
 		t := tls.Client(c, e.origins.tlsConfig(h.TLS, or.Host))
 		if err := t.HandshakeContext(ctx); err != nil {
 			r.Class = metrics.TLS
-			r.Err = fmt.Errorf("TLS handshake with %s at %s: %s", or.Host, r.Addr, tlsMessage(err))
+			what := tlsMessage(err)
+			if errors.Is(err, context.DeadlineExceeded) {
+				what = "no answer within " + h.ConnectTimeout.String()
+			}
+			r.Err = fmt.Errorf("TLS handshake with %s at %s: %s", or.Host, r.Addr, what)
 			return r
 		}
 		st := t.ConnectionState()

@@ -258,7 +258,7 @@ func locate(dir, which string) (string, error) {
 		return "", err
 	}
 	if len(all) == 0 {
-		return "", fmt.Errorf("no run is recorded in %s: %w", dir, fs.ErrNotExist)
+		return "", noRun("no run is recorded in " + dir)
 	}
 	if which == "last" {
 		return all[0].path, nil
@@ -281,7 +281,7 @@ func locate(dir, which string) (string, error) {
 				return r.path, nil
 			}
 		}
-		return "", fmt.Errorf("there is no run %q; lt runs lists what there is: %w", which, fs.ErrNotExist)
+		return "", noRun(fmt.Sprintf("there is no run %q; lt runs lists what there is", which))
 	}
 	var ids []string
 	for _, r := range found[:min(len(found), 5)] {
@@ -289,3 +289,9 @@ func locate(dir, which string) (string, error) {
 	}
 	return "", fmt.Errorf("%q begins the ids of %d runs (%s); give more of it", which, len(found), strings.Join(ids, ", "))
 }
+
+// noRun says that a run is not there; it is an fs.ErrNotExist.
+type noRun string
+
+func (e noRun) Error() string        { return string(e) }
+func (e noRun) Is(target error) bool { return target == fs.ErrNotExist }

@@ -43,7 +43,7 @@ func notes(l *ledger.Ledger) []string {
 		}
 	}
 	if t.Unfinished > 0 {
-		say("%s iterations were still in hand when the time for the end (%s) was over, and were cut.", count(t.Unfinished), h.Graceful.Round(time.Millisecond))
+		say("%s iterations were still in hand at the end and were cut: told to, or after %s of grace.", count(t.Unfinished), h.Graceful.Round(time.Millisecond))
 	}
 	return out
 }

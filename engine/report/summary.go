@@ -327,6 +327,7 @@ func runOf(l *ledger.Ledger) Run {
 	if len(r.Host) == 0 || !json.Valid(r.Host) {
 		r.Host = json.RawMessage("{}")
 	}
+	r.Ended = string(ledger.Failed) // a record without an end: killed, or read while it is written
 	if end, ok := l.End(); ok {
 		r.Ended = string(end.Ended)
 		r.Duration, r.Drain = seconds(end.At-end.Drain), seconds(end.Drain)
