@@ -142,7 +142,6 @@ func (s *shard) take(scenario uint16) (uint32, *user) {
 	u.scenario = scenario
 	u.session.Reset(s.e.cfg.Program.Scenarios[scenario])
 	s.alive++
-	s.most = max(s.most, s.alive)
 	return slot, u
 }
 

@@ -70,7 +70,6 @@ func (s *shard) enter(slot uint32, u *user, at, now time.Duration) {
 	*u = user{scenario: u.scenario, number: u.number, index: u.index, session: u.session}
 	u.session.Reset(s.e.cfg.Program.Scenarios[u.scenario])
 	s.alive++
-	s.most = max(s.most, s.alive)
 	u.intended = at
 	s.beginNext(slot, u, at, now)
 }

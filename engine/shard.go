@@ -62,7 +62,6 @@ type shard struct {
 	retiring bool
 	over     bool
 	alive    int               // users in existence
-	most     int               // of them within the present interval
 	leavers  int               // teardowns in hand
 	byNumber map[uint32]uint32 // closed: slots by user number
 	gap      time.Duration     // what was due by then is dropped: the loop did not run
@@ -162,13 +161,10 @@ func (s *shard) cutInterval(final bool) {
 	part := s.rec.Cut(s.seq, from, length)
 	part.Source = s.e.cfg.Name
 	part.Users, part.InFlight, part.InFlightMax = s.alive, s.inHand, max(s.peak, s.inHand)
-	if final {
-		part.Users = s.most // they have all gone by now
-	}
 	part.Queued, part.Connections = s.queue.len(), s.conns
 	part.Audit.LimitHit = s.hit
 	part.Notes, part.Final = s.notes, final
-	s.hit, s.notes, s.peak, s.most = false, nil, s.inHand, s.alive
+	s.hit, s.notes, s.peak = false, nil, s.inHand
 	s.seq++
 	s.edge += intervalLength
 	s.e.hand(s.id, part)

@@ -157,6 +157,7 @@ func (t *Tally) totals(elapsed time.Duration) Totals {
 		v.UsersPeak = max(v.UsersPeak, int(w.users))
 		v.InFlightPeak = max(v.InFlightPeak, int(w.inFlightMax))
 	}
+	v.UsersPeak = max(v.UsersPeak, v.InFlightPeak) // a run may be over before the first look at its users
 	v.Shortfall = scheduled - min(scheduled, done)
 	return v
 }
