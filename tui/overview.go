@@ -193,6 +193,10 @@ func (m *model) drawSlowest(c chart.Canvas) {
 	}
 	for i := range min(len(steps), c.H()-1) {
 		c.Right(c.W()-1, i+1, p99Style(steps[i].Response), quantile(steps[i].Response, steps[i].Response.P99, steps[i].Response.AtLeast))
-		c.Fit(1, i+1, c.W()-12, theme.Text, chart.ShortenMiddle(chart.Clean(steps[i].Step), c.W()-12))
+		name := chart.Clean(steps[i].Step)
+		if len(m.view.Run.Scenarios) > 1 { // several may have a step of that name
+			name += " · " + chart.Clean(steps[i].Scenario)
+		}
+		c.Fit(1, i+1, c.W()-12, theme.Text, chart.ShortenMiddle(name, c.W()-12))
 	}
 }
