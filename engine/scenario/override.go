@@ -1,7 +1,6 @@
 package scenario
 
 import (
-
 	"bytes"
 	"errors"
 	"fmt"
