@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 // The verbs as users type them, each against a server in this process.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
-		Dir: filepath.Join("testdata", "script"),
+		Dir: filepath.Join("docs", "verbs"),
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("LT_STATE_DIR", filepath.Join(e.WorkDir, "state"))
 			e.Setenv("CI", "1")
