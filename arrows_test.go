@@ -30,8 +30,9 @@ var arrows = map[string][]string{
 	},
 	"peer": {
 		"engine", "engine/scenario", "engine/load", "engine/journey", "engine/h1", "engine/loop", "engine/metrics", "engine/limits",
-		"engine/redact", "engine/authz",
+		"engine/redact", "engine/authz", "peer/wire", "peer/boot", "peer/sshproc",
 	},
+	"peer/wire": {"engine/metrics", "engine/load"},
 	"tui": {
 		"engine/conductor", "engine/scenario", "engine/load", "engine/metrics", "engine/knee", "engine/slo", "engine/ledger",
 		"engine/history", "engine/redact", "tui/chart", "tui/theme",
