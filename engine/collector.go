@@ -11,6 +11,9 @@ const (
 	// fullAt is the share of the memory limit above which no new users begin; drainAt that above which the run is ended.
 	fullAt  = 0.90
 	drainAt = 0.97
+	// shortest is the shortest time over which a share of the CPU says something. The last interval of a run may be a
+	// millisecond long and all of it work; it takes over what held before it.
+	shortest = intervalLength / 2
 )
 
 // collect joins the shards' parts of each interval, adds the audit, and hands the interval over. It ends when every shard
@@ -98,6 +101,7 @@ type audit struct {
 	poll   []time.Duration
 	opened [60]uint64 // connections of the last intervals: a port waits about so long after its use
 	turn   int
+	before metrics.Audit // what was returned last
 }
 
 func newAudit(e *Engine, shards []*shard) *audit {
@@ -136,6 +140,9 @@ func (a *audit) read(opened uint64) metrics.Audit {
 		Memory: r.Memory, MemLimit: r.MemLimit,
 		Files: r.Files, FileLimit: r.FileLimit, Ports: min(r.Ports, ours), PortLimit: r.PortLimit,
 	}
-	a.last, a.at, a.polled = r, now, polled
+	if d < shortest.Seconds() && a.before.Cores > 0 {
+		out.CPU, out.ShardCPU, out.GCShare, out.Steal, out.Throttled = a.before.CPU, a.before.ShardCPU, a.before.GCShare, a.before.Steal, a.before.Throttled
+	}
+	a.last, a.at, a.polled, a.before = r, now, polled, out
 	return out
 }
