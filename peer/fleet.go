@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -85,6 +86,7 @@ func (f *Fleet) Start(ctx context.Context) {
 	f.members[0].State = "running"
 	f.mu.Unlock()
 	go f.pump()
+	f.put(metrics.Report{Begun: true})
 	go func() {
 		defer f.cfg.Recover()
 		err := f.local.Run(ctx, f.epoch)
@@ -177,6 +179,20 @@ func (f *Fleet) Members() []metrics.Member {
 	defer f.mu.Unlock()
 	return append([]metrics.Member(nil), f.members...)
 }
+
+// Prompts are the questions that wait for an answer. A fleet of one asks nothing.
+func (f *Fleet) Prompts() []metrics.Prompt { return nil }
+
+// Answer answers a prompt; one that is over already is ignored.
+func (f *Fleet) Answer(int, string, bool) {}
+
+// Add lets a peer join.
+func (f *Fleet) Add(string) error { return errAlone }
+
+// Drain lets a source leave.
+func (f *Fleet) Drain(string) error { return errAlone }
+
+var errAlone = errors.New("this run has one source, this machine; --peers names others")
 
 // Release gives an interval's pages back once everybody has read it.
 func (f *Fleet) Release(iv *metrics.Interval) { iv.Release(f.local.Pages()) }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -23,17 +22,24 @@ const (
 )
 
 // Source is what load comes from: peer.Fleet, whatever number of machines it is made of. All methods but Start may be
-// called from any goroutine.
+// called from any goroutine, and none of them waits for a machine.
+//
+// A start may take long: peers are dialled, and may ask questions. Until the report that says Begun there is no run time.
+// A start that is cut, or that fails, ends with Reports closed and nothing begun; Err then says why.
 type Source interface {
 	Start(ctx context.Context)
 	Reports() <-chan metrics.Report // closed when every member has ended
 	Err() error
-	Epoch() time.Time
+	Epoch() time.Time // run time zero; it may lie ahead for a moment. Without meaning before Begun
 	Timeline() *load.Timeline
 	Change(kind load.ChangeKind, factor float64) (time.Duration, error)
-	Cut()
+	Cut() // ends everything at once; before Begun it calls the start off
 	Members() []metrics.Member
 	Release(*metrics.Interval)
+	Prompts() []metrics.Prompt           // that wait for an answer, the one to be asked first
+	Answer(id int, text string, ok bool) // to a prompt; not ok: refused. One that is over already is ignored
+	Add(spec string) error               // a peer joins, as if it had been named in --peers; the error is one of spelling
+	Drain(name string) error             // a source gives its share to the others and leaves
 }
 
 // Config is what a run is made of.
@@ -64,6 +70,9 @@ type Run struct {
 	err      error
 
 	state  State
+	begun  bool      // run time zero is fixed
+	called time.Time // when the sources were told to start
+	roll   roll
 	ended  ledger.Ended
 	endAt  time.Duration
 	endT   time.Time
@@ -74,12 +83,12 @@ type Run struct {
 	broken bool // the record could not be written
 }
 
-// Start lets the load begin and conducts the run in the background. When ctx is done everything is cut at once.
+// Start starts the sources and conducts the run in the background. When ctx is done everything is cut at once.
 func Start(ctx context.Context, c Config) *Run {
 	if c.Recover == nil {
 		c.Recover = func() {}
 	}
-	r := &Run{cfg: c, commands: make(chan Command, 64), views: make(chan *View, 1), done: make(chan struct{}), stage: -1, state: Running}
+	r := &Run{cfg: c, commands: make(chan Command, 64), views: make(chan *View, 1), done: make(chan struct{}), stage: -1, called: time.Now()}
 	c.Source.Start(ctx)
 	go r.conduct()
 	return r
@@ -158,8 +167,17 @@ func (r *Run) conduct() {
 	}
 }
 
-// now is the present run time.
-func (r *Run) now() time.Duration { return time.Since(r.cfg.Source.Epoch()) }
+// now is the present run time; zero while the run has not begun.
+func (r *Run) now() time.Duration {
+	if !r.begun {
+		return 0
+	}
+	return max(0, time.Since(r.cfg.Source.Epoch()))
+}
+
+// Begun reports whether the run has begun: without that nothing was sent and there is nothing to report. It may be asked
+// after the end.
+func (r *Run) Begun() bool { return r.begun }
 
 // add enters an item into the ledger and the record.
 func (r *Run) add(item ledger.Item) {
@@ -181,10 +199,7 @@ func (r *Run) event(at time.Duration, kind EventKind, format string, args ...any
 func (r *Run) report(rep metrics.Report) {
 	iv := rep.Interval
 	if iv == nil {
-		r.event(r.now(), EventGuard, "%s", rep.Text)
-		if rep.Drain {
-			r.stop(Failed)
-		}
+		r.tidings(rep)
 		return
 	}
 	r.follow()
@@ -204,9 +219,56 @@ func (r *Run) report(rep metrics.Report) {
 	}
 }
 
+// tidings takes what is not an interval: what became of a source, that the run has begun, or a sentence.
+func (r *Run) tidings(rep metrics.Report) {
+	kind := EventGuard
+	if rep.Member != nil {
+		kind = EventSource
+		r.member(rep.Member)
+	}
+	if rep.Begun {
+		r.begin()
+	}
+	if rep.Text != "" {
+		r.event(r.now(), kind, "%s", rep.Text)
+	}
+	if rep.Drain {
+		r.stop(Failed)
+	}
+	if r.cfg.Watch != nil {
+		r.cfg.Watch(r.view())
+	}
+}
+
+// begin is run time zero: the record learns what became of each source on the way here.
+func (r *Run) begin() {
+	if r.begun {
+		return
+	}
+	r.begun = true
+	for _, m := range r.cfg.Source.Members() {
+		r.member(&m)
+	}
+}
+
+// member notices what became of a source. The record gets what changes its account; how it starts step by step, and what its
+// clock says from second to second, is for the screen alone.
+func (r *Run) member(m *metrics.Member) {
+	changed := r.roll.note(m, time.Since(r.called))
+	if changed && r.begun {
+		r.add(sourceState(r.now(), m))
+	}
+}
+
 // follow notices what the timeline did since the last look: stages that began or ended, the end of the profile.
 func (r *Run) follow() {
 	now := r.now()
+	if r.state == Starting {
+		if now <= 0 {
+			return
+		}
+		r.state = Running
+	}
 	line := r.cfg.Source.Timeline()
 	st := line.At(now)
 	if st.Over || now >= line.End() {
@@ -257,6 +319,11 @@ func (r *Run) stop(why ledger.Ended) {
 	if r.state == Draining || r.state == Ended {
 		return
 	}
+	if r.state == Starting {
+		r.ended = why
+		r.cfg.Source.Cut()
+		return
+	}
 	if _, err := r.cfg.Source.Change(load.Stop, 0); err != nil {
 		r.event(r.now(), EventNote, "stop: %s", err)
 		r.cfg.Source.Cut()
@@ -270,7 +337,12 @@ func (r *Run) command(c Command) {
 	now := r.now()
 	switch c := c.(type) {
 	case Stop:
-		if r.state != Draining {
+		switch r.state {
+		case Draining, Ended:
+		case Starting:
+			r.event(now, EventUser, "the start was called off by hand")
+			r.stop(ByUser)
+		default:
 			r.event(now, EventUser, "stopped by hand: draining")
 			r.stop(ByUser)
 		}
@@ -279,7 +351,9 @@ func (r *Run) command(c Command) {
 			r.ended = ByUser
 		}
 		r.event(now, EventUser, "ended at once by hand")
-		r.state = Draining
+		if r.state != Starting {
+			r.state = Draining
+		}
 		r.cfg.Source.Cut()
 	case Mark:
 		text := c.Text
@@ -289,8 +363,26 @@ func (r *Run) command(c Command) {
 		r.event(now, EventUser, "%s", text)
 	case Snapshot:
 		r.snapshot(c.Path)
-	default:
+	case Answer:
+		r.cfg.Source.Answer(c.ID, c.Text, c.OK)
+	case Add:
 		if r.state == Draining || r.state == Ended {
+			r.event(now, EventNote, "%s does not join: the run is ending", c.Spec)
+		} else if err := r.cfg.Source.Add(c.Spec); err != nil {
+			r.event(now, EventNote, "%s does not join: %s", c.Spec, err)
+		} else {
+			r.event(now, EventUser, "%s is asked to join", c.Spec)
+		}
+	case Drain:
+		if r.state == Draining || r.state == Ended {
+			return
+		} else if err := r.cfg.Source.Drain(c.Name); err != nil {
+			r.event(now, EventNote, "%s is not drained: %s", c.Name, err)
+		} else {
+			r.event(now, EventUser, "%s is drained: it gives its share to the others", c.Name)
+		}
+	default:
+		if r.state == Starting || r.state == Draining || r.state == Ended {
 			return
 		}
 		r.steer(c)
@@ -381,6 +473,10 @@ func (r *Run) snapshot(path string) {
 func (r *Run) finish() {
 	r.follow()
 	r.endAt, r.endT = r.now(), time.Now()
+	if !r.begun {
+		r.neverBegan()
+		return
+	}
 	if r.ended == "" {
 		r.ended = Finished
 	}
@@ -390,11 +486,31 @@ func (r *Run) finish() {
 		r.err = err
 	}
 	line := r.cfg.Source.Timeline()
+	for _, m := range r.cfg.Source.Members() {
+		r.roll.forget(m.Name) // the last word on its clock and its link
+		r.member(&m)
+	}
 	r.add(&ledger.End{At: r.endAt, Ended: r.ended, Drain: max(0, r.endAt-line.End())})
 	if r.cfg.Record != nil {
 		if err := r.cfg.Record.Close(); err != nil && !r.broken {
 			r.err = errors.Join(r.err, fmt.Errorf("close the record: %w", err))
 		}
+	}
+	r.state = Ended
+	r.last = r.view()
+	r.publish()
+}
+
+// neverBegan closes a run whose start failed or was called off: nothing was sent, so nothing is kept.
+func (r *Run) neverBegan() {
+	if r.ended == "" {
+		r.ended = Failed
+	}
+	if err := r.cfg.Source.Err(); err != nil && !errors.Is(err, context.Canceled) {
+		r.err = err
+	}
+	if r.cfg.Record != nil {
+		r.err = errors.Join(r.err, r.cfg.Record.Discard())
 	}
 	r.state = Ended
 	r.last = r.view()
@@ -434,15 +550,10 @@ func (r *Run) view() *View {
 		total = now + max(0, r.cfg.Spec.Profile.Duration()-st.Clock)
 	}
 	snap := *l.Snapshot()
-	if r.cfg.Spec.Model == load.Open {
-		snap.Sources = slices.Clone(snap.Sources)
-		for i := range snap.Sources {
-			snap.Sources[i].Asked = st.Rate * snap.Sources[i].Share
-		}
-	}
+	snap.Sources = r.sources(snap.Sources, st.Rate)
 	return &View{
 		Run: r.cfg.Header, State: r.state, Elapsed: now, Total: total, Stage: r.stage, Factor: st.Factor, Rate: st.Rate,
 		Profile: r.cfg.Spec.Profile, Snapshot: &snap, Points: l.Points(), SLOs: append([]slo.Result(nil), l.SLOs()...),
-		Events: l.Events(), Ended: r.ended,
+		Events: l.Events(), Prompts: r.cfg.Source.Prompts(), Ended: r.ended,
 	}
 }

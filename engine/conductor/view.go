@@ -43,8 +43,9 @@ type View struct {
 	Points   []knee.Point      // measured so far, for the panel of the knee
 	SLOs     []slo.Result
 	Events   []Event
-	EndedAgo time.Duration // since the end, while the screen stays
-	Ended    ledger.Ended  // how the run came to its end; empty while it goes on
+	Prompts  []metrics.Prompt // that wait for an answer, the one to be asked first
+	EndedAgo time.Duration    // since the end, while the screen stays
+	Ended    ledger.Ended     // how the run came to its end; empty while it goes on
 }
 
 // Header says what is run; it does not change while a run goes on.
@@ -102,6 +103,13 @@ type (
 	Stop     struct{} // drain and report
 	Now      struct{} // end at once, then report
 	Snapshot struct{ Path string }
+	Add      struct{ Spec string } // a peer joins, named as in --peers
+	Drain    struct{ Name string } // a source gives its share away and leaves
+	Answer   struct {              // to a prompt of View.Prompts
+		ID   int
+		Text string
+		OK   bool // false: refused
+	}
 )
 
 func (Hold) command()     {}
@@ -112,3 +120,6 @@ func (Mark) command()     {}
 func (Stop) command()     {}
 func (Now) command()      {}
 func (Snapshot) command() {}
+func (Add) command()      {}
+func (Drain) command()    {}
+func (Answer) command()   {}

@@ -172,6 +172,15 @@ func (w *Writer) Close() error {
 	return err
 }
 
+// Discard closes the record and removes it: the run that it was made for never began.
+func (w *Writer) Discard() error {
+	w.closed = true
+	if err := errors.Join(w.f.Close(), os.Remove(w.path)); err != nil {
+		return fmt.Errorf("remove the record of a run that never began: %w", err)
+	}
+	return nil
+}
+
 func (w *Writer) finish() {
 	var err error
 	if w.buf, err = appendFrame(w.buf, kindTrailer, appendJSON(trailerOf(w.ledger))); err != nil {

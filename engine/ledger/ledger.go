@@ -182,7 +182,9 @@ func (l *Ledger) source(at time.Duration, s Source) {
 	})
 }
 
-func living(state string) bool { return state == "" || state == "running" || state == "draining" }
+func living(state string) bool {
+	return state == "" || state == "running" || state == "suspect" || state == "draining"
+}
 
 func (l *Ledger) finish(e *End) {
 	end := *e

@@ -136,7 +136,10 @@ type SourceView struct {
 	LostAt                       time.Duration // negative: not lost
 	Reason                       string
 	Verdict                      Verdict
-	Log                          []string // last lines
+	Step                         string        // while it starts, as Member.Step
+	Progress                     float64       // of that step, 0..1; 0: unknown
+	Starting                     time.Duration // that its start has taken, up to now or until it was ready
+	Log                          []string      // last lines
 }
 
 // ErrorView is one group of errors.

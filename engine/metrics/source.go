@@ -33,8 +33,9 @@ type Member struct {
 // Prompt is a question that somebody has to answer before a source can start: a password, a host key.
 type Prompt struct {
 	ID     int
-	Source string // name of the source that asks
-	Text   string // the question as ssh asks it, neutralised
-	Secret bool   // the answer is not shown
-	Choice bool   // yes or no
+	Source string        // name of the source that asks
+	Text   string        // the question as ssh asks it, neutralised
+	Secret bool          // the answer is not shown
+	Choice bool          // yes or no
+	Left   time.Duration // until it counts as refused
 }

@@ -167,7 +167,7 @@ func (s *sourceSum) living() bool {
 		return false
 	}
 	switch s.State {
-	case "", "running", "draining":
+	case "", "running", "suspect", "draining":
 		return true
 	}
 	return false
