@@ -26,8 +26,11 @@ type remote interface {
 	// Granting says whether heartbeats are answered with a lease: true from the start; false lets the lease run out.
 	Granting(bool)
 	// Over is when the lease that was last granted surely ends on the coordinator's clock: the time at which the newest
-	// heartbeat was answered + G + 1 s. After that nothing comes from this peer any more, whatever became of it.
+	// heartbeat was answered + G + 1 s. After that nothing begins on this peer any more, whatever became of it. After
+	// Granting(false), and once it has passed, it does not change any more. Zero: there never was a lease.
 	Over() time.Time
+	// Applied is what the applied batches come to and the number of the last one: the coordinator's entry of the double entry.
+	Applied() (t wire.Totals, lastSeq uint64)
 	// Close says bye, ends the session and the process that carries it, by the ladder of sshproc, and redials no more.
 	Close()
 	// Wait returns when everything that the link started has ended.
