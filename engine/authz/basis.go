@@ -3,15 +3,19 @@ package authz
 import (
 	"fmt"
 	"net/netip"
+	"time"
 )
 
 // Basis is why a run may load its targets, and how far. It comes from Decide; the zero value covers no public address.
 type Basis struct {
 	Text     string  // as every report says it
-	MaxRate  float64 // arrivals a second that must not be exceeded; 0 is no limit
+	MaxRate  float64 // arrivals a second over all sources that must not be exceeded; 0 is no limit
 	MaxUsers int     // of the closed model, likewise
 	Public   bool    // at least one target is public, or not known yet
+	// Until is when it ends; a run that is still going on then has to be drained. Zero is no end.
+	Until time.Time
 
+	proved  bool            // MaxRate comes from a proof of ownership
 	covered map[string]bool // folded names of the public targets
 	proxy   bool
 }
@@ -20,7 +24,7 @@ type Basis struct {
 // asked about every address that a name resolves to, each time: a name may come to mean another machine. Names that the
 // run does not cover may only lead to free addresses. Through a proxy, it is the proxy that is dialled.
 func (b Basis) Allow(host string, a netip.Addr) error {
-	t := target{fold(host), Classify(a), a.WithZone("").Unmap()}
+	t := target{name: fold(host), class: Classify(a), addr: a.WithZone("").Unmap()}
 	switch {
 	case t.class.Refused():
 		return &Refusal{t.name, t.class, t.never()}
@@ -35,6 +39,8 @@ func (b Basis) Allow(host string, a netip.Addr) error {
 // that refuses it.
 func (b Basis) AllowRate(rate float64, users int) error {
 	switch {
+	case b.proved && b.MaxRate > 0 && !(rate <= b.MaxRate):
+		return &Refusal{"", Public, fmt.Sprintf("%.4g arrivals/s are above the %g/s that the proof of ownership allows: raise max_rate in it and start again", rate, b.MaxRate)}
 	case b.MaxRate > 0 && !(rate <= b.MaxRate):
 		return &Refusal{"", Public, fmt.Sprintf("%.4g arrivals/s are above the %g/s that a public target may be sent freely: start again with --authorize HOST", rate, b.MaxRate)}
 	case b.MaxUsers > 0 && users > b.MaxUsers:

@@ -21,6 +21,8 @@ type Host struct {
 	Name  string
 	Addrs []netip.Addr // as resolved here; empty if it does not resolve
 	Via   string       // the name or address that is dialled in its place, if one is; Addrs are its addresses then
+	// Origins are those of the run at this host, scheme://host:port, where a proof of ownership is looked for first.
+	Origins []string
 }
 
 // dialled is the name whose addresses count.
@@ -44,13 +46,18 @@ type Request struct {
 	Users        int     // of the closed model, at most; 0 in the open one
 	Peers        int     // sources besides this machine
 	FindKnee     bool
-	UnixSocket   bool     // everything is sent to a unix socket
-	Proxy        bool     // everything is sent through a proxy, which resolves names itself
-	Authorize    []string // hosts that the command line allows
+	Duration     time.Duration // as planned; 0: not known
+	UnixSocket   bool          // everything is sent to a unix socket
+	Proxy        bool          // everything is sent through a proxy, which resolves names itself
+	Authorize    []string      // hosts that the command line allows
 	Block        *Block
 	// Typed asks for the name of a host to be typed, once a host, and says whether it was. Nil: there is nobody to ask.
 	Typed func(host string) bool
-	Now   time.Time
+	// Prove asks a host for the user's token. It is called only where the answer counts, once a host. Nil: the user has no key.
+	Prove func(h Host) Proof
+	// RequireProof is the will of the owner of the machine that asks: a public target needs the proof, and nothing else will do.
+	RequireProof bool
+	Now          time.Time
 }
 
 // Refusal says why a target may not be loaded, and what to do. Nothing was sent.
@@ -65,8 +72,8 @@ func (r *Refusal) Error() string { return r.Text }
 // Decide holds a run against the rules. The error is a *Refusal.
 //
 // Free targets need nothing; metadata services and addresses that are not one machine's are always refused. A public
-// target needs a basis as soon as the run is more than the free limits: --authorize with its name, or the scenario's block
-// with the name typed. A host with several addresses is as the least free of them. Through a proxy, a name that does not
+// target needs a basis as soon as the run is more than the free limits: --authorize with its name, a proof of ownership, or
+// the scenario's block with the name typed. A host with several addresses is as the least free of them. Through a proxy, a name that does not
 // resolve here counts as public; without one it cannot be dialled now, and Basis.Allow classes what it resolves to later.
 func Decide(r Request) (Basis, error) {
 	if r.UnixSocket {
@@ -112,6 +119,7 @@ type target struct {
 	name  string // folded
 	class Class  // Invalid: no address is known
 	addr  netip.Addr
+	host  Host
 }
 
 func (t target) String() string {
@@ -123,7 +131,7 @@ func (t target) String() string {
 
 // target classes a host; an address that is always refused is the error.
 func (h Host) target() (target, error) {
-	t := target{name: fold(h.dialled())}
+	t := target{name: fold(h.dialled()), host: h}
 	addrs := slices.Clone(h.Addrs)
 	if a, err := netip.ParseAddr(t.name); err == nil {
 		addrs = append(addrs, a)
@@ -163,7 +171,7 @@ func (t target) never() string {
 
 // within says whether a run stays below what a public target may be asked freely.
 func (r *Request) within() bool {
-	return r.PeakArrivals <= FreeRate && r.Users <= FreeUsers && r.Peers == 0 && !r.FindKnee
+	return r.PeakArrivals <= FreeRate && r.Users <= FreeUsers && r.Peers == 0 && !r.FindKnee && !r.RequireProof
 }
 
 // above says what makes a run more than the free limits.
@@ -181,6 +189,9 @@ func (r *Request) above() string {
 	if r.FindKnee {
 		why = append(why, "the search for the knee is never free")
 	}
+	if r.RequireProof {
+		why = append(why, "the owner of this machine demands a proof of ownership (require_proof)")
+	}
 	return strings.Join(why, ", ")
 }
 
@@ -193,36 +204,96 @@ func (r *Request) names(host string) bool {
 func (r *Request) grounds(b *Basis, public []target) (text string, err error) {
 	b.Public = true
 	b.covered = map[string]bool{}
-	var named, rest []string
+	var said []string
+	var rest []target
 	for _, t := range public {
 		switch {
 		case b.covered[t.name]:
 			continue
-		case r.names(t.name):
-			named = append(named, "--authorize "+clean(t.name))
+		case !r.RequireProof && r.names(t.name):
+			said = append(said, "--authorize "+clean(t.name))
 		default:
-			rest = append(rest, t.name)
+			rest = append(rest, t)
 		}
 		b.covered[t.name] = true
 	}
-	switch {
-	case len(rest) == 0:
-		return strings.Join(named, ", "), nil
-	case r.within():
+	if len(rest) > 0 && r.within() {
 		b.MaxRate, b.MaxUsers = FreeRate, FreeUsers
-		return strings.Join(append(named, fmt.Sprintf("public address within the free limits (%g arrivals/s, %d users)", FreeRate, FreeUsers)), ", "), nil
+		said = append(said, fmt.Sprintf("public address within the free limits (%g arrivals/s, %d users)", FreeRate, FreeUsers))
+		rest = nil
 	}
-	first := public[slices.IndexFunc(public, func(t target) bool { return t.name == rest[0] })]
+	if len(rest) == 0 {
+		return strings.Join(said, ", "), nil
+	}
+	rest, proofs, missing := r.proofs(b, rest)
+	said = append(said, proofs...)
+	if len(rest) > 0 {
+		block, err := r.block(b, rest, missing)
+		if err != nil {
+			return "", err
+		}
+		said = append(said, block)
+	}
+	return strings.Join(said, ", "), nil
+}
+
+// proofs asks for the proofs of ownership of public targets and writes into b what those that stand allow. The targets without
+// one come back, with what was found in the place of the first one's.
+func (r *Request) proofs(b *Basis, public []target) (rest []target, said []string, missing string) {
+	if r.Prove == nil {
+		return public, nil, ""
+	}
+	for _, t := range public {
+		proof := r.Prove(t.host)
+		lack := proof.Missing()
+		if proof.Stands() {
+			if lack = proof.Line.lacks(r); lack != "" {
+				lack = "The proof at " + proof.Where + " " + lack
+			}
+		} else if lack != "" {
+			lack = "No proof of ownership stands (" + lack + ")"
+		}
+		if !proof.Stands() || lack != "" {
+			if rest = append(rest, t); len(rest) == 1 {
+				missing = lack
+			}
+			continue
+		}
+		l := proof.Line
+		said = append(said, "proof of ownership at "+proof.Where+l.limits())
+		if l.MaxRate > 0 && (b.MaxRate == 0 || l.MaxRate < b.MaxRate) {
+			b.MaxRate, b.proved = l.MaxRate, true
+		}
+		b.end(l.Until)
+	}
+	return rest, said, missing
+}
+
+// block finds out whether the scenario's block allows what neither the command line nor a proof does.
+func (r *Request) block(b *Basis, rest []target, missing string) (text string, err error) {
+	first := rest[0]
 	what := fmt.Sprintf("%s is a public address, and %s", first, r.above())
 	if !first.addr.IsValid() {
 		what = fmt.Sprintf("%s does not resolve here and counts as a public address, and %s", first, r.above())
 	}
-	flags := "--authorize " + clean(strings.Join(rest, " --authorize "))
+	sent := "; nothing was sent"
+	if missing != "" {
+		missing += ". "
+		sent += " but the question for the proof"
+	}
+	names := make([]string, len(rest))
+	for i, t := range rest {
+		names[i] = t.name
+	}
+	flags := "--authorize " + clean(strings.Join(names, " --authorize "))
 	refuse := func(why string) error {
-		return &Refusal{first.name, Public, what + ". " + why + "; nothing was sent"}
+		return &Refusal{first.name, Public, what + ". " + missing + why + sent}
+	}
+	if r.RequireProof {
+		return "", refuse("lt prove " + clean(first.name) + " says how to show that it is yours")
 	}
 	if r.Block == nil {
-		return "", refuse("If it is yours or its owner allows this test, say so: " + flags + ", or authorize: {owner, ticket, until} in the scenario")
+		return "", refuse("If it is yours or its owner allows this test, say so: " + flags + ", or prove it: lt prove " + clean(first.name) + ", or authorize: {owner, ticket, until} in the scenario")
 	}
 	if lack := r.Block.lacks(r.Now); lack != "" {
 		return "", refuse("The scenario's authorize: " + lack + "; mend it, or say " + flags)
@@ -230,13 +301,20 @@ func (r *Request) grounds(b *Basis, public []target) (text string, err error) {
 	if r.Typed == nil {
 		return "", refuse("The scenario's authorize: also wants the host's name typed, and there is no terminal to ask on: say " + flags)
 	}
-	for _, name := range rest {
+	for _, name := range names {
 		if !r.Typed(name) {
 			return "", refuse("Its name was not typed: start again and type " + clean(name) + ", or say " + flags)
 		}
 	}
-	said := fmt.Sprintf("authorize: %s, host typed (%s)", r.Block, clean(strings.Join(rest, ", ")))
-	return strings.Join(append(named, said), ", "), nil
+	b.end(r.Block.Until)
+	return fmt.Sprintf("authorize: %s, host typed (%s)", r.Block, clean(strings.Join(names, ", "))), nil
+}
+
+// end lets the basis end at t at the latest; zero is no end.
+func (b *Basis) end(t time.Time) {
+	if !t.IsZero() && (b.Until.IsZero() || t.Before(b.Until)) {
+		b.Until = t
+	}
 }
 
 // lacks says what keeps a block from being a basis; empty if nothing does.

@@ -6,7 +6,6 @@ var (
 	laterInFile = map[string]string{
 		"data":     "`data:` feeds are not in this version; put fixed values under vars:, or make them with {{uuid}} and {{randomInt 1 500}}",
 		"knee":     "`knee:` the search for the knee is not in this version; ramp the rate through it with stages under load: and read the curve",
-		"peers":    "`peers:` load from other machines is not in this version; remove it, and this machine makes the load alone",
 		"auth":     "`auth:` renewal of a login is not in this version; log in under setup: and extract the token there",
 		"on_error": "`on_error:` is not in this version; an iteration goes on after an error, and ends when a value without default is missing",
 	}

@@ -42,7 +42,7 @@ func Parse(path string, text []byte, env Env) (*File, error) {
 }
 
 var fileKeys = []string{
-	"name", "target", "hosts", "vars", "http", "think", "load", "scenarios", "slo", "authorize", "labels",
+	"name", "target", "hosts", "vars", "http", "think", "load", "scenarios", "slo", "authorize", "labels", "peers",
 	"steps", "setup", "teardown", "pacing",
 }
 
@@ -83,6 +83,9 @@ func (p *parser) file(root *yaml.Node) {
 		for _, f := range p.pairs(n, "labels") {
 			p.f.Labels[f.key], _ = p.scalar(f.val, "the label "+f.key)
 		}
+	}
+	if n := o.get("peers"); n != nil {
+		p.peers(n)
 	}
 	if n := o.get("slo"); n != nil {
 		p.slo(n)

@@ -102,7 +102,6 @@ func TestWhatIsNotBuiltYetIsRefusedByNameAllAtOnce(t *testing.T) {
 		"40: `css:` selectors are not in this version",
 		"42: `retry:` is not in this version",
 		"46: `knee:` the search for the knee is not in this version",
-		"47: `peers:` load from other machines is not in this version",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

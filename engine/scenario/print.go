@@ -65,6 +65,7 @@ func Print(f *File) []byte {
 		}
 		w.close()
 	}
+	w.peers(f.Peers)
 	return []byte(w.b.String())
 }
 

@@ -30,6 +30,7 @@ type File struct {
 	SLO           []Criterion
 	Authorize     *Authorize
 	Labels        map[string]string
+	Peers         []Peer   // further machines that make a part of the load
 	Secrets       []string // values that came from the environment: never shown, stored or logged
 }
 
