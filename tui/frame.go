@@ -25,7 +25,11 @@ func (m *model) frame() string {
 	if l.slos >= 0 {
 		m.drawSLOs(c.Rows(l.slos, 1))
 	}
-	m.drawFigures(c.Rows(l.figures, 1))
+	if begins(m.view) {
+		m.drawStart(c.Rows(l.figures, 1))
+	} else {
+		m.drawFigures(c.Rows(l.figures, 1))
+	}
 	m.drawTabs(c.Rows(l.tabs, 1), l)
 	body := c.Rows(l.body, l.bodyHeight)
 	if m.help {
@@ -35,6 +39,9 @@ func (m *model) frame() string {
 	}
 	m.drawFoot(c.Rows(l.foot, 1))
 	m.drawKeys(c, l)
+	if p := m.asked(); p != nil {
+		m.drawPrompt(c, p)
+	}
 	return c.String()
 }
 
@@ -45,6 +52,9 @@ func (m *model) drawSmall(c chart.Canvas) {
 		s := m.view.Snapshot
 		text += fmt.Sprintf(" The run is %s at %s: %s/s, p99 %s, errors %s.", m.view.State, chart.Clock(m.view.Elapsed),
 			chart.Number(s.Window.ThroughputRPS), chart.Duration(s.Window.Response.P99), chart.Percent(s.Totals.ErrorRate))
+	}
+	if m.newest != nil && len(m.newest.Prompts) > 0 {
+		text = "A peer waits for an answer. " + text
 	}
 	for i, line := range chart.Wrap(text, c.W(), c.H()) {
 		c.Text(0, i, theme.Text, line)
@@ -64,6 +74,14 @@ func (m *model) drawFoot(c chart.Canvas) {
 	switch {
 	case m.ask == askPause:
 		ask(c, "Pause the load to zero?", "The pause is left out of the totals.")
+	case m.entry.kind == entryMark:
+		drawEntry(c, "mark ", m.entry.text, "enter puts it into the record, also without a text; esc does not")
+	case m.entry.kind == entryAdd:
+		drawEntry(c, "peer ", m.entry.text, "[user@]host[:port][=weight], as for --peers; enter asks it to join, esc does not")
+	case m.ask == askDrain:
+		ask(c, "Drain "+chart.Shorten(chart.Clean(m.drain), c.W()/4)+"?", "The others take its share.")
+	case m.ask == askQuit && m.newest != nil && !m.newest.Begun:
+		ask(c, "Call the start off and quit?", "Nothing was sent yet.")
 	case m.ask == askQuit && m.newest != nil && m.newest.State == conductor.Draining:
 		ask(c, "End now?", "What is still in hand is cut and counted as unfinished.")
 	case m.ask == askQuit:
@@ -112,6 +130,18 @@ func (m *model) drawKeys(c chart.Canvas, l layout) {
 	}
 	if len(p.orders) > 0 && !list.open && !m.help {
 		hint("o", "order")
+	}
+	if m.panel == panelPeers && m.newest != nil && !over(m.newest) && !m.help {
+		hint("a", "add")
+		hint("x", "drain")
+	}
+	if m.newest != nil && !m.newest.Begun {
+		if !over(m.newest) {
+			hint("s", "call off")
+		}
+		hint("q", "quit")
+		hint("?", "help")
+		return
 	}
 	if m.newest != nil && !over(m.newest) {
 		if m.frozen {

@@ -32,8 +32,12 @@ func (m *model) drawHeader(c chart.Canvas) {
 	v := m.view
 	style, verdict := verdictText(v)
 	right := c.Right(c.W()-1, 0, style, verdict)
-	if n := len(v.Snapshot.Sources); n > 1 && c.W() >= 100 {
-		right = c.Right(right, 0, theme.Dim, plural(uint64(n), "source")+" · ")
+	if st, text := sourcesText(v.Snapshot.Sources); text != "" && (c.W() >= 100 || st != theme.Dim) {
+		right = c.Right(right, 0, theme.Dim, " · ")
+		if c.W() < 100 {
+			text = strings.TrimSuffix(strings.TrimSuffix(text, "s"), " source")
+		}
+		right = c.Right(right, 0, st, text)
 	}
 	if badge, st := m.badge(); badge != "" {
 		right = c.Right(right-2, 0, st|theme.Bold, badge)
@@ -51,6 +55,27 @@ func (m *model) drawHeader(c chart.Canvas) {
 		x = c.Text(x, 0, theme.Dim, target) + 2
 	}
 	m.drawStage(c, x, right-2)
+}
+
+// sourcesText is how many sources there are, and how many of them are still there; of a single one there is nothing to say.
+func sourcesText(sources []metrics.SourceView) (theme.Style, string) {
+	n, gone := 0, 0
+	for i := range sources {
+		switch sources[i].State {
+		case "left":
+			continue
+		case "lost", "refused":
+			gone++
+		}
+		n++
+	}
+	switch {
+	case gone > 0:
+		return theme.Warn, fmt.Sprintf("▲ %d of %s", n-gone, plural(uint64(n), "source"))
+	case n > 1:
+		return theme.Dim, plural(uint64(n), "source")
+	}
+	return theme.Dim, ""
 }
 
 // drawStage draws the present stage, how far it is, and its place among the stages, between columns x and end.
@@ -108,6 +133,8 @@ func (m *model) badge() (string, theme.Style) {
 	v := m.view
 	out, st := "", theme.Warn
 	switch {
+	case over(v) && !v.Begun:
+		out, st = "NOT STARTED", theme.Bad
 	case over(v):
 		out, st = "ENDED", theme.Text
 	case v.State == conductor.Starting:

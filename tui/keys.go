@@ -9,6 +9,7 @@ type KeyMap struct {
 	Panel, NextPanel, LastPanel                              key.Binding
 	Up, Down, PageUp, PageDown, Top, Bottom, Open, Back      key.Binding
 	Filter, Order                                            key.Binding
+	Add, Drain                                               key.Binding
 	Help, Quit, Interrupt, Suspend                           key.Binding
 }
 
@@ -24,7 +25,7 @@ var Keys = KeyMap{
 	More:   bind("+", "10 % more load", "+", "="),
 	Less:   bind("-", "10 % less load", "-", "_"),
 	Next:   bind("n", "go to the next stage", "n"),
-	Mark:   bind("m", "put a mark into the record", "m"),
+	Mark:   bind("m", "put a mark into the record, with a text", "m"),
 	Stop:   bind("s", "stop: begin nothing new, finish what runs", "s"),
 	Write:  bind("w", "write a report of the run so far", "w"),
 
@@ -46,6 +47,9 @@ var Keys = KeyMap{
 	Open:     bind("enter", "open the row", "enter"),
 	Back:     bind("esc", "back: closes help, filter, detail; to now", "esc"),
 
+	Add:   bind("a", "panel 6: a peer joins the run", "a"),
+	Drain: bind("x", "panel 6: the selected source leaves (asks)", "x", "X"),
+
 	Filter: bind("/", "filter the rows", "/"),
 	Order:  bind("o", "order of the rows, or of the picture", "o"),
 
@@ -58,7 +62,7 @@ var Keys = KeyMap{
 // Groups are the keys as the help shows them.
 func (k KeyMap) Groups() []Group {
 	return []Group{
-		{"The load", []key.Binding{k.Hold, k.Pause, k.More, k.Less, k.Next, k.Stop}},
+		{"The load", []key.Binding{k.Hold, k.Pause, k.More, k.Less, k.Next, k.Stop, k.Add, k.Drain}},
 		{"The picture", []key.Binding{k.Freeze, k.Narrow, k.Wide, k.Earlier, k.Later, k.Mark, k.Write}},
 		{"Rows", []key.Binding{k.Up, k.Down, k.PageUp, k.PageDown, k.Top, k.Bottom, k.Open, k.Back, k.Filter, k.Order}},
 		{"The screen", []key.Binding{k.Panel, k.NextPanel, k.LastPanel, k.Help, k.Quit, k.Interrupt, k.Suspend}},

@@ -30,6 +30,7 @@ const (
 	askNothing question = iota
 	askPause
 	askQuit
+	askDrain
 )
 
 // list is the state of a panel's rows.
@@ -60,6 +61,7 @@ type model struct {
 	frozen bool
 
 	panel  int
+	chosen bool // by the user; until then the panel follows the run
 	lists  [panelCount]list
 	window int           // position in windows
 	until  time.Duration // right edge of the charts; 0: now
@@ -67,6 +69,9 @@ type model struct {
 	help       bool
 	helpScroll int
 	ask        question
+	drain      string // the source that askDrain is about
+	entry      entry
+	prompt     answer
 	filter     string
 	filtering  bool
 	notice     string
@@ -161,6 +166,8 @@ func (m *model) onView(v *conductor.View) tea.Cmd {
 	if !m.frozen || m.view == nil {
 		m.view = v
 	}
+	m.follow(v)
+	m.prompted(v)
 	if m.noticeFor--; m.noticeFor <= 0 {
 		m.notice = ""
 	}
@@ -168,6 +175,18 @@ func (m *model) onView(v *conductor.View) tea.Cmd {
 		return tea.Quit
 	}
 	return m.rest()
+}
+
+// follow shows the start of the peers while it goes on, and the overview once the run has begun, unless the user chose a
+// panel.
+func (m *model) follow(v *conductor.View) {
+	switch {
+	case m.chosen:
+	case v.Begun && v.State != conductor.Starting:
+		m.panel, m.chosen = panelOverview, true
+	case len(v.Snapshot.Sources) > 1:
+		m.panel = panelPeers
+	}
 }
 
 // over reports whether the run has ended.
@@ -198,10 +217,21 @@ func (m *model) command(c conductor.Command, said string) {
 		m.say("The run has ended; only w, q and the panels are left.")
 	case m.newest.State == conductor.Draining:
 		m.say("The run is ending: what is in hand finishes.")
+	case m.newest.State == conductor.Starting && !beforeStart(c):
+		m.say("The run has not begun yet: its sources start.")
 	default:
 		m.send(c)
 		m.say(said)
 	}
+}
+
+// beforeStart reports whether a run that has not begun can be told c.
+func beforeStart(c conductor.Command) bool {
+	switch c.(type) {
+	case conductor.Stop, conductor.Now, conductor.Mark, conductor.Add, conductor.Drain:
+		return true
+	}
+	return false
 }
 
 func (m *model) onKey(k tea.KeyPressMsg) tea.Cmd {
@@ -211,6 +241,12 @@ func (m *model) onKey(k tea.KeyPressMsg) tea.Cmd {
 		return m.interrupt()
 	case is(Keys.Suspend):
 		return tea.Suspend
+	case m.asked() != nil:
+		m.onPromptKey(k)
+		return nil
+	case m.entry.kind != entryNothing:
+		m.onEntryKey(k)
+		return nil
 	case m.ask != askNothing:
 		return m.answer(k)
 	case m.filtering:
@@ -234,6 +270,10 @@ func (m *model) onKey(k tea.KeyPressMsg) tea.Cmd {
 		m.window = max(0, m.window-1)
 	case is(Keys.Wide):
 		m.window = min(len(windows)-1, m.window+1)
+	case m.panel == panelPeers && is(Keys.Add):
+		m.entry = entry{kind: entryAdd}
+	case m.panel == panelPeers && is(Keys.Drain):
+		m.askToDrain()
 	default:
 		m.onLoadKey(is)
 		m.onRowKey(is)
@@ -265,7 +305,7 @@ func (m *model) onLoadKey(is func(...key.Binding) bool) {
 	case is(Keys.Next):
 		m.command(conductor.Next{}, "On to the next stage.")
 	case is(Keys.Mark):
-		m.command(conductor.Mark{}, "Marked.")
+		m.entry = entry{kind: entryMark}
 	case is(Keys.Stop):
 		m.command(conductor.Stop{}, "Stopping: nothing new begins, what is in hand finishes.")
 	case is(Keys.Write):
@@ -316,7 +356,7 @@ func (m *model) open(panel int) {
 	if panel == m.panel {
 		m.lists[panel].open = false
 	}
-	m.panel, m.help = panel, false
+	m.panel, m.help, m.chosen = panel, false, true
 }
 
 func (m *model) freeze() {
@@ -371,7 +411,7 @@ func (m *model) interrupt() tea.Cmd {
 		m.say("Ending now.")
 	default:
 		m.send(conductor.Stop{})
-		m.say("Stopping: what is in hand finishes, then the screen closes. ctrl+c again ends it now.")
+		m.say(m.stopping() + " ctrl+c again ends it now.")
 	}
 	m.leaving = true
 	return nil
@@ -385,6 +425,8 @@ func (m *model) answer(k tea.KeyPressMsg) tea.Cmd {
 		return nil
 	}
 	switch {
+	case asked == askDrain:
+		m.command(conductor.Drain{Name: m.drain}, m.drain+" gives its share to the others, finishes what it has in hand, and leaves.")
 	case asked == askPause:
 		m.command(conductor.Pause{}, "Paused: nothing new begins; P goes on.")
 	case m.newest == nil || over(m.newest):
@@ -396,9 +438,17 @@ func (m *model) answer(k tea.KeyPressMsg) tea.Cmd {
 	default:
 		m.leaving = true
 		m.send(conductor.Stop{})
-		m.say("Stopping: what is in hand finishes, then the screen closes.")
+		m.say(m.stopping())
 	}
 	return nil
+}
+
+// stopping says what a stop means at this moment.
+func (m *model) stopping() string {
+	if !m.newest.Begun {
+		return "The start is called off; the screen closes when all peers are gone."
+	}
+	return "Stopping: what is in hand finishes, then the screen closes."
 }
 
 func (m *model) onFilterKey(k tea.KeyPressMsg) {
@@ -407,27 +457,26 @@ func (m *model) onFilterKey(k tea.KeyPressMsg) {
 		m.filtering = false
 	case "esc":
 		m.filtering, m.filter = false, ""
-	case "ctrl+u":
-		m.filter = ""
-	case "backspace":
-		if r := []rune(m.filter); len(r) > 0 {
-			m.filter = string(r[:len(r)-1])
-		}
 	default:
-		m.onText(k.Text)
+		m.filter = edited(m.filter, k)
 	}
 }
 
-// onText adds typed or pasted text to the filter.
+// onText adds typed or pasted text to what is being written.
 func (m *model) onText(s string) {
-	if m.filtering && len(m.filter) < 200 {
-		m.filter += chart.Shorten(chart.Clean(s), 200)
+	switch {
+	case m.asked() != nil:
+		m.prompt.text = typed(m.prompt.text, s)
+	case m.entry.kind != entryNothing:
+		m.entry.text = typed(m.entry.text, s)
+	case m.filtering:
+		m.filter = typed(m.filter, s)
 	}
 }
 
 func (m *model) onClick(e tea.Mouse) {
 	l := m.layout()
-	if l.small || e.Button != tea.MouseLeft || m.help {
+	if l.small || e.Button != tea.MouseLeft || m.help || m.asked() != nil {
 		return
 	}
 	if e.Y == l.tabs {

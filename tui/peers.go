@@ -15,6 +15,8 @@ var peersHelp = []string{
 	"Where the load comes from: this machine and every peer, each with its share, what it was asked for and what it did. Lost ones stay, with when and why.",
 	"lag is the delay of the generator itself: begun minus due, when a user was free. As long as it is far below the response times, the figures are the target's.",
 	"cpu is the process' share of the cores that it may use. A generator that is saturated says so in its verdict, and the run's verdict says it too.",
+	"A source that is silent for 2.5 s is suspect, and after 6 s lost. It stops by itself when its lease ends; only then do the others take its share, so the load is never twice as high. Until then the share is missing, and counted as such.",
+	"a asks for the address of a peer that joins the run, x lets the selected one leave. clock is by how much its clock may be wrong after it was measured.",
 }
 
 func (m *model) sources() []*metrics.SourceView {
@@ -28,11 +30,46 @@ func (m *model) sources() []*metrics.SourceView {
 	return out
 }
 
+// peerRow is a row of the table: a source, or the sums of those with one label.
+type peerRow struct {
+	title  string
+	group  []*metrics.SourceView
+	source *metrics.SourceView
+}
+
+// peerRows are the rows of the table. If any source has a label, they stand in groups, in the order of each label's first.
+func (m *model) peerRows(list []*metrics.SourceView) []peerRow {
+	var labels []string
+	groups := map[string][]*metrics.SourceView{}
+	for _, s := range list {
+		if _, known := groups[s.Label]; !known {
+			labels = append(labels, s.Label)
+		}
+		groups[s.Label] = append(groups[s.Label], s)
+	}
+	var rows []peerRow
+	for _, label := range labels {
+		if len(labels) > 1 || label != "" {
+			title := chart.Clean(label)
+			if label == "" {
+				title = "no label"
+			}
+			rows = append(rows, peerRow{title: title, group: groups[label]})
+		}
+		for _, s := range groups[label] {
+			rows = append(rows, peerRow{source: s})
+		}
+	}
+	return rows
+}
+
 func (m *model) peerKeys() []string {
-	list := m.sources()
-	keys := make([]string, len(list))
-	for i, s := range list {
-		keys[i] = "source " + s.Name
+	rows := m.peerRows(m.sources())
+	keys := make([]string, len(rows))
+	for i, r := range rows {
+		if r.source != nil {
+			keys[i] = "source " + r.source.Name
+		}
 	}
 	return keys
 }
@@ -42,9 +79,6 @@ func sourceName(s *metrics.SourceView) string {
 	if name == "" {
 		name = "local"
 	}
-	if s.Label != "" {
-		name += " · " + chart.Clean(s.Label)
-	}
 	return name
 }
 
@@ -53,6 +87,8 @@ func stateGlyph(state string) (theme.Style, string) {
 	switch state {
 	case "starting":
 		return theme.Dim, "○"
+	case "suspect":
+		return theme.Warn, "▲"
 	case "draining":
 		return theme.Warn, "◐"
 	case "lost", "refused":
@@ -92,45 +128,97 @@ func (m *model) drawPeers(c chart.Canvas) {
 		waiting(c, "Waiting for the sources to start.")
 		return
 	}
-	if state.open && state.selected < len(list) {
-		m.drawSource(c, list[state.selected])
+	rows := m.peerRows(list)
+	if state.open && state.selected < len(rows) && rows[state.selected].source != nil {
+		m.drawSource(c, rows[state.selected].source)
+		return
+	}
+	if begins(m.view) {
+		m.drawPeersStart(c, rows)
 		return
 	}
 	table := chart.Table{
 		Columns: []chart.Column{
-			{Title: "source", Width: 12, Left: true, Grow: true},
-			{Title: "state", Width: 10, Left: true},
+			{Title: "source", Width: 10, Left: true, Grow: true},
+			{Title: "state", Width: 13, Left: true},
 			{Title: "share", Width: 6},
 			{Title: "asked/s", Width: 7},
 			{Title: "done/s", Width: 7},
 			{Title: "lag p99", Width: 8},
 			{Title: "cpu", Width: 6},
+			{Title: "data age", Width: 8},
+			{Title: "rtt", Width: 8},
+			{Title: "clock ±", Width: 16},
 			{Title: "verdict", Width: 11, Left: true},
 			{Title: "memory", Width: 8},
-			{Title: "p99", Width: 8},
-			{Title: "clock ±", Width: 8},
-			{Title: "rtt", Width: 8},
-			{Title: "data age", Width: 8},
 			{Title: "received", Width: 9},
+			{Title: "p99", Width: 8},
 		},
-		Len: len(list), First: state.first, Selected: state.selected,
-		Row: func(i int) []chart.Cell { return sourceCells(list[i]) },
+		Len: len(rows), First: state.first, Selected: state.selected,
+		Row: func(i int) []chart.Cell {
+			if rows[i].source == nil {
+				return groupCells(rows[i])
+			}
+			return sourceCells(rows[i].source)
+		},
 	}
-	rows := min(len(list)+1, c.H())
-	if c.H()-rows >= 9 && state.selected < len(list) {
-		table.Draw(c.Rows(0, rows))
-		m.drawSource(c.Rows(rows+1, c.H()-rows-1), list[state.selected])
+	used := min(len(rows)+1, c.H())
+	if c.H()-used >= 9 && state.selected < len(rows) && rows[state.selected].source != nil {
+		table.Draw(c.Rows(0, used))
+		m.drawSource(c.Rows(used+1, c.H()-used-1), rows[state.selected].source)
 		return
 	}
 	table.Draw(c)
 }
 
-func sourceCells(s *metrics.SourceView) []chart.Cell {
+// groupCells are the sums over the sources with one label. Percentiles have no sum.
+func groupCells(r peerRow) []chart.Cell {
+	running := 0
+	share, asked, done, received := 0.0, 0.0, 0.0, uint64(0)
+	for _, s := range r.group {
+		if s.State == "running" {
+			running++
+		}
+		share += s.Share
+		asked += s.Asked
+		done += s.Done
+		received += s.BytesIn
+	}
+	bold := theme.Text | theme.Bold
+	blank := chart.Cell{}
+	return []chart.Cell{
+		{Text: r.title, Style: bold},
+		{Text: fmt.Sprintf("%d of %d", running, len(r.group)), Style: bold},
+		{Text: chart.Percent(share), Style: bold},
+		{Text: chart.Number(asked), Style: theme.Asked | theme.Bold},
+		{Text: chart.Number(done), Style: theme.Accent | theme.Bold},
+		blank, blank, blank, blank, blank, blank, blank,
+		{Text: chart.Bytes(float64(received)), Style: theme.Dim},
+	}
+}
+
+// stateText is the state of a source while the run goes on: one that joins says how far it is, a lost one since when.
+func stateText(s *metrics.SourceView) (theme.Style, string) {
 	st, glyph := stateGlyph(s.State)
+	switch {
+	case s.State == "starting" && s.Step != "":
+		return st, glyph + " " + stepText(s)
+	case s.State == "lost" && s.LostAt >= 0:
+		return st, glyph + " lost " + chart.Clock(s.LostAt)
+	}
+	return st, glyph + " " + chart.Clean(s.State)
+}
+
+func sourceCells(s *metrics.SourceView) []chart.Cell {
+	st, state := stateText(s)
 	hs, health := healthMark(s.Verdict)
 	clock, rtt := chart.None, chart.None
-	if s.Kind != "local" && s.Kind != "" {
-		clock, rtt = chart.Duration(s.ClockBound), chart.Duration(s.RTT)
+	if remote(s) && s.RTT > 0 {
+		clock, rtt = clockText(s), chart.Duration(s.RTT)
+	}
+	age := theme.Dim
+	if s.Age >= stale && (s.State == "running" || s.State == "suspect") {
+		age = theme.Warn
 	}
 	cpu := theme.Text
 	if cpuShare(&s.Audit) >= 0.8 {
@@ -138,20 +226,44 @@ func sourceCells(s *metrics.SourceView) []chart.Cell {
 	}
 	return []chart.Cell{
 		{Text: sourceName(s)},
-		{Text: glyph + " " + s.State, Style: st},
+		{Text: state, Style: st},
 		{Text: chart.Percent(s.Share)},
 		{Text: chart.Number(s.Asked), Style: theme.Asked},
 		{Text: chart.Number(s.Done), Style: theme.Accent},
 		{Text: quantile(s.Lag, s.Lag.P99, false)},
 		{Text: chart.Percent(cpuShare(&s.Audit)), Style: cpu},
+		{Text: ageText(s), Style: age},
+		{Text: rtt, Style: theme.Dim},
+		{Text: clock, Style: theme.Dim},
 		{Text: health, Style: hs},
 		{Text: chart.Bytes(float64(s.Audit.Memory)), Style: theme.Dim},
-		{Text: quantile(s.Response, s.Response.P99, s.Response.AtLeast)},
-		{Text: clock, Style: theme.Dim},
-		{Text: rtt, Style: theme.Dim},
-		{Text: chart.Duration(max(0, s.Age).Round(100 * time.Millisecond)), Style: theme.Dim},
 		{Text: chart.Bytes(float64(s.BytesIn)), Style: theme.Dim},
+		{Text: quantile(s.Response, s.Response.P99, s.Response.AtLeast)},
 	}
+}
+
+// stale is the age from which the data of a source that is heard is too old: intervals come every second, over a slow link
+// joined up to five.
+const stale = 7 * time.Second
+
+func remote(s *metrics.SourceView) bool { return s.Kind != "local" && s.Kind != "" }
+
+// ageText is how old the newest data of a source is. It is rounded to what matters, so that it does not flicker.
+func ageText(s *metrics.SourceView) string {
+	switch s.State {
+	case "running", "suspect", "draining":
+		return chart.Duration(max(0, s.Age).Round(100 * time.Millisecond))
+	}
+	return chart.None
+}
+
+// clockText is how far a source's clock was from ours before it was corrected for, and how much of that is uncertain.
+func clockText(s *metrics.SourceView) string {
+	sign := ""
+	if s.Clock > 0 {
+		sign = "+"
+	}
+	return sign + chart.Duration(s.Clock) + " ±" + chart.Duration(s.ClockBound)
 }
 
 // drawSource is one source in detail: its health against its limits, its own percentiles, and its log.
@@ -175,13 +287,24 @@ func (m *model) drawSource(c chart.Canvas, s *metrics.SourceView) {
 		c.Fit(28+min(20, c.W()/4)+2, y, c.W()-31-min(20, c.W()/4), theme.Dim, text)
 		y++
 	}
-	if s.Reason != "" || s.LostAt >= 0 && (s.State == "lost" || s.State == "refused") {
-		text := "lost"
-		if s.State != "" {
-			text = s.State
+	if s.State == "refused" || begins(m.view) {
+		drawStarting(c, s)
+		return
+	}
+	if s.Reason != "" {
+		st, glyph := stateGlyph(s.State)
+		text := fmt.Sprintf("%s %s: %s", glyph, s.State, s.Reason)
+		if s.State == "lost" && s.LostAt >= 0 {
+			text = fmt.Sprintf("%s lost at %s: %s", glyph, chart.Clock(s.LostAt), s.Reason)
 		}
-		c.Fit(1, y, c.W()-2, theme.Bad, fmt.Sprintf("✗ %s at %s: %s", text, chart.Clock(s.LostAt), chart.Clean(s.Reason)))
-		y++
+		for _, l := range chart.Wrap(text, c.W()-2, 3) {
+			c.Text(1, y, st, l)
+			y++
+		}
+	}
+	if remote(s) {
+		line("clock", clockText(s), nan, "by which it differed before it was corrected; it began "+chart.Duration(s.StartSkew)+" after the run's own zero")
+		line("link", chart.Duration(s.RTT), nan, "round trip; its newest data is "+ageText(s)+" old")
 	}
 	line("cpu", chart.Percent(cpuShare(a)), cpuShare(a), fmt.Sprintf("of %s, busiest shard %s, peak %s", plural(uint64(max(0, a.Cores)), "core"), chart.Percent(a.ShardCPU), chart.Percent(s.CPUPeak)))
 	line("memory", chart.Bytes(float64(a.Memory)), part(float64(a.Memory), float64(a.MemLimit)), limitText(a.MemLimit, func(n uint64) string { return chart.Bytes(float64(n)) }))
@@ -203,9 +326,31 @@ func (m *model) drawSource(c chart.Canvas, s *metrics.SourceView) {
 		return
 	}
 	c.Rule(y, "Log", "")
-	for _, l := range s.Log[max(0, len(s.Log)-(c.H()-y-1)):] {
+	drawLog(c.Rows(y+1, c.H()-y-1), s.Log)
+}
+
+// drawStarting is a source in detail while it starts, or that could not be started.
+func drawStarting(c chart.Canvas, s *metrics.SourceView) {
+	y := 1
+	x := c.Text(1, y, theme.Dim, "start ")
+	drawStep(c.Sub(x, y, len(startSteps), 1), s)
+	x += len(startSteps) + 1
+	c.Text(c.Text(x, y, theme.Text, stepText(s))+1, y, theme.Dim, "since "+chart.Span(s.Starting.Truncate(time.Second)))
+	y++
+	if s.State == "refused" || s.State == "lost" {
 		y++
-		c.Fit(1, y, c.W()-2, theme.Dim, chart.Clean(l))
+		for i, l := range failureLines(s, c.W()-3) {
+			st := theme.Text
+			if i == 0 {
+				st = theme.Bad
+			}
+			c.Text(1, y, st, l)
+			y++
+		}
+	}
+	if len(s.Log) > 0 && y+2 <= c.H() {
+		c.Rule(y, "Log", "")
+		drawLog(c.Rows(y+1, c.H()-y-1), s.Log)
 	}
 }
 
@@ -225,17 +370,27 @@ func limitText(limit uint64, format func(uint64) string) string {
 
 func (m *model) peersFoot() remark {
 	v := m.view
-	var lost []string
+	if begins(v) {
+		return m.startFoot()
+	}
+	var lost, suspect []*metrics.SourceView
 	for i := range v.Snapshot.Sources {
-		if s := &v.Snapshot.Sources[i]; s.State == "lost" || s.State == "refused" {
-			lost = append(lost, sourceName(s))
+		switch s := &v.Snapshot.Sources[i]; s.State {
+		case "lost", "refused":
+			lost = append(lost, s)
+		case "suspect":
+			suspect = append(suspect, s)
 		}
 	}
 	switch {
 	case over(v):
 		return ended(v)
+	case len(suspect) > 0:
+		return bends(names(suspect) + ": nothing heard of late. After 6 s it counts as lost; its share waits until its lease is over.")
+	case len(lost) == 1:
+		return broke(fmt.Sprintf("%s is %s: %s", sourceName(lost[0]), lost[0].State, firstLine(lost[0].Reason)))
 	case len(lost) > 0:
-		return broke("Lost: " + strings.Join(lost, ", ") + ".")
+		return broke("Lost: " + names(lost) + ".")
 	case v.Snapshot.Verdict.Health == metrics.Saturated:
 		return broke("This side is the limit, not the target: " + reason(v.Snapshot.Verdict))
 	case v.Snapshot.Verdict.Health == metrics.Strained:
@@ -248,4 +403,13 @@ func (m *model) peersFoot() remark {
 		return plainly("All load comes from one source, which keeps up: its lag p99 is " + quantile(v.Snapshot.Window.Lag, v.Snapshot.Window.Lag.P99, false) + ".")
 	}
 	return plainly(strconv.Itoa(n) + " sources keep up: lag p99 is " + quantile(v.Snapshot.Window.Lag, v.Snapshot.Window.Lag.P99, false) + ".")
+}
+
+// names are the names of some sources, in a sentence.
+func names(list []*metrics.SourceView) string {
+	out := make([]string, len(list))
+	for i, s := range list {
+		out[i] = sourceName(s)
+	}
+	return strings.Join(out, ", ")
 }

@@ -154,7 +154,7 @@ func quantiles(mean float64, n uint64) metrics.Quantiles {
 // snapshot is the View at a run time of now, which lies within the newest second.
 func (f *feed) snapshot(now time.Duration) *conductor.View {
 	v := f.view
-	v.State, v.Elapsed = conductor.Running, now
+	v.State, v.Elapsed, v.Begun = conductor.Running, now, len(f.series.Points) > 0
 	n := len(f.series.Points)
 	s := &metrics.Snapshot{Elapsed: time.Duration(n) * time.Second, Series: f.series}
 	v.Snapshot = s
@@ -274,7 +274,7 @@ func states() map[string]*conductor.View {
 		"starting": at(0).snapshot(0),
 		"running":  at(40).snapshot(40300 * time.Millisecond),
 		"bent":     at(64).snapshot(64200 * time.Millisecond),
-		"empty":    {Snapshot: &metrics.Snapshot{}, State: conductor.Running, Stage: 3},
+		"empty":    {Snapshot: &metrics.Snapshot{}, State: conductor.Running, Begun: true, Stage: 3},
 	}
 	broken := at(75).snapshot(75 * time.Second)
 	broken.State, broken.Factor = conductor.Held, 1.21

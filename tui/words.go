@@ -12,6 +12,9 @@ import (
 
 // ended is the sentence of a run that is over, and how long ago that was.
 func ended(v *conductor.View) remark {
+	if !v.Begun {
+		return neverBegan(v)
+	}
 	t := &v.Snapshot.Totals
 	how := map[string]string{"finished": "Finished", "user": "Stopped by hand", "slo": "Stopped by an SLO", "failed": "Failed"}[string(v.Ended)]
 	if how == "" {
@@ -55,7 +58,7 @@ func (m *model) overviewFoot() remark {
 	}
 	switch v.State {
 	case conductor.Starting:
-		return plainly("Starting: nothing is due yet.")
+		return m.startFoot()
 	case conductor.Draining:
 		return plainly(fmt.Sprintf("Ending: nothing new begins, %s still to finish.", plural(uint64(max(0, w.InFlight)), "iteration")))
 	case conductor.Paused:

@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// viewEvery is how often a new View is published.
-	viewEvery = 250 * time.Millisecond
+	// ViewEvery is how often a new View is published.
+	ViewEvery = 250 * time.Millisecond
 	// minFactor and maxFactor bound what the keys can multiply the load by.
 	minFactor, maxFactor = 0.01, 100
 )
@@ -146,7 +146,7 @@ func (r *Run) Ledger() *ledger.Ledger { return r.cfg.Ledger }
 func (r *Run) conduct() {
 	defer r.cfg.Recover()
 	defer close(r.done)
-	tick := time.NewTicker(viewEvery)
+	tick := time.NewTicker(ViewEvery)
 	defer tick.Stop()
 	reports := r.cfg.Source.Reports()
 	for {
@@ -551,8 +551,12 @@ func (r *Run) view() *View {
 	}
 	snap := *l.Snapshot()
 	snap.Sources = r.sources(snap.Sources, st.Rate)
+	startsIn := time.Duration(0)
+	if r.begun && r.state == Starting {
+		startsIn = max(0, time.Until(r.cfg.Source.Epoch()))
+	}
 	return &View{
-		Run: r.cfg.Header, State: r.state, Elapsed: now, Total: total, Stage: r.stage, Factor: st.Factor, Rate: st.Rate,
+		Run: r.cfg.Header, State: r.state, Begun: r.begun, StartsIn: startsIn, Elapsed: now, Total: total, Stage: r.stage, Factor: st.Factor, Rate: st.Rate,
 		Profile: r.cfg.Spec.Profile, Snapshot: &snap, Points: l.Points(), SLOs: append([]slo.Result(nil), l.SLOs()...),
 		Events: l.Events(), Prompts: r.cfg.Source.Prompts(), Ended: r.ended,
 	}

@@ -33,6 +33,8 @@ func (s State) String() string {
 type View struct {
 	Run      Header
 	State    State
+	Begun    bool          // run time zero is fixed; a run that ended without has sent nothing
+	StartsIn time.Duration // until run time zero, once it is fixed
 	Elapsed  time.Duration // run time now
 	Total    time.Duration // run time at which the profile ends under the changes so far
 	Stage    int           // present stage; -1 before the first and after the last
