@@ -32,7 +32,9 @@ var arrows = map[string][]string{
 		"engine", "engine/scenario", "engine/load", "engine/journey", "engine/h1", "engine/loop", "engine/metrics", "engine/limits",
 		"engine/redact", "engine/authz", "peer/wire", "peer/boot", "peer/sshproc",
 	},
-	"peer/wire": {"engine/metrics", "engine/load"},
+	"peer/wire":    {"engine/metrics", "engine/load"},
+	"peer/boot":    {"peer/sshproc", "engine/redact"},
+	"peer/sshproc": {"engine/redact"},
 	"tui": {
 		"engine/conductor", "engine/scenario", "engine/load", "engine/metrics", "engine/knee", "engine/slo", "engine/ledger",
 		"engine/history", "engine/redact", "tui/chart", "tui/theme",

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"lt/engine/redact"
+	"lt/peer/sshproc"
 )
 
 // version is set by the release build.
@@ -28,6 +29,9 @@ const (
 )
 
 func main() {
+	if code, ours := sshproc.Askpass(os.Args[1:], os.Getenv, os.Stdout); ours {
+		os.Exit(code)
+	}
 	os.Exit(run(context.Background(), system()))
 }
 
