@@ -50,7 +50,11 @@ type Change struct {
 }
 
 // Epoch is a time with one table of shares. In the open model it begins with the index From; in the closed model with
-// the Change's At, for all users at once.
+// the Change's At, for all users at once; the parts of max_in_flight change after At.
+//
+// A table may name a number that no source has: what belongs to it is begun by nobody. That is how a load that the sources
+// left cannot carry is left out in proportion, evenly spread over all the rest, and how a share is taken from one source
+// before it is given to another. Sources that have no entry own nothing and stand by for the next epoch.
 type Epoch struct {
 	ID    int      // counts up
 	From  int64    // first index that is due after the Change's At; Timeline.FirstAfter gives it

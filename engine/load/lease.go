@@ -1,6 +1,7 @@
 package load
 
 import (
+	"math"
 	"sync/atomic"
 	"time"
 )
@@ -17,11 +18,11 @@ type Lease struct {
 }
 
 // Extend moves the end to the run time until. A lease never becomes shorter this way: an earlier end is ignored, since
-// extensions may overtake each other.
+// extensions may overtake each other. After Revoke it does nothing.
 func (l *Lease) Extend(until time.Duration) {
 	for {
 		old := l.until.Load()
-		if int64(until) <= old || l.until.CompareAndSwap(old, int64(until)) {
+		if old == revoked || int64(until) <= old || l.until.CompareAndSwap(old, int64(until)) {
 			return
 		}
 	}
@@ -29,6 +30,17 @@ func (l *Lease) Extend(until time.Duration) {
 
 // Forever is for the source in the same process as the run: it dies with it.
 func (l *Lease) Forever() { l.Extend(Never) }
+
+// revoked stands for the end of a lease that Revoke has ended: before any run time, that before the start included.
+const revoked = math.MinInt64
+
+// Revoke ends the lease at once and for good, whatever it said: nothing extends it any more. It is for a source that finds out
+// that run time stood still while the world went on, as the monotonic clock does in a machine that sleeps: by that clock
+// the lease would last on, and extensions may be under way that were meant for the time before.
+func (l *Lease) Revoke() { l.until.Store(revoked) }
+
+// Revoked says whether Revoke was called.
+func (l *Lease) Revoked() bool { return l.until.Load() == revoked }
 
 // Until is the run time at which the lease ends.
 func (l *Lease) Until() time.Duration { return time.Duration(l.until.Load()) }

@@ -22,6 +22,17 @@ func TestLease(t *testing.T) {
 	}
 }
 
+func TestARevokedLeaseIsOverForGood(t *testing.T) {
+	var l Lease
+	l.Extend(time.Hour)
+	l.Revoke()
+	l.Extend(2 * time.Hour)
+	l.Forever()
+	if !l.Over(0) || !l.Over(-time.Minute) || !l.Revoked() {
+		t.Errorf("a revoked lease lasts until %v", l.Until())
+	}
+}
+
 func TestALeaseNeverShrinksUnderConcurrentExtensions(t *testing.T) {
 	var l Lease
 	var wg sync.WaitGroup

@@ -35,8 +35,9 @@ type Schedule struct {
 }
 
 // NewSchedule is the schedule of shard number shard of shards (0 <= shard < shards) of a source, which is its number in
-// the tables of the log's epochs; without an epoch all belongs to source 0. The log must have been made for the same
-// spec; nil means that there will be no changes.
+// the tables of the log's epochs; without an epoch all belongs to source 0. Where an epoch leaves the source fewer slots of
+// Spec.MaxInFlight than it has shards, only so many of them own anything. The log must have been made for the same spec;
+// nil means that there will be no changes.
 func NewSchedule(spec *Spec, log *Log, source, shard, shards int) *Schedule {
 	if log == nil {
 		log = NewLog(spec)
@@ -95,8 +96,12 @@ func (s *Schedule) enter(epoch int) {
 	if epoch+1 < len(s.line.epochs) {
 		s.until = s.line.epochs[epoch+1].from
 	}
-	s.stripe = newStripe(e.from, e.table, s.source, s.shard, s.shards)
+	s.stripe = s.stripeOf(e)
 	s.stripe.seek(s.stripe.before(s.done + 1))
+}
+
+func (s *Schedule) stripeOf(e *epoch) stripe {
+	return newStripe(e.from, e.table, s.source, s.shard, s.spec.atWork(e.table, s.source, s.shards))
 }
 
 // endless is an index that no run reaches.
@@ -146,7 +151,8 @@ func (s *Schedule) DueBy(t time.Duration) int64 {
 	}
 	end := s.line.firstAfter(s.ahead, t)
 	n := int64(0)
-	for i, e := range s.line.epochs {
+	for i := range s.line.epochs {
+		e := &s.line.epochs[i]
 		until := end
 		if i+1 < len(s.line.epochs) {
 			until = min(until, s.line.epochs[i+1].from)
@@ -154,7 +160,7 @@ func (s *Schedule) DueBy(t time.Duration) int64 {
 		if until <= s.done+1 || until <= e.from {
 			continue
 		}
-		st := newStripe(e.from, e.table, s.source, s.shard, s.shards)
+		st := s.stripeOf(e)
 		n += st.before(until) - st.before(max(s.done+1, e.from))
 	}
 	return n

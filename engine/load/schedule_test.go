@@ -53,6 +53,9 @@ func drawSpec(t *rapid.T) *Spec {
 	if rapid.Bool().Draw(t, "bounded") {
 		spec.Iterations = rapid.Int64Range(1, 500).Draw(t, "iterations")
 	}
+	if rapid.Bool().Draw(t, "limited") {
+		spec.MaxInFlight = rapid.IntRange(1, 10).Draw(t, "slots")
+	}
 	if err := spec.Validate(); err != nil {
 		t.Fatal(err)
 	}
@@ -308,5 +311,34 @@ func TestShardsReadTheLogWhileItGrows(t *testing.T) {
 				t.Fatalf("shard %d: number %d is index %d, want %d", shard, n, index, want)
 			}
 		}
+	}
+}
+
+// TestWhatBelongsToNobodyIsDealtToNobody: an entry of a table may name a number that no source has. Its indices are begun by
+// nobody, evenly spread over the rest; those of the sources and their times are as they would be.
+func TestWhatBelongsToNobodyIsDealtToNobody(t *testing.T) {
+	spec := &Spec{Arrivals: Even, Profile: Profile{Stages: []Stage{{For: 10 * time.Second, At: 100}}}}
+	log := NewLog(spec)
+	const nobody = 65535
+	appendAll(t, log, Change{Kind: Reshare, Epoch: &Epoch{ID: 1, Table: []uint16{0, 1, nobody, 1}}},
+		Change{At: 5 * time.Second, Kind: Reshare, Epoch: &Epoch{ID: 2, From: 500, Table: []uint16{nobody, 0}}})
+	dealt := map[int]int{}
+	for source := range 2 {
+		for shard := range 2 {
+			s := NewSchedule(spec, log, source, shard, 2)
+			s.Skip(Never-1, func(i int64, due time.Duration) {
+				owner := []int{0, 1, nobody, 1}[i%4]
+				if i >= 500 {
+					owner = []int{nobody, 0}[i%2]
+				}
+				if owner != source || due != time.Duration(i)*10*time.Millisecond+5*time.Millisecond {
+					t.Fatalf("index %d of source %d was dealt to %d, due at %v", i, owner, source, due)
+				}
+				dealt[source]++
+			})
+		}
+	}
+	if dealt[0] != 125+250 || dealt[1] != 250 {
+		t.Errorf("dealt %v, want 375 and 250", dealt)
 	}
 }

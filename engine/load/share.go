@@ -139,6 +139,15 @@ func Share(n int64, table []uint16, source, shard, shards int) int64 {
 	return s.before(n)
 }
 
+// atWork is how many of a source's shards take part under a table: all of them, unless its part of the limit has fewer slots,
+// because a shard without one could begin nothing of what it owns. They are those with the lowest numbers.
+func (s *Spec) atWork(table []uint16, source, shards int) int {
+	if s.Model == Closed || s.MaxInFlight <= 0 {
+		return shards
+	}
+	return int(max(1, min(int64(shards), Share(int64(s.MaxInFlight), table, source, 0, 1))))
+}
+
 // stripe is the numbers that one shard owns under one table: those of its source, in order, are dealt to its shards in
 // turn. Number m of the shard is number shard + m shards of the source.
 type stripe struct {
@@ -153,11 +162,11 @@ type stripe struct {
 	rounds, placeAdd int64 // what one step adds
 }
 
-// newStripe stands at the shard's first number; the table is kept.
+// newStripe stands at the shard's first number; the table is kept. A shard beyond the last one owns nothing.
 func newStripe(from int64, table []uint16, source, shard, shards int) stripe {
 	s := stripe{from: from, table: table, source: source, shard: int64(shard), shards: int64(shards)}
 	for j, x := range table {
-		if int(x) == source {
+		if int(x) == source && shard < shards {
 			s.own = append(s.own, int32(j))
 		}
 	}
@@ -168,7 +177,7 @@ func newStripe(from int64, table []uint16, source, shard, shards int) stripe {
 	return s
 }
 
-// empty says that the source owns nothing.
+// empty says that the shard owns nothing.
 func (s *stripe) empty() bool { return len(s.own) == 0 }
 
 // seek stands at the shard's number m, counted from 0.
@@ -209,7 +218,7 @@ func (s *stripe) before(i int64) int64 {
 // owns says whether i is the shard's.
 func (s *stripe) owns(i int64) bool {
 	i -= s.from
-	if i < 0 || int(s.table[i%int64(len(s.table))]) != s.source {
+	if i < 0 || s.empty() || int(s.table[i%int64(len(s.table))]) != s.source {
 		return false
 	}
 	size := int64(len(s.table))

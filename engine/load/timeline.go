@@ -252,6 +252,53 @@ func (l *Timeline) Inverse(u float64) (time.Duration, bool) {
 	return 0, false
 }
 
+// Slots is the part of Spec.MaxInFlight that belongs to one shard of a source just after the run time t, and the time after
+// which another epoch's table decides; Never if the log has none. The slots are dealt by the table as indices are, so over all
+// shards of all sources they add up to MaxInFlight, or to less where the table names nobody. Without a limit it is as
+// many as an int holds.
+func (l *Timeline) Slots(t time.Duration, source, shard, shards int) (n int, until time.Duration) {
+	i := l.epochAfter(t)
+	until = Never
+	if i+1 < len(l.epochs) {
+		until = l.epochs[i+1].at
+	}
+	if l.spec.MaxInFlight <= 0 {
+		return math.MaxInt, until
+	}
+	table := l.epochs[i].table
+	return int(Share(int64(l.spec.MaxInFlight), table, source, shard, l.spec.atWork(table, source, shards))), until
+}
+
+// Users is how many users are wanted of a source just after the run time t.
+func (l *Timeline) Users(t time.Duration, source int) int64 {
+	return Share(wanted(l.Rate(t)), l.epochs[l.epochAfter(t)].table, source, 0, 1)
+}
+
+// Deals is how many tables have replaced the first one by the run time t: 0 before and when the run begins.
+func (l *Timeline) Deals(t time.Duration) int {
+	n := 0
+	for i := range l.epochs {
+		if at := l.epochs[i].at; at > 0 && at <= t {
+			n++
+		}
+	}
+	return n
+}
+
+// First is the table with which the run begins.
+func (l *Timeline) First() []uint16 {
+	return l.epochs[l.epochAfter(0)].table
+}
+
+// epochAfter is the epoch of what is due just after t.
+func (l *Timeline) epochAfter(t time.Duration) int {
+	i := len(l.epochs) - 1
+	for i > 0 && l.epochs[i].at > max(t, 0) {
+		i--
+	}
+	return i
+}
+
 // End is the run time at which the profile ends, or the stop if that comes first; Never while a hold or a pause is in
 // force, since nobody knows when it ends.
 func (l *Timeline) End() time.Duration { return l.end }

@@ -7,8 +7,13 @@ import (
 	"time"
 )
 
-// maxSpread is the longest time over which users that become wanted at one instant start.
-const maxSpread = 5 * time.Second
+const (
+	// maxSpread is the longest time over which users that become wanted at one instant start.
+	maxSpread = 5 * time.Second
+	// moveSpread is the time over which users that an epoch moves start where they are now, whatever their think time: they
+	// were in the middle of their day, and all of them logging in at once would be a load that nobody asked for.
+	moveSpread = 10 * time.Second
+)
 
 // Turn is a user's start or its retirement.
 type Turn struct {
@@ -24,16 +29,19 @@ type Turn struct {
 // at most 5 s, so that they do not beat in step for the rest of the run. A user that is not wanted any more before its
 // spread start came does not start at all. A user that started again after retiring has the same number.
 //
-// Which users are the shard's follows from the table of the epoch at that time. An epoch with another table moves users:
-// they retire where they were and start where they are now, which may be another shard of the same source. It is not safe for concurrent use; the Log may grow meanwhile.
+// Which users are a source's follows from the table of the epoch at that time; which of its shards has a user follows from the
+// user's number alone, so that an epoch moves none between them. An epoch with another table moves users between sources:
+// they retire where they were at its time and start where they are now, evenly spread over 10 s from its time on. So whoever
+// learns of an epoch before its time never has a user whom another source has too, and one that learns of it late retires
+// its users the moment it does. It is not safe for concurrent use; the Log may grow meanwhile.
 type Users struct {
 	spec          *Spec
 	log           *Log
 	source        int
-	shard, shards int
+	shard, shards uint64
 
 	line    *Timeline
-	stripes []stripe // of each epoch of line
+	stripes []stripe // of each epoch of line: the source's users
 	next    int      // first piece that is not worked into pending; len(pieces) stands for the end
 	pending []Turn   // by time; candidates, the last word is had by settle
 	live    []uint64 // bit k: user k has started and not retired
@@ -48,7 +56,7 @@ func NewUsers(spec *Spec, log *Log, source, shard, shards int) *Users {
 	if log == nil {
 		log = NewLog(spec)
 	}
-	u := &Users{spec: spec, log: log, source: source, shard: shard, shards: shards}
+	u := &Users{spec: spec, log: log, source: source, shard: uint64(shard), shards: uint64(shards)}
 	u.Refresh()
 	return u
 }
@@ -76,7 +84,7 @@ func (u *Users) Refresh() {
 	u.line = u.log.Timeline()
 	u.stripes = u.stripes[:0]
 	for _, e := range u.line.epochs {
-		u.stripes = append(u.stripes, newStripe(0, e.table, u.source, u.shard, u.shards))
+		u.stripes = append(u.stripes, newStripe(0, e.table, u.source, 0, 1))
 	}
 	u.pending, u.next = u.pending[:0], 0
 	if u.begun {
@@ -92,7 +100,18 @@ func (u *Users) Wanted(k int64, t time.Duration) bool {
 	if t < 0 || i == len(u.line.pieces) || !u.line.pieces[i].wants(k, t) {
 		return false
 	}
-	return u.stripes[u.line.pieces[i].epoch].owns(k)
+	return u.owns(u.line.pieces[i].epoch, k)
+}
+
+// owns says whether user k is this shard's under an epoch.
+func (u *Users) owns(epoch int, k int64) bool { return u.has(k) && u.stripes[epoch].owns(k) }
+
+// has says whether user k is this shard's if it is the source's. The multiples of the golden ratio, modulo 1, lie evenly in
+// every part of [0, 1), those of any arithmetic sequence too (Knuth, The Art of Computer Programming 3, section 6.4); so
+// the shards have as many users each, up to a few, of whichever share of them the source has.
+func (u *Users) has(k int64) bool {
+	shard, _ := bits.Mul64(uint64(k)*golden, u.shards)
+	return shard == u.shard
 }
 
 // StartOf is the intended first start of user k, whoever owns it; false if it is never wanted under the log so far.
@@ -118,6 +137,20 @@ func (u *Users) starts(i int, k int64) (time.Duration, bool) {
 	return 0, false
 }
 
+// moved says whether the epoch that begins with piece i brings user k to this shard while it is wanted, and if so when
+// it starts.
+func (u *Users) moved(i int, k int64) (time.Duration, bool) {
+	was, is := u.counts(i)
+	if i == 0 || i == len(u.line.pieces) || k >= min(was, is) {
+		return 0, false
+	}
+	p := &u.line.pieces[i]
+	if before := u.line.pieces[i-1].epoch; before == p.epoch || u.owns(before, k) || !u.owns(p.epoch, k) {
+		return 0, false
+	}
+	return p.from + part(moveSpread, k, min(was, is)), true
+}
+
 // counts is how many users are wanted just before piece i and at its beginning.
 func (u *Users) counts(i int) (was, is int64) {
 	if i > 0 {
@@ -131,8 +164,12 @@ func (u *Users) counts(i int) (was, is int64) {
 
 // delay is what number j of n users that become wanted together waits.
 func (u *Users) delay(j, n int64) time.Duration {
-	spread := min(u.spec.ThinkMean, maxSpread)
-	return time.Duration(float64(spread) * float64(j) / float64(n))
+	return part(min(u.spec.ThinkMean, maxSpread), j, n)
+}
+
+// part is j n-ths of d.
+func part(d time.Duration, j, n int64) time.Duration {
+	return time.Duration(float64(d) * float64(j) / float64(n))
 }
 
 // wanted is the number of users k with k < level. Rounding at the end of a ramp must not want one more; but user 0 is
@@ -192,7 +229,11 @@ func (u *Users) reconcile() {
 		}
 		at := u.done
 		for j := i; j >= 0; j-- {
-			if t, ok := u.starts(j, k); ok {
+			t, ok := u.starts(j, k)
+			if !ok {
+				t, ok = u.moved(j, k)
+			}
+			if ok {
 				at = max(at, t)
 				break
 			}
@@ -257,7 +298,7 @@ func (u *Users) expand(i int) {
 		u.each(now, is, was, retire)
 	} else {
 		u.each(before, 0, was, func(k int64) {
-			if k >= is || !u.stripes[now].owns(k) {
+			if k >= is || !u.owns(now, k) {
 				retire(k)
 			}
 		})
@@ -267,11 +308,10 @@ func (u *Users) expand(i int) {
 		u.each(now, was, is, func(k int64) { start(k, k-was, is-was) })
 	} else {
 		u.each(now, 0, is, func(k int64) {
-			switch {
-			case k >= was:
+			if k >= was {
 				start(k, k-was, is-was)
-			case !u.stripes[before].owns(k):
-				start(k, k, is)
+			} else if at, ok := u.moved(i, k); ok {
+				u.pending = append(u.pending, Turn{User: k, At: at, Start: true})
 			}
 		})
 	}
@@ -304,7 +344,9 @@ func (u *Users) each(epoch int, from, to int64, visit func(k int64)) {
 		return
 	}
 	for s.seek(s.before(from)); s.number() < to; s.next() {
-		visit(s.number())
+		if k := s.number(); u.has(k) {
+			visit(k)
+		}
 	}
 }
 

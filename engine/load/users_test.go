@@ -1,10 +1,12 @@
 package load
 
 import (
+	"cmp"
+	"slices"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	diff "github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 )
 
@@ -32,7 +34,7 @@ func TestUsersStartAtTheCrossingAndTheHighestRetireFirst(t *testing.T) {
 		{0, 8 * sec, false}, // the end
 	}
 	u := NewUsers(spec, nil, 0, 0, 1)
-	if d := cmp.Diff(want, turns(u, Never)); d != "" {
+	if d := diff.Diff(want, turns(u, Never)); d != "" {
 		t.Fatal(d)
 	}
 	for k, at := range map[int64]time.Duration{0: 0, 3: 3 * sec} {
@@ -61,7 +63,7 @@ func TestWithoutARampStartsSpreadOverTheThinkTime(t *testing.T) {
 		for k := range int64(4) {
 			want = append(want, Turn{k, time.Duration(k) * c.gap, true})
 		}
-		if d := cmp.Diff(want, turns(NewUsers(spec, nil, 0, 0, 1), 9*sec)); d != "" {
+		if d := diff.Diff(want, turns(NewUsers(spec, nil, 0, 0, 1), 9*sec)); d != "" {
 			t.Errorf("think %v: %s", c.think, d)
 		}
 	}
@@ -70,7 +72,7 @@ func TestWithoutARampStartsSpreadOverTheThinkTime(t *testing.T) {
 func TestAUserThatIsNotWantedAtItsSpreadStartDoesNotStart(t *testing.T) {
 	spec := &Spec{Model: Closed, ThinkMean: 4 * sec, Profile: Profile{Stages: []Stage{{For: sec, At: 4}, {For: sec, At: 1}}}}
 	want := []Turn{{0, 0, true}, {0, 2 * sec, false}}
-	if d := cmp.Diff(want, turns(NewUsers(spec, nil, 0, 0, 1), Never)); d != "" {
+	if d := diff.Diff(want, turns(NewUsers(spec, nil, 0, 0, 1), Never)); d != "" {
 		t.Fatal(d)
 	}
 }
@@ -81,7 +83,7 @@ func TestLiveChangesActOnUsers(t *testing.T) {
 	u := NewUsers(spec, log, 0, 0, 1)
 	step := func(until time.Duration, want []Turn, c ...Change) {
 		t.Helper()
-		if d := cmp.Diff(want, turns(u, until)); d != "" {
+		if d := diff.Diff(want, turns(u, until)); d != "" {
 			t.Fatalf("until %v: %s", until, d)
 		}
 		appendAll(t, log, c...)
@@ -106,19 +108,69 @@ func TestALostSourceHandsItsUsersOver(t *testing.T) {
 	log := NewLog(spec)
 	appendAll(t, log, Change{Kind: Reshare, Epoch: &Epoch{ID: 1, Table: []uint16{0, 1}}})
 	a, b := NewUsers(spec, log, 0, 0, 1), NewUsers(spec, log, 1, 0, 1)
-	if d := cmp.Diff([]Turn{{0, 0, true}, {2, 0, true}}, turns(a, sec)); d != "" {
+	if d := diff.Diff([]Turn{{0, 0, true}, {2, 0, true}}, turns(a, sec)); d != "" {
 		t.Fatal(d)
 	}
-	if d := cmp.Diff([]Turn{{1, 0, true}, {3, 0, true}}, turns(b, sec)); d != "" {
+	if d := diff.Diff([]Turn{{1, 0, true}, {3, 0, true}}, turns(b, sec)); d != "" {
 		t.Fatal(d)
 	}
 	appendAll(t, log, Change{At: 3 * sec, Kind: Reshare, Epoch: &Epoch{ID: 2, Table: []uint16{0}}})
 	a.Refresh()
 	b.Refresh()
-	if d := cmp.Diff([]Turn{{1, 3 * sec, true}, {3, 3 * sec, true}}, turns(a, 5*sec)); d != "" {
+	// Spread over ten seconds by their numbers: user 1 of 4 after a quarter of it, user 3 after three, which is past the end.
+	if d := diff.Diff([]Turn{{1, 3*sec + 10*sec/4, true}}, turns(a, 9*sec)); d != "" {
 		t.Fatal(d)
 	}
-	if d := cmp.Diff([]Turn{{3, 3 * sec, false}, {1, 3 * sec, false}}, turns(b, Never)); d != "" {
+	if d := diff.Diff([]Turn{{3, 3 * sec, false}, {1, 3 * sec, false}}, turns(b, Never)); d != "" {
+		t.Fatal(d)
+	}
+}
+
+// TestMovedUsersStartSpread: however many users an epoch brings and however many shards there are, they start evenly over ten
+// seconds, also where the source learns of the epoch only after its time; and users who stay do not notice.
+func TestMovedUsersStartSpread(t *testing.T) {
+	for _, late := range []time.Duration{-sec, 2 * sec} {
+		spec := &Spec{Model: Closed, ThinkMean: sec, Profile: Profile{Stages: []Stage{{For: time.Minute, At: 1000}}}}
+		log := NewLog(spec)
+		appendAll(t, log, Change{Kind: Reshare, Epoch: &Epoch{ID: 1, Table: []uint16{0, 1, 2, 1}}})
+		const shards = 3
+		var parts []*Users
+		for shard := range shards {
+			u := NewUsers(spec, log, 1, shard, shards)
+			if n := len(turns(u, 20*sec+late)); n < 160 || n > 173 {
+				t.Errorf("%d of 500 users are shard %d's of %d", n, shard, shards)
+			}
+			parts = append(parts, u)
+		}
+		appendAll(t, log, Change{At: 20 * sec, Kind: Reshare, Epoch: &Epoch{ID: 2, Table: []uint16{0, 1, 1, 1}}})
+		perSecond := make([]int, 12)
+		for _, u := range parts {
+			u.Refresh()
+			for _, turn := range turns(u, 59*sec) {
+				if !turn.Start || turn.User%4 != 2 || turn.At < 20*sec {
+					t.Fatalf("turn %v: only the users of the third source come, after the epoch", turn)
+				}
+				perSecond[(turn.At-20*sec)/sec]++
+			}
+		}
+		if want := []int{25, 25, 25, 25, 25, 25, 25, 25, 25, 25, 0, 0}; !slices.Equal(perSecond, want) {
+			t.Errorf("known %v after its time: users started by second %v, want %v", late, perSecond, want)
+		}
+	}
+}
+
+// TestASourceThatLearnsLateGivesUpItsUsersAtOnce: it cannot undo what was, but nothing of it goes on.
+func TestASourceThatLearnsLateGivesUpItsUsersAtOnce(t *testing.T) {
+	spec := &Spec{Model: Closed, Profile: Profile{Stages: []Stage{{For: 20 * sec, At: 4, Ramp: true}, {For: 10 * sec, At: 4}}}}
+	log := NewLog(spec)
+	appendAll(t, log, Change{Kind: Reshare, Epoch: &Epoch{ID: 1, Table: []uint16{0, 1}}})
+	b := NewUsers(spec, log, 1, 0, 1)
+	if d := diff.Diff([]Turn{{1, 5 * sec, true}, {3, 15 * sec, true}}, turns(b, 16*sec)); d != "" {
+		t.Fatal(d)
+	}
+	appendAll(t, log, Change{At: 12 * sec, Kind: Reshare, Epoch: &Epoch{ID: 2, Table: []uint16{0}}})
+	b.Refresh()
+	if d := diff.Diff([]Turn{{3, 15 * sec, false}, {1, 15 * sec, false}}, turns(b, Never)); d != "" {
 		t.Fatal(d)
 	}
 }
@@ -131,24 +183,34 @@ func TestAChangeThatComesLateIsMadeGood(t *testing.T) {
 	turns(u, 3*sec)
 	appendAll(t, log, Change{At: sec + sec/2, Kind: Hold}) // N stays 1.5: users 0 and 1
 	u.Refresh()
-	if d := cmp.Diff([]Turn{{3, 3 * sec, false}, {2, 3 * sec, false}}, turns(u, Never)); d != "" {
+	if d := diff.Diff([]Turn{{3, 3 * sec, false}, {2, 3 * sec, false}}, turns(u, Never)); d != "" {
 		t.Fatal(d)
 	}
 	appendAll(t, log, Change{At: 2 * sec, Kind: Factor, Factor: 2}) // N = 3
 	u.Refresh()
-	if d := cmp.Diff([]Turn{{2, 3 * sec, true}}, turns(u, Never)); d != "" {
+	if d := diff.Diff([]Turn{{2, 3 * sec, true}}, turns(u, Never)); d != "" {
 		t.Fatal(d)
 	}
 }
 
+// life is what a test knows of one user over all sources.
+type life struct {
+	live int
+	left time.Duration // when it retired last
+}
+
 // TestUsersOfThePartsAreTheUsersOfTheWhole: at any time exactly the users k < N(t) live, each in one shard, whatever the
-// changes, the sources and the shards.
+// changes, the sources and the shards; those whom an epoch has moved after at most 10 s, those whose number in the table no
+// source has nowhere.
 func TestUsersOfThePartsAreTheUsersOfTheWhole(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		spec := drawSpec(t)
 		spec.Model, spec.Iterations = Closed, 0
 		for i := range spec.Profile.Stages { // steeper ramps pass many users within the nanosecond of rounding
 			spec.Profile.Stages[i].For += time.Millisecond
+		}
+		if rapid.Bool().Draw(t, "long") {
+			spec.Profile.Stages = append(spec.Profile.Stages, Stage{For: 20 * sec, At: spec.Profile.Stages[0].At})
 		}
 		log := NewLog(spec)
 		sources, shards := rapid.IntRange(1, 3).Draw(t, "sources"), rapid.IntRange(1, 3).Draw(t, "shards")
@@ -158,8 +220,10 @@ func TestUsersOfThePartsAreTheUsersOfTheWhole(t *testing.T) {
 				parts = append(parts, NewUsers(spec, log, source, shard, shards))
 			}
 		}
+		table, dealt := everything, time.Duration(-moveSpread)
+		lives := map[int64]*life{}
 		walk := func(until time.Duration) {
-			live := map[int64]int{}
+			var all []Turn
 			for _, u := range parts {
 				if u.Stale() {
 					u.Refresh()
@@ -170,26 +234,42 @@ func TestUsersOfThePartsAreTheUsersOfTheWhole(t *testing.T) {
 						t.Fatalf("a turn at %v after one at %v", turn.At, last)
 					}
 					last = turn.At
-				}
-				for k := range int64(len(u.live) * 64) {
-					if u.isLive(k) {
-						live[k]++
-					}
+					all = append(all, turn)
 				}
 			}
-			line := log.Timeline()
-			n := line.Rate(until)
+			slices.SortStableFunc(all, func(a, b Turn) int { return cmp.Or(cmp.Compare(a.At, b.At), compareBool(a.Start, b.Start)) })
+			for _, turn := range all {
+				l := lives[turn.User]
+				if l == nil {
+					l = &life{}
+					lives[turn.User] = l
+				}
+				if turn.Start {
+					l.live++
+				} else {
+					l.live--
+					l.left = turn.At
+				}
+				if l.live < 0 || l.live > 1 {
+					t.Fatalf("at %v user %d lives %d times", turn.At, turn.User, l.live)
+				}
+			}
+			n := log.Timeline().Rate(until)
 			for k := range int64(n) + 2 {
-				want := float64(k) < n
+				want := float64(k) < n && int(table[k%int64(len(table))]) < sources
 				if d := float64(k) - n; -1e-3 < d && d < 1e-3 {
 					continue // on the edge rounding decides
 				}
-				if got := live[k]; got > 1 || (got == 1) != want {
-					t.Fatalf("at %v N = %v and user %d lives %d times", until, n, k, got)
+				got := lives[k] != nil && lives[k].live == 1
+				if want && !got && until < dealt+moveSpread {
+					continue // on its way
+				}
+				if got != want {
+					t.Fatalf("at %v N = %v and user %d lives: %v, want %v", until, n, k, got, want)
 				}
 			}
-			for k := range live {
-				if float64(k) > n+1e-3 {
+			for k, l := range lives {
+				if l.live > 0 && float64(k) > n+1e-3 {
 					t.Fatalf("at %v N = %v and user %d lives", until, n, k)
 				}
 			}
@@ -199,9 +279,10 @@ func TestUsersOfThePartsAreTheUsersOfTheWhole(t *testing.T) {
 			walk(c.At)
 			if rapid.Bool().Draw(t, "reshare") {
 				epoch++
-				weights := rapid.SliceOfN(rapid.IntRange(0, 5), sources, sources).Draw(t, "weights")
+				weights := rapid.SliceOfN(rapid.IntRange(0, 5), sources+1, sources+1).Draw(t, "weights")
 				weights[0]++
-				if err := log.Append(Change{At: c.At, Kind: Reshare, Epoch: &Epoch{ID: epoch, Table: Table(weights)}}); err != nil {
+				table, dealt = Table(weights), c.At
+				if err := log.Append(Change{At: c.At, Kind: Reshare, Epoch: &Epoch{ID: epoch, Table: table}}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -212,4 +293,14 @@ func TestUsersOfThePartsAreTheUsersOfTheWhole(t *testing.T) {
 		}
 		walk(Never - 1)
 	})
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
 }
