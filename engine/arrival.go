@@ -25,6 +25,9 @@ func (s *shard) nextArrival(now time.Duration) time.Duration {
 	}
 	if head, ok := s.queue.head(); ok {
 		next = min(next, head.due+s.e.spec.DropAfter)
+		if s.turnover < next {
+			next = s.turnover + 1 // there may be more slots then
+		}
 	}
 	return next
 }
@@ -41,6 +44,9 @@ func (s *shard) begin(by, now time.Duration) {
 		}
 		if !first && due > s.gap {
 			now = s.look() // what began before it took its time
+		}
+		if due > s.turnover {
+			s.deal(due)
 		}
 		s.schedule.Next()
 		s.rec.Scheduled++
@@ -59,6 +65,10 @@ func (s *shard) begin(by, now time.Duration) {
 		}
 		s.queue.pop()
 		s.drop(int(head.scenario), head.due, now, false)
+	}
+	if now > s.turnover {
+		s.deal(now)
+		s.serveQueue(now)
 	}
 	if s.closing {
 		return
@@ -88,6 +98,25 @@ func (s *shard) close(at time.Duration) {
 	s.cutAt = at + s.e.spec.Graceful
 }
 
+// drain is the end of this source's load before its time.
+func (s *shard) drain() {
+	now := s.loop.Now()
+	if s.over {
+		return
+	}
+	s.tick(now)
+	if s.closing {
+		return
+	}
+	if s.schedule != nil {
+		s.begin(now, now)
+	}
+	s.close(now)
+	if s.users != nil {
+		s.dismissWaiting(now)
+	}
+}
+
 // drop gives an arrival up. It counts as offered, and the time it waited stands in the response times of its first step.
 func (s *shard) drop(scenario int, due, now time.Duration, stalled bool) {
 	first := s.e.cfg.Program.Scenarios[scenario].Steps[0]
@@ -96,7 +125,7 @@ func (s *shard) drop(scenario int, due, now time.Duration, stalled bool) {
 
 // arrive gives an arrival a slot, or lets it wait for one.
 func (s *shard) arrive(a arrival, now time.Duration) {
-	if s.queue.len() > 0 || s.limit > 0 && s.inHand >= s.limit {
+	if s.queue.len() > 0 || s.inHand >= s.limit {
 		s.hit = true
 		if now-a.due >= s.e.spec.DropAfter {
 			s.drop(int(a.scenario), a.due, now, false)
@@ -110,7 +139,7 @@ func (s *shard) arrive(a arrival, now time.Duration) {
 
 // serve begins an iteration; free is when there was a slot for it.
 func (s *shard) serve(a arrival, free, now time.Duration) {
-	if s.e.cfg.Lease.Over(now) {
+	if s.barred(now) {
 		s.drop(int(a.scenario), a.due, now, true)
 		return
 	}
@@ -119,6 +148,7 @@ func (s *shard) serve(a arrival, free, now time.Duration) {
 	}
 	s.rec.Lag(now-max(a.due, free), max(free-a.due, 0))
 	s.rec.Started++
+	s.total++
 	slot, u := s.take(a.scenario)
 	if u == nil {
 		s.refuseUser(a, now)

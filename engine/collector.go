@@ -19,10 +19,13 @@ const (
 // collect joins the shards' parts of each interval, adds the audit, and hands the interval over. It ends when every shard
 // has handed over its last part.
 func (e *Engine) collect(shards []*shard) {
+	woken := e.await()
 	audit := newAudit(e, shards)
 	done := make([]bool, len(shards))
-	for open := len(shards); open > 0; {
-		<-e.wake
+	for open := len(shards); open > 0; woken = false {
+		if !woken {
+			<-e.wake
+		}
 		for open > 0 {
 			whole := e.next(done)
 			if whole == nil {
@@ -36,6 +39,19 @@ func (e *Engine) collect(shards []*shard) {
 			}
 			e.deliver(audit, whole, open == 0)
 		}
+	}
+}
+
+// await waits for run time zero, from which on the source's health is measured; true: an interval came before it, because the
+// run was ended.
+func (e *Engine) await() bool {
+	t := time.NewTimer(time.Until(e.epoch))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return false
+	case <-e.wake:
+		return true
 	}
 }
 

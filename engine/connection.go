@@ -17,10 +17,34 @@ func (s *shard) send(slot uint32, u *user, ex *exchange, now time.Duration) {
 	if c := u.connTo(ex.via); c != nil {
 		ex.conn, ex.reused = c, true
 		s.loop.SetTimer(slot, ex.start+ex.step.Src.HTTP.Timeout)
+		if s.barred(now) {
+			s.hold(slot, ex)
+			return
+		}
 		s.write(ex, now)
 		return
 	}
 	s.connect(slot, ex, now)
+}
+
+// ship writes the request over the connection that now stands.
+func (s *shard) ship(slot uint32, u *user, ex *exchange, now time.Duration) {
+	switch {
+	case s.barred(now):
+		s.hold(slot, ex)
+		return
+	case len(ex.held) > 0:
+		s.out = append(s.out[:0], ex.held...)
+	case !s.render(slot, u, ex):
+		return
+	}
+	s.write(ex, now)
+}
+
+// hold lets an exchange wait for the lease with its request unwritten; its time goes on.
+func (s *shard) hold(slot uint32, ex *exchange) {
+	ex.state = ready
+	s.parked = append(s.parked, slot)
 }
 
 // number is the origin's number in the shard's routes.
@@ -114,12 +138,7 @@ func (s *shard) Opened(c *loop.Conn, now time.Duration) {
 	}
 	u.keep(ex.via, c)
 	s.loop.SetTimer(slot, ex.start+ex.step.Src.HTTP.Timeout)
-	if len(ex.held) > 0 {
-		s.out = append(s.out[:0], ex.held...)
-	} else if !s.render(slot, u, ex) {
-		return
-	}
-	s.write(ex, now)
+	s.ship(slot, u, ex, now)
 }
 
 // countOpened counts the connection of an exchange that stood and came to nothing, because its handshake failed.
@@ -198,6 +217,8 @@ func (s *shard) phase(ex *exchange) metrics.Phase {
 		return metrics.PhaseConnect
 	case securing:
 		return metrics.PhaseTLS
+	case ready:
+		return metrics.PhaseSend
 	}
 	switch {
 	case ex.answered:

@@ -29,8 +29,11 @@ type Config struct {
 	Lease   *load.Lease // nothing begins once it is over
 	Source  int         // this source's number in the share tables
 	Name    string      // this source's name in intervals
-	Share   float64     // of max_in_flight, 0..1; zero means all of it
 	Shards  int         // zero: as many as the load needs, at most one a core
+
+	// From is the run time from which a source takes part that joins a run under way; zero: from the start. The tables give
+	// it nothing before. Its intervals are numbered from 0 and begin with the second that From lies in.
+	From time.Duration
 
 	Portable bool // the portable poller even where there is a better one
 	// Dial replaces the sockets of the portable poller, Lookup the system's resolver.
@@ -54,7 +57,11 @@ type Config struct {
 	OnGuard func(text string, drain bool)
 }
 
-// Engine is one source of load on this machine. Refresh and Cut may be called from any goroutine at any time.
+// ErrLapsed is why Run ended (by errors.Is) if the lease was over and nobody extended it: nothing began from that moment on,
+// what was in hand had as long as its grace to finish, at most lapseGrace, and was then cut.
+var ErrLapsed = errors.New("the lease is over: for too long nothing was heard from whoever runs the load")
+
+// Engine is one source of load on this machine. Refresh, Drain, Cut and Begun may be called from any goroutine at any time.
 type Engine struct {
 	cfg     Config
 	spec    *load.Spec
@@ -68,6 +75,8 @@ type Engine struct {
 	parts    [][]*metrics.Interval // by shard, in order, not yet collected
 	wake     chan struct{}
 	cut      atomic.Bool
+	drained  atomic.Bool
+	lapsed   atomic.Bool // the lease ended the run
 	bound    bound
 	epoch    time.Time
 }
@@ -127,27 +136,18 @@ func (e *Engine) shardCount() int {
 		}
 		n = min(n, cores)
 	}
-	if m := e.maxInFlight(); m > 0 {
-		n = min(n, m)
+	if e.spec.Model == load.Open {
+		// More shards than slots would have shards that stand by. Only the tables to come may change the number.
+		slots, _ := e.cfg.Log.Timeline().Slots(e.cfg.From, e.cfg.Source, 0, 1)
+		n = min(n, slots)
 	}
 	return max(n, 1)
 }
 
-// maxInFlight is this source's part of the limit; 0 is none (the closed model has its users as a limit).
-func (e *Engine) maxInFlight() int {
-	m := e.spec.MaxInFlight
-	if m <= 0 || e.spec.Model == load.Closed {
-		return 0
-	}
-	if e.cfg.Share > 0 && e.cfg.Share < 1 {
-		m = max(1, int(math.Round(float64(m)*e.cfg.Share)))
-	}
-	return m
-}
-
 // Run makes the load, with epoch as run time zero, until the profile, the iterations in hand and their grace are over, or
 // ctx is done, which cuts what is in hand at once. It returns when all that it started has ended and the last interval
-// was handed over. It may be called once.
+// was handed over. It may be called once. The epoch may lie in the future: until then nothing runs but the wait for it, which
+// ctx, Cut and Drain end. It must carry a monotonic reading.
 func (e *Engine) Run(ctx context.Context, epoch time.Time) error {
 	if e.ran.Swap(true) {
 		return errors.New("run engine: it has run before; make a new one")
@@ -163,8 +163,12 @@ func (e *Engine) Run(ctx context.Context, epoch time.Time) error {
 		runtime.GOMAXPROCS(n) // a shard that polls keeps its core: the collector and the screen need one too
 	}
 	e.shards.Store(&shards)
+	// These were perhaps called too early to reach anyone.
+	if e.drained.Load() {
+		e.Drain()
+	}
 	if e.cut.Load() {
-		e.Cut() // it was called too early to reach anyone
+		e.Cut()
 	}
 	stopCut := context.AfterFunc(ctx, e.Cut)
 	defer stopCut()
@@ -200,6 +204,9 @@ func (e *Engine) Run(ctx context.Context, epoch time.Time) error {
 	if !whole {
 		errs = append(errs, errors.New("the collector of intervals ended by a panic"))
 	}
+	if e.lapsed.Load() {
+		errs = append(errs, ErrLapsed)
+	}
 	return errors.Join(errs...)
 }
 
@@ -212,7 +219,6 @@ func (e *Engine) makeShards() ([]*shard, error) {
 	}
 	e.parts = make([][]*metrics.Interval, n)
 	e.guard.init(e.cfg.Reading().FileLimit, n)
-	limit := e.maxInFlight()
 	shards := make([]*shard, 0, n)
 	for i := range n {
 		l, err := loop.New(loop.Options{Epoch: e.epoch, Spin: spin, Portable: e.cfg.Portable || e.cfg.Dial != nil, Dial: e.cfg.Dial, Recover: e.cfg.Recover})
@@ -223,11 +229,7 @@ func (e *Engine) makeShards() ([]*shard, error) {
 			}
 			return nil, fmt.Errorf("start event loop %d of %d: %w", i+1, n, err)
 		}
-		part := 0
-		if limit > 0 {
-			part = (limit + n - 1 - i) / n
-		}
-		shards = append(shards, newShard(e, l, i, n, part))
+		shards = append(shards, newShard(e, l, i, n))
 	}
 	return shards, nil
 }
@@ -235,6 +237,25 @@ func (e *Engine) makeShards() ([]*shard, error) {
 // Refresh tells the shards that the log of changes has grown.
 func (e *Engine) Refresh() {
 	e.tell((*shard).refresh)
+}
+
+// Drain ends the load of this source, whatever the profile says: nothing becomes due any more from now on, what is in hand
+// has its grace to finish, and Run returns.
+func (e *Engine) Drain() {
+	e.drained.Store(true)
+	e.tell((*shard).drain)
+}
+
+// Begun is how many arrivals have begun so far (in the closed model iterations). It lags behind by the turn of an event loop
+// at most.
+func (e *Engine) Begun() uint64 {
+	n := uint64(0)
+	if shards := e.shards.Load(); shards != nil {
+		for _, s := range *shards {
+			n += s.begun.Load()
+		}
+	}
+	return n
 }
 
 // Cut ends everything at once: nothing new begins, what is in hand is counted as unfinished.
@@ -287,6 +308,10 @@ func (g *guard) init(limit, shards int) {
 }
 
 // bound is the closed model's limit on iterations: this source's part of it, shared by the shards.
+//
+// The parts are dealt by the table with which the run begins, and no later table changes them. A source that is lost cannot
+// say how many iterations it began last; were its part dealt again, the whole could exceed the bound. So what it left
+// undone stays undone, which the run shows as less than was asked for, and a source that joins later has no part.
 type bound struct {
 	limited bool
 	quota   int64
@@ -299,17 +324,11 @@ func (b *bound) init(e *Engine) {
 	if e.spec.Model != load.Closed || e.spec.Iterations <= 0 {
 		return
 	}
-	b.limited, b.quota = true, e.spec.Iterations
-	part := func(n int64) int64 { return n }
-	for _, c := range e.cfg.Log.Changes() {
-		if c.Kind == load.Reshare {
-			part = func(n int64) int64 { return load.Share(n, c.Epoch.Table, e.cfg.Source, 0, 1) }
-		}
+	b.limited = true
+	if e.cfg.From == 0 {
+		b.quota = load.Share(e.spec.Iterations, e.cfg.Log.Timeline().First(), e.cfg.Source, 0, 1)
 	}
-	b.quota = part(b.quota)
-	b.level = func(now time.Duration) int64 {
-		return part(int64(math.Ceil(e.cfg.Log.Timeline().Rate(now))))
-	}
+	b.level = func(now time.Duration) int64 { return e.cfg.Log.Timeline().Users(now, e.cfg.Source) }
 }
 
 // used reports whether no iteration may begin any more.

@@ -33,6 +33,7 @@ const (
 	connecting
 	tunnelling // CONNECT was sent to the proxy
 	securing   // TLS inside the tunnel
+	ready      // the connection stands, but the lease is over
 	awaiting   // the request is written
 )
 
@@ -104,6 +105,10 @@ func (s *shard) newExchange() *exchange {
 
 // startStep begins the user's present step.
 func (s *shard) startStep(slot uint32, u *user, now time.Duration) {
+	if s.barred(now) {
+		s.park(slot, u, parkedStep)
+		return
+	}
 	st := s.steps(u)[u.step]
 	if u.part == inSteps && !u.counted {
 		s.rec.Due++
@@ -329,6 +334,7 @@ func (s *shard) countPhases(ex *exchange, now time.Duration) {
 // redirect sends the request that follows a redirect. It is false if the answer stands as it is.
 func (s *shard) redirect(slot uint32, u *user, ex *exchange, now time.Duration) bool {
 	s.setInput(u)
+	s.input.Attempt++
 	prev := ex.req
 	prev.Target = slices.Clone(prev.Target) // the session's, which the next target replaces
 	follow := func(proxy *journey.Proxy) ([]byte, journey.Request, error) {

@@ -120,7 +120,7 @@ func (s *shard) endIteration(slot uint32, u *user, now time.Duration) {
 
 // serveQueue gives the slots that are free to those that wait for one, oldest first.
 func (s *shard) serveQueue(now time.Duration) {
-	for s.limit == 0 || s.inHand < s.limit {
+	for s.inHand < s.limit {
 		head, ok := s.queue.head()
 		if !ok {
 			return
@@ -203,13 +203,17 @@ func (s *shard) cutAll() {
 		}
 	}
 	s.leavers = 0
+	s.parked = nil
 	for head, ok := s.queue.head(); ok; head, ok = s.queue.head() {
 		s.queue.pop()
 		s.drop(int(head.scenario), head.due, now, false)
 	}
 }
 
-// setInput names the draws of the user's present iteration.
+// setInput names the draws of the user's present iteration, and the attempt of its step in hand.
 func (s *shard) setInput(u *user) {
-	s.input = journey.Input{Seed: s.e.spec.Seed, Iteration: u.index, User: u.number, Now: s.e.epoch.Add(u.intended)}
+	s.input = journey.Input{Seed: s.e.spec.Seed, Iteration: u.index, User: u.number, Source: s.e.cfg.Source, Now: s.e.epoch.Add(u.intended)}
+	if u.ex != nil {
+		s.input.Attempt = int(u.ex.attempts) - 1
+	}
 }

@@ -54,6 +54,7 @@ func (s *shard) join(number int64, at, now time.Duration) {
 	if s.e.guard.full.Load() {
 		s.rec.Scheduled++
 		s.rec.Started++
+		s.total++
 		s.rec.Due++
 		s.refuseUser(arrival{index: number, scenario: sc, due: at}, now)
 		return
@@ -65,9 +66,14 @@ func (s *shard) join(number int64, at, now time.Duration) {
 }
 
 // enter lets a user of the closed model begin as if it had never been there; only the numbers of its iterations go on, so
-// that its draws do not come again.
+// that its draws do not come again. Where another source may have had it before, they go on from a number that none has
+// reached: each table after the first begins a range of 2^32 of its own.
 func (s *shard) enter(slot uint32, u *user, at, now time.Duration) {
-	*u = user{scenario: u.scenario, number: u.number, index: u.index, session: u.session}
+	index := int64(s.e.cfg.Log.Timeline().Deals(at)) << 32
+	if u.began {
+		index = max(index, u.index+1)
+	}
+	*u = user{scenario: u.scenario, number: u.number, index: index, session: u.session, began: u.began}
 	u.session.Reset(s.e.cfg.Program.Scenarios[u.scenario])
 	s.alive++
 	u.intended = at
@@ -77,12 +83,18 @@ func (s *shard) enter(slot uint32, u *user, at, now time.Duration) {
 // beginNext starts the next iteration of a user of the closed model; free is when the user was there for it.
 func (s *shard) beginNext(slot uint32, u *user, free, now time.Duration) {
 	over := s.closing || now >= s.e.cfg.Log.Timeline().End()
-	if u.leaving || over || s.e.cfg.Lease.Over(now) || !s.e.bound.take(u.index == 0, now) {
+	if !u.leaving && !over && s.barred(now) {
+		s.park(slot, u, parkedNext)
+		return
+	}
+	if u.leaving || over || !s.e.bound.take(!u.began, now) {
 		s.retire(slot, u, now)
 		return
 	}
+	u.began = true
 	s.rec.Scheduled++
 	s.rec.Started++
+	s.total++
 	s.rec.Lag(now-max(u.intended, free), max(free-u.intended, 0))
 	if now-u.intended > lateAfter {
 		s.rec.Late++
@@ -128,7 +140,7 @@ func (s *shard) dismiss(slot uint32, now time.Duration) {
 		s.loop.CancelTimer(slot)
 		u.wait, u.intended = idle, now
 		s.startStep(slot, u, now)
-	case between:
+	case between, parkedNext:
 		s.loop.CancelTimer(slot)
 		s.retire(slot, u, now)
 	}
@@ -138,7 +150,7 @@ func (s *shard) dismiss(slot uint32, now time.Duration) {
 // iteration keep their length, since all users finishing at once would be a burst that no profile asked for.
 func (s *shard) dismissWaiting(now time.Duration) {
 	for slot := range s.slots.n {
-		if u := s.slots.at(slot); u.wait == between {
+		if u := s.slots.at(slot); u.wait == between || u.wait == parkedNext {
 			s.loop.CancelTimer(slot)
 			s.retire(slot, u, now)
 		}

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"math"
+	"sync/atomic"
 	"time"
 
 	"lt/engine/h1"
@@ -19,6 +21,10 @@ const (
 	stallAfter = time.Second
 	// setupRest is how long a slot whose setup failed is left alone.
 	setupRest = time.Second
+	// lapseGrace is the longest that what is in hand when the lease ends may take to finish.
+	lapseGrace = 5 * time.Second
+	// leasePoll is how often a shard whose lease is over looks whether it was extended.
+	leasePoll = 20 * time.Millisecond
 )
 
 // shard is one locked thread with one event loop, its part of the schedule, its virtual users and its recorder. Everything
@@ -27,7 +33,8 @@ type shard struct {
 	e        *Engine
 	loop     *loop.Loop
 	id, of   int
-	limit    int // iterations in hand at once; 0: none
+	limit    int           // iterations in hand at once
+	turnover time.Duration // what is due later has another limit
 	schedule *load.Schedule
 	users    *load.Users
 	mix      *load.Mix
@@ -65,14 +72,23 @@ type shard struct {
 	leavers  int               // teardowns in hand
 	byNumber map[uint32]uint32 // closed: slots by user number
 	gap      time.Duration     // what was due by then is dropped: the loop did not run
+
+	lapsed   bool          // the lease is over
+	since    time.Duration // it was over
+	parked   []uint32      // slots of users that wait for the lease, first come first
+	resume   time.Duration // when the first of them goes on, now that the lease was extended
+	interval time.Duration // between two of them
+	total    uint64        // arrivals begun
+	begun    atomic.Uint64 // total, for other goroutines
 }
 
 // exampleKey is a kind of wrong answer.
 type exampleKey struct{ status, step int }
 
-func newShard(e *Engine, l *loop.Loop, id, of, limit int) *shard {
+func newShard(e *Engine, l *loop.Loop, id, of int) *shard {
+	from := e.cfg.From
 	s := &shard{
-		e: e, loop: l, id: id, of: of, limit: limit,
+		e: e, loop: l, id: id, of: of, limit: math.MaxInt, turnover: loop.Never, seen: from,
 		mix:      e.spec.Mix(),
 		rec:      metrics.NewRecorder(len(e.cfg.Program.Steps), e.pages),
 		free:     make([][]uint32, len(e.cfg.Program.Scenarios)),
@@ -80,13 +96,14 @@ func newShard(e *Engine, l *loop.Loop, id, of, limit int) *shard {
 		byNumber: map[uint32]uint32{},
 		examples: map[exampleKey]struct{}{},
 		said:     map[string]string{},
-		edge:     intervalLength,
+		edge:     from.Truncate(intervalLength) + intervalLength,
 	}
 	if e.spec.Model == load.Open {
 		s.schedule = load.NewSchedule(e.spec, e.cfg.Log, e.cfg.Source, id, of)
 	} else {
 		s.users = load.NewUsers(e.spec, e.cfg.Log, e.cfg.Source, id, of)
 	}
+	s.deal(from)
 	s.shown.text = s.example
 	for i, or := range e.cfg.Program.Origins {
 		s.routes = append(s.routes, e.origins.route(or))
@@ -101,6 +118,7 @@ func (s *shard) Wake(now time.Duration) time.Duration {
 		return loop.Never
 	}
 	s.tick(now)
+	lease := s.keepLease(now)
 	var next time.Duration
 	if s.schedule != nil {
 		s.begin(now, now)
@@ -108,11 +126,14 @@ func (s *shard) Wake(now time.Duration) time.Duration {
 	} else {
 		next = s.populate(now)
 	}
+	if s.total != s.begun.Load() {
+		s.begun.Store(s.total)
+	}
 	if s.finished(now) {
 		s.finish(now)
 		return loop.Never
 	}
-	s.expected = min(next, s.edge)
+	s.expected = min(next, s.edge, lease)
 	return s.expected
 }
 
@@ -146,8 +167,16 @@ func (s *shard) stageOf(t time.Duration) int16 {
 func (s *shard) refresh() {
 	if s.schedule != nil {
 		s.schedule.Refresh()
+		s.deal(s.seen)
 	} else {
 		s.users.Refresh()
+	}
+}
+
+// deal takes the shard's slots for what is due at t, under the table of that time.
+func (s *shard) deal(t time.Duration) {
+	if s.schedule != nil {
+		s.limit, s.turnover = s.e.cfg.Log.Timeline().Slots(t-1, s.e.cfg.Source, s.id, s.of)
 	}
 }
 
@@ -201,6 +230,7 @@ func (s *shard) finish(now time.Duration) {
 	}
 	s.cutInterval(true)
 	s.over = true
+	s.begun.Store(s.total)
 	s.loop.Stop()
 }
 

@@ -20,11 +20,13 @@ const (
 type waiting uint8
 
 const (
-	idle     waiting = iota // a free slot, or one in an exchange that has no timer yet
-	thinking                // the next step of this iteration starts
-	between                 // closed model: the next iteration starts
-	resting                 // setup failed: the slot is free again after a second
-	inFlight                // the timer is the exchange's deadline
+	idle       waiting = iota // a free slot, or one in an exchange that has no timer yet
+	thinking                  // the next step of this iteration starts
+	between                   // closed model: the next iteration starts
+	resting                   // setup failed: the slot is free again after a second
+	inFlight                  // the timer is the exchange's deadline
+	parkedStep                // the lease is over: the next step waits for it
+	parkedNext                // closed model, likewise: the next iteration
 )
 
 // user is one virtual user: a slot in a shard's slab. A thinking user holds nothing but this struct, its session and the
@@ -47,6 +49,7 @@ type user struct {
 	leaving  bool // closed: not wanted any more; pauses are cut short
 	gone     bool // retired
 	counted  bool // the step about to start was already counted as due
+	began    bool // closed: it has begun an iteration in this slot
 
 	session journey.Session
 	more    []extraConn // to further origins

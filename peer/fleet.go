@@ -65,7 +65,7 @@ func New(c Config) (*Fleet, error) {
 	}
 	var err error
 	f.local, err = engine.New(engine.Config{
-		File: c.File, Program: c.Program, Log: f.log, Lease: &f.lease, Name: "local", Share: 1,
+		File: c.File, Program: c.Program, Log: f.log, Lease: &f.lease, Name: "local",
 		Shards: c.Shards, Portable: c.Portable, Redact: c.Redact, Recover: c.Recover,
 		OnInterval: func(iv *metrics.Interval) { f.put(metrics.Report{Interval: iv}) },
 		OnGuard:    func(text string, drain bool) { f.put(metrics.Report{Text: text, Drain: drain}) },

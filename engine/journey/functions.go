@@ -96,7 +96,7 @@ func (r *render) call(dst []byte, n *node) ([]byte, error) {
 	case opTraceParent:
 		return renderTraceParent(r, dst), nil
 	case opRequestID:
-		return renderUUID(r, dst, n), nil
+		return renderRequestID(r, dst), nil
 	default:
 		return renderBasic(r, dst, n)
 	}
@@ -380,6 +380,24 @@ func renderHMAC(r *render, dst []byte, n *node) ([]byte, error) {
 	}
 	mac.Write(dst[from:])
 	return hex.AppendEncode(dst[:from], mac.Sum(nil)), nil
+}
+
+// renderRequestID writes who sends which request: lt-SEED-sSOURCE-iINDEX-pSTEP-nATTEMPT, and in the closed model
+// lt-SEED-sSOURCE-uUSER-iITERATION-pSTEP-nATTEMPT. SEED is 16 digits of hex, all else decimal. SOURCE is the source's number in
+// the tables of shares, INDEX that of the arrival over all sources, STEP the step's place in Program.Steps, and ATTEMPT counts
+// the step's exchanges from 1: redirects and resends are further ones. So what a target sees tells by itself whether an
+// index came twice, and from where. It is made of letters, digits and dashes alone, because frameworks take out the rest.
+func renderRequestID(r *render, dst []byte) []byte {
+	part := func(key string, n int64) { dst = strconv.AppendInt(append(dst, key...), n, 10) }
+	dst = appendHex(append(dst, "lt-"...), r.in.Seed, 16)
+	part("-s", int64(r.in.Source))
+	if r.p.closed {
+		part("-u", int64(r.in.User))
+	}
+	part("-i", r.in.Iteration)
+	part("-p", int64(r.st.ID))
+	part("-n", int64(r.in.Attempt)+1)
+	return dst
 }
 
 // renderTraceParent writes a W3C trace context (version 00, sampled) whose ids follow from the request.

@@ -89,6 +89,7 @@ type Input struct {
 	Seed      uint64
 	Iteration int64 // arrival index; in the closed model the number of the user's iteration
 	User      uint32
+	Source    int       // that makes the request: its number in the tables of shares
 	Attempt   int       // 0 for the first
 	Now       time.Time // for the function now and the expiry of cookies; zero: cookies do not expire
 }

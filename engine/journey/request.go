@@ -197,7 +197,7 @@ func (c *compiler) fields(st *Step) {
 		case scenario.TraceParent:
 			st.fields = append(st.fields, field{name: "traceparent", value: []*node{{fn: &function{op: opTraceParent}, text: "trace", slot: -1}}})
 		case scenario.TraceRequestID:
-			st.fields = append(st.fields, field{name: "X-Request-Id", value: []*node{{fn: &function{op: opRequestID}, text: "trace", slot: -1, pos: tracePos}}})
+			st.fields = append(st.fields, field{name: "X-Request-Id", value: []*node{{fn: &function{op: opRequestID}, text: "trace", slot: -1}}})
 		}
 	}
 	if s.HTTP.Connections == scenario.PerRequest {

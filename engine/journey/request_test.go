@@ -79,7 +79,7 @@ func TestTraceHeaders(t *testing.T) {
 	seen := map[string]bool{}
 	for i, name := range []string{"traceparent", "X-Request-Id"} {
 		for k := range 100 {
-			out, _, err := p.Append(nil, p.Steps[i], &s, &Input{Iteration: int64(k), Attempt: 0}, nil)
+			out, _, err := p.Append(nil, p.Steps[i], &s, &Input{Iteration: int64(k), Source: 3}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -75,7 +75,8 @@ const (
 	CookiesOff
 )
 
-// Trace says which header, if any, gets an id a request.
+// Trace says which header, if any, gets an id a request: traceparent of W3C, or X-Request-Id with an id that names source,
+// arrival and step (journey has its form).
 type Trace uint8
 
 // The kinds of trace headers.

@@ -1,0 +1,79 @@
+package engine
+
+import (
+	"time"
+
+	"lt/engine/loop"
+)
+
+// A source's lease may end while it has work in hand: whoever granted it has fallen silent, or this process was stopped. From
+// then on nothing begins, no iteration and no request of one: arrivals are dropped as they become due, and users that come to
+// their next request wait, parked. If the lease is extended before the grace is over, they go on in the order and at the pace at
+// which they came; else everything is cut.
+
+// barred says whether nothing may begin at now. It is asked before every iteration and every request.
+func (s *shard) barred(now time.Duration) bool {
+	if over := s.e.cfg.Lease.Over(now); over != s.lapsed {
+		s.lapsed = over
+		switch {
+		case !over:
+			s.resume, s.interval = now, (now-s.since)/time.Duration(max(1, len(s.parked)))
+		case s.e.cfg.Lease.Revoked():
+			s.since = now
+		default:
+			s.since = s.e.cfg.Lease.Until()
+		}
+	}
+	return s.lapsed
+}
+
+// keepLease looks at the lease once a turn: it lets those go on who were parked under one that was extended, and ends the
+// engine's run if it was not. It says when it has to be called again.
+func (s *shard) keepLease(now time.Duration) time.Duration {
+	if !s.barred(now) {
+		for len(s.parked) > 0 && !s.lapsed {
+			if now < s.resume {
+				return min(s.resume, s.e.cfg.Lease.Until())
+			}
+			slot := s.parked[0]
+			s.parked = s.parked[1:]
+			s.resume += s.interval
+			s.unpark(slot, now)
+		}
+		return s.e.cfg.Lease.Until()
+	}
+	end := s.since + min(s.e.spec.Graceful, lapseGrace)
+	if now < end {
+		return min(end, now+leasePoll)
+	}
+	if !s.e.cut.Load() {
+		s.e.lapsed.Store(true)
+		s.e.Cut()
+	}
+	return loop.Never
+}
+
+// park lets a user wait for the lease.
+func (s *shard) park(slot uint32, u *user, why waiting) {
+	u.wait = why
+	s.parked = append(s.parked, slot)
+}
+
+// unpark lets a user go on, unless it does not wait any more.
+func (s *shard) unpark(slot uint32, now time.Duration) {
+	u := s.slots.at(slot)
+	switch {
+	case u.wait == parkedStep:
+		u.wait = idle
+		s.startStep(slot, u, now)
+	case u.wait == parkedNext:
+		u.wait = idle
+		s.beginNext(slot, u, u.intended, now)
+	case u.ex != nil && u.ex.state == ready:
+		if u.ex.conn == nil {
+			s.connect(slot, u.ex, now) // it was lost meanwhile
+		} else {
+			s.ship(slot, u, u.ex, now)
+		}
+	}
+}
