@@ -25,6 +25,7 @@ const (
 	exitDone    = 0
 	exitFailed  = 1 // the run could not be done
 	exitUsage   = 2 // usage, scenario or configuration
+	exitPeers   = 3 // peers could not be started
 	exitRefused = 4 // by the safety rules
 )
 

@@ -3,10 +3,13 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"lt/engine/conductor"
 	"lt/engine/load"
+	"lt/engine/metrics"
+	"lt/engine/redact"
 	"lt/engine/scenario"
 	"lt/tui/chart"
 )
@@ -21,9 +24,13 @@ type plain struct {
 	file   *scenario.File
 	next   time.Duration
 	events int
+	told   map[string]string // of each source, what was last said of its start
+	begun  bool
 }
 
-func newPlain(w io.Writer, f *scenario.File) *plain { return &plain{w: w, file: f, next: lineEvery} }
+func newPlain(w io.Writer, f *scenario.File) *plain {
+	return &plain{w: w, file: f, next: lineEvery, told: map[string]string{}}
+}
 
 // begin says what is about to be done.
 func (p *plain) begin(h conductor.Header) {
@@ -43,6 +50,9 @@ func (p *plain) begin(h conductor.Header) {
 
 // watch prints what has happened since it was last called.
 func (p *plain) watch(v *conductor.View) {
+	if len(v.Snapshot.Sources) > 1 {
+		p.sources(v)
+	}
 	for _, e := range v.Events[min(p.events, len(v.Events)):] {
 		fmt.Fprintf(p.w, "%7s  %s\n", chart.Clock(e.At), e.Text)
 	}
@@ -54,11 +64,58 @@ func (p *plain) watch(v *conductor.View) {
 		p.next += lineEvery
 	}
 	w := v.Snapshot.Window
+	missing := ""
+	if n, gone := present(v.Snapshot.Sources); gone > 0 {
+		missing = fmt.Sprintf("  %d of %d sources", n, n+gone)
+	}
 	stage := ""
 	if s := v.Profile.Stages; v.Stage >= 0 && v.Stage < len(s) && s[v.Stage].Name != "" {
 		stage = "  " + s[v.Stage].Name
 	}
-	fmt.Fprintf(p.w, "%7s  offered %s/s  goodput %s/s  p50 %s  p99 %s  errors %s  in flight %d  users %d%s\n",
+	fmt.Fprintf(p.w, "%7s  offered %s/s  goodput %s/s  p50 %s  p99 %s  errors %s  in flight %d  users %d%s%s\n",
 		chart.Clock(v.Elapsed), chart.Number(w.OfferedRPS), chart.Number(w.GoodputRPS), chart.Duration(w.Response.P50),
-		chart.Duration(w.Response.P99), chart.Percent(w.ErrorRate), w.InFlight, w.Users, stage)
+		chart.Duration(w.Response.P99), chart.Percent(w.ErrorRate), w.InFlight, w.Users, missing, stage)
+}
+
+// sources says of each source once when it is ready or has failed, and at the start what part of the load each has.
+func (p *plain) sources(v *conductor.View) {
+	for i := range v.Snapshot.Sources {
+		s := &v.Snapshot.Sources[i]
+		text := ""
+		switch {
+		case s.State == "starting" && s.Step == "ready":
+			text = "ready after " + chart.Duration(s.Starting)
+		case s.State == "refused" && s.Reason != "":
+			text = "failed: " + strings.Join(strings.Fields(s.Reason), " ")
+		}
+		if text != "" && p.told[s.Name] != s.State {
+			p.told[s.Name] = s.State
+			fmt.Fprintf(p.w, "%7s  %s: %s\n", chart.Clock(v.Elapsed), redact.Neutralise(s.Name), redact.Neutralise(text))
+		}
+	}
+	if !v.Begun || p.begun {
+		return
+	}
+	p.begun = true
+	var shares []string
+	for i := range v.Snapshot.Sources {
+		if s := &v.Snapshot.Sources[i]; s.Share > 0 {
+			shares = append(shares, redact.Neutralise(s.Name)+" "+chart.Percent(s.Share))
+		}
+	}
+	fmt.Fprintf(p.w, "%7s  %d sources begin together: %s\n", chart.Clock(v.Elapsed), len(shares), strings.Join(shares, ", "))
+}
+
+// present is how many sources there are, and how many are gone that should be there.
+func present(sources []metrics.SourceView) (n, gone int) {
+	for i := range sources {
+		switch sources[i].State {
+		case "lost", "refused":
+			gone++
+		case "left":
+		default:
+			n++
+		}
+	}
+	return n, gone
 }

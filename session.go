@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -22,6 +23,7 @@ import (
 	"lt/engine/ledger"
 	"lt/engine/limits"
 	"lt/engine/load"
+	"lt/engine/metrics"
 	"lt/engine/redact"
 	"lt/engine/report"
 	"lt/engine/scenario"
@@ -44,6 +46,7 @@ type session struct {
 	path     string // of the record
 	loopback bool   // every target is on this machine
 	screen   bool
+	exit     int // of a run that never began
 }
 
 // runOptions are the flags that say how a run is shown, judged and written down.
@@ -292,7 +295,33 @@ func (s *session) conduct(ctx context.Context, h ledger.Header) error {
 		}
 	}
 	runErr := run.Wait()
+	if !run.Begun() {
+		return s.neverBegan(run.Ended(), runErr)
+	}
 	return s.close(runErr)
+}
+
+// neverBegan tells why a run did not begin. Nothing was measured, so there is no report and no record of it.
+func (s *session) neverBegan(how ledger.Ended, err error) error {
+	s.exit = exitFailed
+	members := s.fleet.Members()
+	failed := slices.ContainsFunc(members, func(m metrics.Member) bool { return m.State == "refused" })
+	switch {
+	case how == ledger.ByUser:
+		s.exit = report.CodeUser
+		fmt.Fprintln(s.w.stderr, "The start was called off: nothing was sent.")
+	case failed:
+		s.exit = exitPeers
+		startTable(s.w.stderr, members)
+		err = nil // the table has it, peer by peer
+	}
+	if len(s.opt.out) > 0 {
+		fmt.Fprintln(s.w.stderr, "note: the run did not begin, so no report was written")
+	}
+	if err == nil {
+		err = errors.New("")
+	}
+	return coded{s.exit, err}
 }
 
 // lines is where plain mode writes while the run goes on.
@@ -458,7 +487,13 @@ func (s *session) close(runErr error) error {
 	return nil
 }
 
-func (s *session) code() int { return report.Code(s.ledger, s.opt.strict) }
+// code is what the program is going to end with, as far as the run decides it.
+func (s *session) code() int {
+	if s.exit != exitDone { // it never began
+		return s.exit
+	}
+	return report.Code(s.ledger, s.opt.strict)
+}
 
 func (s *session) appendSummary(path string) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)

@@ -175,9 +175,12 @@ func (r *Run) now() time.Duration {
 	return max(0, time.Since(r.cfg.Source.Epoch()))
 }
 
-// Begun reports whether the run has begun: without that nothing was sent and there is nothing to report. It may be asked
-// after the end.
+// Begun reports whether the run ever began, and Ended how it came to its end; without the first nothing was sent and there is
+// nothing to report. Both may be asked after the end.
 func (r *Run) Begun() bool { return r.begun }
+
+// Ended is how the run came to its end.
+func (r *Run) Ended() ledger.Ended { return r.ended }
 
 // add enters an item into the ledger and the record.
 func (r *Run) add(item ledger.Item) {
@@ -249,6 +252,7 @@ func (r *Run) begin() {
 	for _, m := range r.cfg.Source.Members() {
 		r.member(&m)
 	}
+	r.follow()
 }
 
 // member notices what became of a source. The record gets what changes its account; how it starts step by step, and what its
@@ -334,6 +338,7 @@ func (r *Run) stop(why ledger.Ended) {
 
 // command does what the run is told.
 func (r *Run) command(c Command) {
+	r.follow() // it may have begun, or the load may have ended, since the last look
 	now := r.now()
 	switch c := c.(type) {
 	case Stop:

@@ -17,6 +17,14 @@ type grid struct {
 
 func (g *grid) add(cells ...string) { g.rows = append(g.rows, cells) }
 
+// drop takes a column out.
+func (g *grid) drop(column int) {
+	g.head = slices.Delete(g.head, column, column+1)
+	for i := range g.rows {
+		g.rows[i] = slices.Delete(g.rows[i], column, column+1)
+	}
+}
+
 const (
 	gap       = 2  // between columns
 	leastText = 20 // what the first column keeps whatever the width

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -93,17 +94,81 @@ func stagesGrid(stages []metrics.StageView) *grid {
 	return g
 }
 
+// sourcesGrid has a row a source. If any has a label they stand in groups, each below a row with its sums; percentiles have none.
 func sourcesGrid(sources []metrics.SourceView) *grid {
-	g := &grid{head: []string{"source", "state", "requests", "errors", "p99", "lag p99", "cpu peak", "health"}, text: 2, less: []int{6, 3}}
-	for i := range sources {
-		s := &sources[i]
-		state := s.State
-		if s.Reason != "" {
-			state += " (" + s.Reason + ")"
+	g := &grid{head: []string{"source", "state", "share", "requests", "errors", "p99", "lag p99", "cpu peak", "began", "health"}, text: 2, less: []int{8, 7, 2, 3}}
+	groups, labels := byLabel(sources)
+	linked := false
+	for _, label := range labels {
+		indent := ""
+		if len(labels) > 1 || label != "" {
+			indent = "  "
+			title := label
+			if label == "" {
+				title = "no label"
+			}
+			part, requests, errors, peak := 0.0, uint64(0), uint64(0), 0.0
+			for _, s := range groups[label] {
+				part += s.Share
+				requests += s.Requests
+				errors += s.Errors
+				peak = max(peak, s.CPUPeak)
+			}
+			g.add(title, sourceCount(len(groups[label])), percent(part), count(requests), share(errors, requests), "", "", percent(peak), "", "")
 		}
-		g.add(s.Name, state, count(s.Requests), share(s.Errors, s.Requests), duration(s.Response.P99), duration(s.Lag.P99), percent(s.CPUPeak), s.Verdict.Health.String())
+		for _, s := range groups[label] {
+			state := s.State
+			if s.State == "lost" && s.LostAt >= 0 {
+				state += " at " + clock(s.LostAt)
+			}
+			p99 := ""
+			if s.Response.Count > 0 {
+				p99 = duration(s.Response.P99)
+			}
+			began := ""
+			if s.RTT > 0 {
+				began = duration(s.StartSkew) + " ±" + duration(s.ClockBound)
+			}
+			linked = linked || s.RTT > 0
+			g.add(indent+s.Name, state, percent(s.Share), count(s.Requests), share(s.Errors, s.Requests), p99, duration(s.Lag.P99), percent(s.CPUPeak), began, s.Verdict.Health.String())
+		}
+	}
+	if !linked { // all of it is this machine, whose clock is the run's
+		g.drop(8)
+		g.less = g.less[1:]
 	}
 	return g
+}
+
+// byLabel groups sources by label, in the order of each label's first.
+func byLabel(sources []metrics.SourceView) (groups map[string][]*metrics.SourceView, labels []string) {
+	groups = make(map[string][]*metrics.SourceView)
+	for i := range sources {
+		s := &sources[i]
+		if _, known := groups[s.Label]; !known {
+			labels = append(labels, s.Label)
+		}
+		groups[s.Label] = append(groups[s.Label], s)
+	}
+	return groups, labels
+}
+
+// sourceReasons says of each source that did not simply finish what became of it.
+func sourceReasons(sources []metrics.SourceView) []string {
+	var out []string
+	for i := range sources {
+		if s := &sources[i]; s.Reason != "" {
+			out = append(out, s.Name+": "+s.State+", "+strings.Join(strings.Fields(s.Reason), " "))
+		}
+	}
+	return out
+}
+
+func sourceCount(n int) string {
+	if n == 1 {
+		return "1 source"
+	}
+	return strconv.Itoa(n) + " sources"
 }
 
 func pointsGrid(points []knee.Point) *grid {

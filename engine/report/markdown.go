@@ -51,6 +51,12 @@ func writeMarkdown(w io.Writer, l *ledger.Ledger) error {
 	section("Stages", stagesGrid(s.Stages))
 	section("Goodput against offered load", pointsGrid(l.Points()))
 	section("Sources", sourcesGrid(s.Sources))
+	for i, r := range sourceReasons(s.Sources) {
+		if i == 0 {
+			b.WriteByte('\n')
+		}
+		fmt.Fprintf(b, "- %s\n", markdownText(r))
+	}
 	if all := notes(l); len(all) > 0 {
 		fmt.Fprintf(b, "\n### To read this right\n\n")
 		for _, n := range all {

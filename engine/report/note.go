@@ -42,6 +42,9 @@ func notes(l *ledger.Ledger) []string {
 			say("Most answers of %s are redirects (%s of %s) and were not followed: name the final URL, allow redirects, or check the status.", stepName(v.StepName), count(n), count(of))
 		}
 	}
+	if skew, bound := together(s.Sources); bound > 0 {
+		say("The sources share one run time within ±%s, as far as their links let it be measured; the first of each began up to %s after zero.", duration(bound), duration(skew))
+	}
 	if t.Unfinished > 0 {
 		say("%s iterations were still in hand at the end and were cut: told to, or after %s of grace.", count(t.Unfinished), h.Graceful.Round(time.Millisecond))
 	}
@@ -62,3 +65,13 @@ func redirects(v *metrics.StepView) (n, of uint64) {
 
 // judged is what the exit code means when nothing was demanded of the target.
 const judged = "Without an SLO the exit code judges nothing: add one with --slo 'p99 < 300ms', or slo: in the scenario."
+
+// together is how far the sources may be apart: the largest skew of a start, and the largest bound of a clock.
+func together(sources []metrics.SourceView) (skew, bound time.Duration) {
+	for i := range sources {
+		if s := &sources[i]; s.RTT > 0 {
+			skew, bound = max(skew, s.StartSkew.Abs()), max(bound, s.ClockBound)
+		}
+	}
+	return skew, bound
+}

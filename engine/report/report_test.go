@@ -52,6 +52,7 @@ var cases = map[string]ledgertest.Options{
 	"plain":   {},
 	"judged":  {SLO: []string{"p99 < 1s", "errors < 1%", "p95 < 60ms over 5s"}, Pause: true, Dropped: 1},
 	"fleet":   {Sources: []string{"local", "ada"}, Missing: true, Seconds: 12},
+	"lost":    {Sources: []string{"local", "ada", "bob"}, Lost: true, Seconds: 12},
 	"dead":    {Dead: true, Seconds: 12, SLO: []string{"p99 < 1s"}},
 	"closed":  {Closed: true, Perfect: true, Seconds: 12},
 	"cut":     {NoEnd: true, Seconds: 12},
@@ -62,7 +63,7 @@ func TestGolden(t *testing.T) {
 	for name, o := range cases {
 		l := ledgertest.Ledger(t, o)
 		for _, k := range report.Kinds() {
-			if k == report.LT || (k == report.HdrLog || k == report.JSON || k == report.Lines) && name != "fleet" {
+			if k == report.LT || (k == report.HdrLog || k == report.JSON || k == report.Lines) && name != "fleet" && (name != "lost" || k != report.JSON) {
 				continue
 			}
 			var b bytes.Buffer

@@ -21,6 +21,7 @@ type Style struct {
 const (
 	defaultWidth = 100
 	shownErrors  = 10 // groups
+	shownSources = 8  // above it, of the generator's health only what is not ok
 )
 
 // The colours are the terminal's own sixteen, so that they fit its theme; the words say the same without them.
@@ -103,6 +104,9 @@ func Table(w io.Writer, l *ledger.Ledger, style Style) error {
 	if len(s.Sources) > 1 {
 		p.title("Sources")
 		p.grid(safe(sourcesGrid(s.Sources)))
+		for _, r := range sourceReasons(s.Sources) {
+			p.sentence("- ", yellow, r)
+		}
 	}
 	p.health(s)
 	if all := notes(l); len(all) > 0 {
@@ -192,11 +196,16 @@ func (p *page) errors(errors []metrics.ErrorView) {
 	}
 }
 
-// health is what the generator says of itself: one line for each source.
+// health is what the generator says of itself: one line for each source; of many, those that have something to say.
 func (p *page) health(s *metrics.Snapshot) {
 	p.title("Generator")
+	well := 0
 	for i := range s.Sources {
 		v := &s.Sources[i]
+		if len(s.Sources) > shownSources && v.Verdict.Health == metrics.OK {
+			well++
+			continue
+		}
 		line := fmt.Sprintf("%s: %s, lag p99 %s, cpu peak %s", v.Name, v.Verdict.Health, duration(v.Lag.P99), percent(v.CPUPeak))
 		if v.Audit.Cores > 0 {
 			line += fmt.Sprintf(" of %s cores", number(v.Audit.Cores))
@@ -208,6 +217,9 @@ func (p *page) health(s *metrics.Snapshot) {
 			line += ", " + size(float64(v.Audit.Memory))
 		}
 		p.sentence("", "", line)
+	}
+	if well > 0 {
+		p.line(sourceCount(well) + " ok; the table above has their figures")
 	}
 }
 

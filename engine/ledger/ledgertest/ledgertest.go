@@ -29,6 +29,7 @@ type Options struct {
 	Dropped  int      // arrivals given up each second
 	Sources  []string // names; empty: local
 	Missing  bool     // the last source leaves out two seconds
+	Lost     bool     // all but the first are peers in two places, and the last is lost at second 8
 	Pause    bool     // from second 12 to 15
 	Name     string   // of the run and in the names of its steps
 	Foreign  string   // text that came from outside: in messages, events and reasons
@@ -79,7 +80,13 @@ func Run(o Options) (ledger.Header, []ledger.Item) {
 		if o.Pause && (k == 12 || k == 15) {
 			items = append(items, &ledger.Pause{At: from, Begins: k == 12})
 		}
+		if o.Lost && (k == 0 || k == 8) {
+			items = append(items, states(&o, h.Sources, k)...)
+		}
 		for i, name := range o.Sources {
+			if o.Lost && i == len(o.Sources)-1 && k >= 8 {
+				continue
+			}
 			r := recorders[i]
 			if !paused {
 				fill(r, &o, rng, k, o.Rate/len(o.Sources))
@@ -98,11 +105,31 @@ func Run(o Options) (ledger.Header, []ledger.Item) {
 	}
 	items = append(items, &ledger.StageEdge{Index: len(h.Stages) - 1, At: length, Ends: true})
 	for i, name := range o.Sources {
+		if o.Lost && i == len(o.Sources)-1 {
+			continue
+		}
 		iv := recorders[i].Cut(uint64(o.Seconds), length, 300*time.Millisecond)
 		iv.Source, iv.Final, iv.Audit = name, true, audit
 		items = append(items, iv)
 	}
 	return h, append(items, &ledger.End{At: length + 300*time.Millisecond, Ended: o.Ended, Drain: 300 * time.Millisecond})
+}
+
+// states are the peers of a run of which one is lost, at second 0 or 8.
+func states(o *Options, sources []ledger.Source, second int) []ledger.Item {
+	var items []ledger.Item
+	for i, s := range sources {
+		if i == 0 {
+			continue
+		}
+		s.State, s.Label, s.Weight = "running", []string{"us", "eu"}[i%2], 2
+		s.Clock, s.Bound, s.RTT, s.StartSkew = 3*time.Second, 1200*time.Microsecond, 23*time.Millisecond, 2*time.Millisecond
+		if i == len(sources)-1 && second > 0 {
+			s.State, s.Share, s.Reason = "lost", 0, "silent for 6 s"+o.Foreign
+		}
+		items = append(items, &ledger.SourceState{At: time.Duration(second) * time.Second, Source: s})
+	}
+	return items
 }
 
 // Ledger adds a run up.
