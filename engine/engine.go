@@ -39,6 +39,8 @@ type Config struct {
 	// Dial replaces the sockets of the portable poller, Lookup the system's resolver.
 	Dial   func(ctx context.Context, network, address string) (net.Conn, error)
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
+	// ReadFile gives the certificates and keys that the file names; nil: os.ReadFile, below the file's folder.
+	ReadFile func(name string) ([]byte, error)
 	// Allow is asked about every address that the resolver gives and every address that stands in a URL, before it is dialled;
 	// an error is the sentence that refuses it. It is called from several goroutines. Nil allows all.
 	Allow  func(host string, addr netip.Addr) error

@@ -98,6 +98,9 @@ func (o *origins) tlsFiles(t scenario.TLS) (*tls.Config, error) {
 	}
 	c := &tls.Config{InsecureSkipVerify: t.Insecure, NextProtos: []string{"http/1.1"}}
 	read := func(name string) ([]byte, error) {
+		if o.cfg.ReadFile != nil {
+			return o.cfg.ReadFile(name)
+		}
 		if !filepath.IsAbs(name) {
 			name = filepath.Join(o.cfg.File.Dir, name)
 		}

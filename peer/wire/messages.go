@@ -34,8 +34,11 @@ type Hello struct {
 	Files   int    `json:"files"`  // limit of open files
 	Ports   int    `json:"ports"`  // ephemeral ports; 0: unknown
 	// Machine tells whether two peers are one machine: a digest of machine id, boot id and network namespace.
-	Machine string  `json:"machine"`
-	Policy  *Policy `json:"policy,omitempty"` // what its owner allows; nil: no limits
+	Machine string `json:"machine"`
+	// Processes tells whether the PID of one peer means the same process to another: a digest of machine and boot with the
+	// namespace of process numbers.
+	Processes string  `json:"processes"`
+	Policy    *Policy `json:"policy,omitempty"` // what its owner allows; nil: no limits
 }
 
 // Policy is what the owner of a peer's machine allows, as far as the coordinator plans within it. The peer enforces it.
@@ -55,14 +58,17 @@ type Greeting struct {
 	Run     string `json:"run"`   // id of the run
 	Token   string `json:"token"` // 128 bits, hex: who has it may take up the session again
 	Resume  bool   `json:"resume,omitempty"`
-	// Acked is the last batch that the coordinator has, when it resumes.
-	Acked uint64 `json:"acked,omitempty"`
+	// When it resumes: the process that it looks for, as its Welcome and Hello said, and the last batch that the coordinator has.
+	Incarnation string `json:"incarnation,omitempty"`
+	PID         int    `json:"pid,omitempty"`
+	Acked       uint64 `json:"acked,omitempty"`
 }
 
 // Welcome is the peer's answer to a Greeting, as JSON; the session begins after it.
 type Welcome struct {
 	OK bool `json:"ok"`
-	// Code says what is in the way: version, no-such-run, busy, policy.
+	// Code says what is in the way: version, token, no-such-run (the process that is looked for is no more), unreachable (it may be
+	// there).
 	Code        string `json:"code,omitempty"`
 	Reason      string `json:"reason,omitempty"`
 	Incarnation string `json:"incarnation,omitempty"` // of the engine's process, 128 bits, hex
