@@ -161,7 +161,7 @@ func (f *runFlags) run(ctx context.Context, w world, cmd *cobra.Command, args []
 var elsewhere = map[string]string{
 	"doctor": "lt check SCENARIO and every run say what this machine lacks", "version": "lt --version", "show": "lt report RUN",
 	"compare": "lt report RUN -o x.json for both", "attach": "lt runs", "once": "lt -n 1 URL", "import": "lt check ladder shows a scenario",
-	"prove": "--authorize HOST", "schema": "the error messages of lt check name the keys", "agent": "lt --help",
+	"schema": "the error messages of lt check name the keys", "agent": "lt --help",
 	"list": "lt runs", "history": "lt runs", "stats": "lt report last", "validate": "lt check SCENARIO", "bench": "lt URL", "init": "lt check smoke",
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"lt/engine/authz"
 	"lt/engine/scenario"
 	"lt/scenarios"
 	"lt/scenarios/shop"
@@ -50,6 +51,15 @@ func TestScripts(t *testing.T) {
 			}))
 			e.Defer(s.Close)
 			e.Setenv("URL", s.URL)
+			proof := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path != authz.ProofPath {
+					http.NotFound(w, r)
+					return
+				}
+				http.ServeFile(w, r, filepath.Join(e.WorkDir, "proof.txt"))
+			}))
+			e.Defer(proof.Close)
+			e.Setenv("PROOF", proof.URL)
 			q := shop.Config{Servers: 4, Queue: 100}
 			q.Service, _ = shop.ParseDistribution("2ms")
 			l, err := net.Listen("tcp", "127.0.0.1:0")

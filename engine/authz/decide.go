@@ -155,6 +155,13 @@ func (h Host) target() (target, error) {
 	return t, nil
 }
 
+// Class is the least free class among a host's addresses; Invalid if none is known. The error is a *Refusal: one of them is never
+// loaded, whatever anyone allows.
+func (h Host) Class() (Class, error) {
+	t, err := h.target()
+	return t.class, err
+}
+
 // never says why an address is refused whatever anyone allows.
 func (t target) never() string {
 	switch t.class {
@@ -260,7 +267,7 @@ func (r *Request) proofs(b *Basis, public []target) (rest []target, said []strin
 			continue
 		}
 		l := proof.Line
-		said = append(said, "proof of ownership at "+proof.Where+l.limits())
+		said = append(said, "proof of ownership at "+proof.Where+l.Limits())
 		if l.MaxRate > 0 && (b.MaxRate == 0 || l.MaxRate < b.MaxRate) {
 			b.MaxRate, b.proved = l.MaxRate, true
 		}

@@ -183,8 +183,8 @@ func (p Proof) Missing() string {
 	return strings.Join(parts, "; ")
 }
 
-// limits says what the line limits, for people; empty: nothing.
-func (l ProofLine) limits() string {
+// Limits says what the line limits, for people, with a comma before it; empty: nothing.
+func (l ProofLine) Limits() string {
 	var s string
 	if l.MaxRate > 0 {
 		s += fmt.Sprintf(", at most %.6g arrivals/s", l.MaxRate)

@@ -100,31 +100,26 @@ func proofBases(h Host, name string) []string {
 	}
 	var out []string
 	if h.Via == "" {
-		out = append(out, h.Origins...)
-		out = out[:min(len(out), 4)]
+		for _, o := range h.Origins[:min(len(h.Origins), 4)] {
+			out = append(out, shortOrigin(o))
+		}
 	}
 	for _, base := range []string{"https://" + name, "http://" + name} {
-		if !slices.ContainsFunc(out, func(o string) bool { return sameOrigin(o, base) }) {
+		if !slices.Contains(out, base) {
 			out = append(out, base)
 		}
 	}
 	return out
 }
 
-// sameOrigin compares two origins, with the usual port of a scheme taken as said.
-func sameOrigin(a, b string) bool {
-	full := func(s string) string {
-		u, err := url.Parse(s)
-		if err != nil {
-			return s
-		}
-		port := u.Port()
-		if port == "" {
-			port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
-		}
-		return u.Scheme + "://" + net.JoinHostPort(fold(u.Host), port)
+// shortOrigin leaves out the port that a scheme has anyway, as clients do: some servers know a name only without it.
+func shortOrigin(o string) string {
+	scheme, rest, _ := strings.Cut(o, "://")
+	rest = strings.ToLower(rest)
+	if port := map[string]string{"http": ":80", "https": ":443"}[scheme]; port != "" {
+		rest = strings.TrimSuffix(rest, port)
 	}
-	return full(a) == full(b)
+	return scheme + "://" + rest
 }
 
 // file fetches a proof. Its errors are halves of sentences behind the URL.

@@ -25,7 +25,8 @@ type walker struct {
 	text  []byte
 	lines [][]byte
 	nodes int
-	full  bool // maxNodes was reported
+	full  bool   // maxNodes was reported
+	least string // what to write into an empty file; empty: the least scenario
 	errs  Errors
 }
 
@@ -121,7 +122,11 @@ func firstInvalid(line []byte) int {
 }
 
 func (w *walker) empty() {
-	w.addAt(Pos{}, "the file is empty", "a scenario needs at least a target and steps, for example\n    target: http://localhost:8080\n    steps: [{get: /}]")
+	remedy := w.least
+	if remedy == "" {
+		remedy = "a scenario needs at least a target and steps, for example\n    target: http://localhost:8080\n    steps: [{get: /}]"
+	}
+	w.addAt(Pos{}, "the file is empty", remedy)
 }
 
 // syntax reports what the YAML reader did not understand.
