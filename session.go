@@ -39,6 +39,7 @@ type session struct {
 	program  *journey.Program
 	redact   *redact.Redactor
 	fleet    *peer.Fleet
+	claim    authz.Claim // on what ground the targets may be loaded, for every source
 	basis    authz.Basis
 	record   *history.Writer
 	crash    *crash
@@ -145,41 +146,37 @@ func writable(path string) error {
 	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
-// permit finds out whether the targets may be loaded; nothing was sent to them before.
+// permit finds out whether the targets may be loaded; nothing was sent to them before, but the question for a proof of ownership
+// where one counts and the user has a key.
 func (s *session) permit(ctx context.Context) error {
-	req := authz.Request{
-		PeakArrivals: s.file.Load.Profile.Peak(), UnixSocket: s.file.HTTP.UnixSocket != "", Proxy: s.file.HTTP.Proxy != "",
-		Authorize: s.opt.authorize, Now: time.Now(),
+	s.claim = peer.NewClaim(s.file, len(s.file.Peers))
+	s.claim.Authorize = s.opt.authorize
+	key, err := userToken(s.w.getenv)
+	if err != nil {
+		fmt.Fprintf(s.w.stderr, "note: no proof of ownership is asked for: %s\n", err)
 	}
-	if s.file.Load.Model == load.Closed {
-		req.Users, req.PeakArrivals = int(req.PeakArrivals), 0
-	}
-	if a := s.file.Authorize; a != nil {
-		req.Block = &authz.Block{Owner: a.Owner, Ticket: a.Ticket, Until: a.Until}
-	}
+	s.claim.Key = key
+	ask := peer.Permit{File: s.file, Program: s.program, Engine: s.fleet.Local(), Claim: s.claim, Agent: "lt/" + versionText()}
 	if s.screen {
-		req.Typed = s.typed
+		ask.Typed = s.typed
 	}
-	s.loopback = true
-	for _, r := range s.fleet.Local().Resolve(ctx) {
-		for _, a := range r.Addrs {
-			s.loopback = s.loopback && a.IsLoopback()
-		}
-		req.Hosts = append(req.Hosts, authz.Host{Name: r.Host, Addrs: r.Addrs, Via: r.Via})
-	}
-	basis, err := authz.Decide(req)
+	may, err := ask.Ask(ctx)
 	if err != nil {
 		return coded{exitRefused, err}
 	}
-	s.basis = basis
-	s.fleet.Local().Permit(basis.Allow)
+	s.basis, s.loopback = may.Basis, may.Loopback
+	s.fleet.Local().Permit(may.Allow)
 	return nil
 }
 
 // typed asks for the name of a public host once.
 func (s *session) typed(host string) bool {
 	fmt.Fprintf(s.w.stderr, "%s is a public address. If its owner allows this test, type the host's name: ", host)
-	return strings.EqualFold(strings.TrimSpace(readLine(s.w.in)), host)
+	ok := strings.EqualFold(strings.TrimSpace(readLine(s.w.in)), host)
+	if ok {
+		s.claim.Typed = append(s.claim.Typed, host)
+	}
+	return ok
 }
 
 // readLine reads one line, byte by byte, so that what follows stays for whoever reads next.
@@ -285,6 +282,14 @@ func (s *session) conduct(ctx context.Context, h ledger.Header) error {
 		p.begin(head)
 	}
 	run := conductor.Start(ctx, cfg)
+	if end := s.basis.Until; !end.IsZero() {
+		timer := time.AfterFunc(time.Until(end), func() {
+			defer s.crash.Recover()
+			run.Send(conductor.Mark{Text: "what allowed this target ended at " + end.UTC().Format(time.RFC3339) + ": the run is drained"})
+			run.Send(conductor.Stop{})
+		})
+		defer timer.Stop()
+	}
 	quitScreen, stopSignals := s.signals(run, cut, gone)
 	defer stopSignals()
 	if s.screen {
