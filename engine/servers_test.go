@@ -15,26 +15,8 @@ import (
 	"time"
 
 	"lt/engine/scenario"
+	"lt/peer/lab"
 )
-
-// needs is where a program is that a test wants; without it the test is skipped, but not where LT_CI=1 says that all are
-// there.
-func needs(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		for _, dir := range []string{"/usr/sbin", "/usr/local/sbin"} { // not in everybody's path
-			if p, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
-				return p
-			}
-		}
-		if os.Getenv("LT_CI") == "1" {
-			t.Fatalf("%s is not installed", name)
-		}
-		t.Skipf("%s is not installed", name)
-	}
-	return path
-}
 
 // freePort is a port of loopback that nobody uses now.
 func freePort(t *testing.T) int {
@@ -139,7 +121,7 @@ frontend f
 // launch starts a server and returns when it accepts connections; it is gone at the end of the test.
 func launch(t *testing.T, f foreign) place {
 	t.Helper()
-	program := needs(t, f.program)
+	program := lab.Program(t, f.program)
 	p := place{dir: t.TempDir(), plain: freePort(t), secure: freePort(t)}
 	// A server that is started as root gives its rights up and must find its files all the same.
 	for _, dir := range []string{filepath.Dir(p.dir), p.dir} {

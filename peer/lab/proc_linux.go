@@ -1,0 +1,113 @@
+package lab
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// Process is one process of this machine, whatever namespace it lives in.
+type Process struct {
+	PID, Parent int
+	Exe         string // with " (deleted)" where its file is gone
+	Args        []string
+	Environ     []string
+}
+
+func (p Process) String() string { return fmt.Sprintf("%d %s", p.PID, strings.Join(p.Args, " ")) }
+
+// Kill sends a signal; a process that is gone is no error.
+func (p Process) Kill(sig syscall.Signal) { _ = syscall.Kill(p.PID, sig) }
+
+// mark is the variable in the environment of everything that runs on a host of a lab; it says which.
+const mark = "LT_LAB_HOST="
+
+// Processes are all that this user may look into.
+func Processes() []Process {
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	var ps []Process
+	for _, dir := range dirs {
+		pid, err := strconv.Atoi(filepath.Base(dir))
+		if err != nil {
+			continue
+		}
+		exe, err := os.Readlink(dir + "/exe")
+		if err != nil {
+			continue // the kernel's own, a stranger's or gone
+		}
+		stat, err := os.ReadFile(dir + "/stat")
+		if err != nil {
+			continue
+		}
+		// The name in parentheses may hold anything; the state and the parent come behind the last one.
+		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+		if len(fields) < 2 || fields[0] == "Z" || fields[0] == "X" {
+			continue
+		}
+		parent, _ := strconv.Atoi(fields[1])
+		args, _ := os.ReadFile(dir + "/cmdline")
+		env, _ := os.ReadFile(dir + "/environ")
+		ps = append(ps, Process{PID: pid, Parent: parent, Exe: exe, Args: words(args), Environ: words(env)})
+	}
+	return ps
+}
+
+func words(b []byte) []string {
+	s := strings.TrimRight(string(b), "\x00")
+	if s == "" {
+		return nil
+	}
+	return strings.Split(s, "\x00")
+}
+
+// below are the processes that descend from one of the roots.
+func below(ps []Process, roots ...int) []Process {
+	var out []Process
+	for grown := true; grown; {
+		grown = false
+		for _, p := range ps {
+			if slices.Contains(roots, p.Parent) && !slices.Contains(roots, p.PID) {
+				roots, out, grown = append(roots, p.PID), append(out, p), true
+			}
+		}
+	}
+	return out
+}
+
+func lives(pid int) bool {
+	err := syscall.Kill(pid, 0)
+	return err == nil || err == syscall.EPERM
+}
+
+// endMarked ends whatever belongs to a folder: what carries the mark of it or of a host in it, what was started with a file of it,
+// as every sshd (which writes over its own environment), and all that these started.
+func endMarked(dir string) {
+	for range 3 {
+		all := Processes()
+		var own []Process
+		var roots []int
+		for _, p := range all {
+			if p.PID != os.Getpid() && (p.marked(dir) || strings.Contains(strings.Join(p.Args, " "), dir+"/")) {
+				own, roots = append(own, p), append(roots, p.PID)
+			}
+		}
+		if len(own) == 0 {
+			return
+		}
+		for _, p := range append(own, below(all, roots...)...) {
+			p.Kill(syscall.SIGKILL)
+		}
+	}
+}
+
+func (p Process) marked(dir string) bool {
+	return slices.ContainsFunc(p.Environ, func(v string) bool {
+		value, ok := strings.CutPrefix(v, mark)
+		return ok && (value == dir || strings.HasPrefix(value, dir+"/"))
+	})
+}
