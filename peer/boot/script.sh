@@ -4,7 +4,7 @@ n=@NONCE@
 say(){ printf '\nLTB1 %s %s\n' $n "$*";}
 die(){ say fail "$@";exit 97;}
 mine(){ [ -d "$1" ]&&[ ! -L "$1" ]&&[ -O "$1" ];}
-sum(){ { sha256sum||shasum -a 256||openssl dgst -sha256 -r||sha256 -q;}<"$1" 2>/dev/null|cut -d' ' -f1;}
+sum(){ { openssl dgst -sha256 -r||sha256sum||shasum -a 256||sha256 -q;}<"$1" 2>/dev/null|cut -d' ' -f1;}
 a="$(uname -s) $(uname -m)";say hi $a
 case $a in
 @TABLE@
@@ -18,7 +18,7 @@ case $b in */lt-$u)mine "$b"&&chmod 700 "$b";;*)b=$(cd "$b"&&pwd -P)&&mine "$b";
 case $(ls -ld "$b") in d???????w*)w="$w, $b is open to all";continue;;esac
 d=$b/lt/agents;mkdir "$b/lt" "$d" 2>/dev/null
 mine "$b/lt"&&mine "$d"&&chmod 700 "$b/lt" "$d"||{ w="$w, $b cannot be written";continue;}
-x=$d/.x$n;{ printf '#!/bin/sh\nexit 42\n'>"$x"&&chmod 700 "$x";}2>/dev/null||{ rm -f "$x";w="$w, $b cannot be written";continue;}
+x=$d/.x$n;{ printf '#!/bin/sh\nexit 42\n'>"$x"&&chmod 700 "$x";} 2>/dev/null||{ rm -f "$x";w="$w, $b cannot be written";continue;}
 "$x" 2>/dev/null;r=$?;rm -f "$x"
 [ $r = 42 ]||{ w="$w, $b runs no programs";continue;}
 f=$d/$h

@@ -1,7 +1,9 @@
 package sshproc
 
 import (
+	"errors"
 	"fmt"
+	"net/netip"
 	"strconv"
 	"strings"
 	"unicode"
@@ -109,8 +111,13 @@ func (d Destination) check() error {
 				return fmt.Errorf("%q has no place in the name of a %s", r, part.what)
 			}
 		}
+		if part.what == "host" && strings.Contains(part.text, ":") {
+			if _, err := netip.ParseAddr(part.text); err != nil {
+				return errors.New("a host with colons in it is an IPv6 address, and this is none; with a port it stands in brackets: [::1]:22")
+			}
+		}
 		if part.what == "host" && strings.ContainsAny(part.text, `\[]`) {
-			return fmt.Errorf("brackets and backslashes have no place in the name of a host")
+			return errors.New("brackets and backslashes have no place in the name of a host")
 		}
 	}
 	if d.Port < 0 || d.Port > 65535 {
@@ -131,7 +138,7 @@ type Options struct {
 // SSH is the argument list that runs a command on a host through the user's ssh. The command is one line for the login shell.
 func SSH(d Destination, command string, o Options) ([]string, error) {
 	if d.Host == "" {
-		return nil, fmt.Errorf("no host to connect to")
+		return nil, errors.New("no host to connect to")
 	}
 	if err := d.check(); err != nil {
 		return nil, fmt.Errorf("%q: %w", d.String(), err)
