@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode"
 
+	"lt/engine/redact"
 	"lt/peer/sshproc"
 )
 
@@ -58,6 +59,26 @@ func (a Address) String() string {
 		}
 	}
 	return strings.Join(words, " ")
+}
+
+// brief is the address for a sentence: a launcher may be long.
+func (a Address) brief() string {
+	s := []rune(redact.Neutralise(a.String()))
+	if len(s) > 60 {
+		return string(s[:57]) + "..."
+	}
+	return string(s)
+}
+
+// byHand is what a person may type to see the same failure.
+func (a Address) byHand() string {
+	if len(a.Exec) == 0 {
+		return a.SSH.Command() + " true"
+	}
+	if s := strings.ReplaceAll(a.String(), ScriptWord, "true"); len(s) <= 120 {
+		return redact.Neutralise(s)
+	}
+	return "the command under exec, with true in place of " + ScriptWord
 }
 
 // List reads a list as --peers takes it: destinations with commas between them, each with =WEIGHT if it has one, such as
@@ -192,7 +213,7 @@ func (a Address) base() string {
 	// kubectl exec -i pod/lt-0 -- sh -c {boot}: the pod; docker exec -i c1 lt agent --stdio: the container.
 	words := a.Exec
 	for i, w := range words {
-		if base := w[strings.LastIndexByte(w, '/')+1:]; i > 0 && (base == "sh" || base == "bash" || base == "lt" || w == "--") {
+		if base := w[strings.LastIndexByte(w, '/')+1:]; i > 0 && (base == "sh" || base == "bash" || base == "lt" || w == "--" || w == ScriptWord) {
 			words = words[:i]
 			break
 		}

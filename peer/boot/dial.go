@@ -105,7 +105,7 @@ func (d *Dialer) Dial(ctx context.Context, a Address, t Told) (*Conn, error) {
 }
 
 func (d *Dialer) once(ctx context.Context, a Address, servers []string, t Told) (*Conn, error) {
-	who := a.String()
+	who := a.brief()
 	if a.Name != "" && a.Name != who {
 		who = a.Name + " (" + who + ")"
 	}
@@ -172,14 +172,10 @@ func (d *Dialer) argv(a Address, o *Offer) ([]string, error) {
 // explain adds to an error of Run what the process knows, which has ended.
 func explain(e *Error, a Address, p *sshproc.Proc) {
 	said := p.Said()
-	byHand := a.SSH.Command()
-	if len(a.Exec) > 0 {
-		byHand = a.String()
-	}
 	if q, ok := p.Refused(); ok {
 		e.Phase, e.Said, e.Retry = Auth, "", false
 		e.Why = fmt.Sprintf("%q had no answer", strings.ReplaceAll(q.Text, "\n", " "))
-		e.Do = "answer it, or give ssh a key that needs no answer; try: " + byHand + " true"
+		e.Do = "answer it, or give ssh a key that needs no answer; try: " + a.byHand()
 		if q.Choice {
 			e.Phase = HostKey
 			e.Why = fmt.Sprintf("%q was not answered with yes", strings.ReplaceAll(q.Text, "\n", " "))
@@ -188,9 +184,16 @@ func explain(e *Error, a Address, p *sshproc.Proc) {
 		return
 	}
 	code, how := p.Exit()
+	if e.Phase == Dial && (code == 126 || code == 127) {
+		// We were in, and the shell could not start what it was told to.
+		e.Phase, e.Why = Exec, "the command could not be started there"
+		if a.Agent != "" {
+			e.Do = "see whether " + a.Agent + " is an lt for that system, or leave out agent: to have one brought along"
+		}
+	}
 	switch e.Phase {
 	case Dial:
-		if s, line, ok := diagnose(append([]string{e.Said}, said...), byHand); ok {
+		if s, line, ok := diagnose(append([]string{e.Said}, said...), a.byHand()); ok {
 			e.Phase, e.Said, e.Do, e.Retry, e.Why = s.phase, line, s.do, s.retry, ""
 			return
 		}
@@ -198,10 +201,7 @@ func explain(e *Error, a Address, p *sshproc.Proc) {
 			e.Said = words
 		}
 		if e.Do == "" {
-			e.Do = "try: " + byHand
-			if len(a.Exec) == 0 {
-				e.Do += " true"
-			}
+			e.Do = "try: " + a.byHand()
 		}
 		if code != 0 {
 			e.Why += fmt.Sprintf(" (exit %s)", how)
@@ -213,8 +213,8 @@ func explain(e *Error, a Address, p *sshproc.Proc) {
 		if code != 0 {
 			e.Why += fmt.Sprintf(" (exit %s)", how)
 		}
-		if e.Do == "" && len(a.Exec) == 0 {
-			e.Do = "see what the host says against running it: " + byHand + " dmesg"
+		if e.Do == "" {
+			e.Do = "try: " + a.byHand()
 		}
 	default:
 		if e.Said == "" {

@@ -114,6 +114,7 @@ type run struct {
 	tell    func(string, float64)
 	system  string
 	sending sync.WaitGroup
+	sent    bool  // all of the program; to be read after sending
 	phase   Phase // belongs to the reading goroutine
 
 	mu     sync.Mutex
@@ -202,7 +203,9 @@ func (r *run) do() (*Booted, error) {
 			if r.phase != Probe && r.phase != Upload {
 				return nil, &Error{Phase: r.phase, Why: "the peer started the agent twice"}
 			}
-			r.sending.Wait() // it has all of the program
+			if r.sending.Wait(); r.phase == Upload && !r.sent {
+				return nil, &Error{Phase: Upload, Why: "the peer started the agent before it had all of it"}
+			}
 			r.phase = Exec
 			_, b.Path, _ = strings.Cut(rest, " ")
 			r.step("hello", 0)
@@ -233,6 +236,7 @@ func (r *run) send(kind string, data io.ReadCloser, size int64) {
 		r.patient(patience + time.Duration(sent)*time.Second/slowest)
 		r.step("upload", float64(sent)/float64(size))
 	}
+	r.sent = true
 }
 
 // failed makes a sentence of the script's complaint.

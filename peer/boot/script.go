@@ -17,6 +17,7 @@ import (
 //   - The test program finds noexec and read-only file systems, which no test of modes does.
 //   - After the program's bytes the client sends nothing until the agent has introduced itself, so that what head reads ahead
 //     is lost to nobody; the line before them is read by the shell itself, byte by byte.
+//   - A program is replaced by mv alone, and touched only if it is there: others may be starting from it at the same time.
 //   - The names of temporary files hold the nonce: a home that several hosts share has equal process numbers.
 //
 //go:embed script.sh

@@ -27,14 +27,15 @@ case $k in *[!0-9]*)k=;;esac
 [ "${k:-$m}" -ge $m ]||{ w="$w, $b has $k KB left";continue;};fi
 ok=1;break;done
 [ "$ok" ]||die nodir "$w"
-c=hit;[ -f "$f" ]&&[ "$(sum "$f")" = $h ]||{ c=new;rm -rf "$f";t=$d/.up$n;z=raw
+[ -L "$f" ]||[ -d "$f" ]&&rm -rf "$f"
+c=hit;[ -f "$f" ]&&[ "$(sum "$f")" = $h ]||{ c=new;t=$d/.up$n;z=raw
 command -v gzip >/dev/null 2>&1&&z=gzip
 say need $z "$d";read -r z k||exit 97
 if [ $z = gzip ];then head -c $k|gzip -dc;else head -c $k;fi 2>/dev/null >"$t"||die write "$(df -Pk "$d"|tail -n 1)"
 s=$(sum "$t");[ "$s" ]||die nosum
 [ "$s" = $h ]||die badsum $(wc -c <"$t")
 chmod 700 "$t"&&mv -f "$t" "$f"||die write "$(df -Pk "$d"|tail -n 1)";}
-chmod 700 "$f";touch "$f";find "$d" -type f ! -name $h -mtime +30 -exec rm -f {} \; 2>/dev/null
+chmod 700 "$f";touch -c "$f";find "$d" -type f ! -name $h -mtime +30 -exec rm -f {} \; 2>/dev/null
 trap - EXIT HUP INT PIPE TERM
 say exec $c "$f"
 cd /;exec "$f" agent --stdio
