@@ -47,7 +47,8 @@ type session struct {
 	path     string // of the record
 	loopback bool   // every target is on this machine
 	screen   bool
-	exit     int // of a run that never began
+	exit     int   // of a run that never began
+	cut      error // why the record does not hold all of the run
 }
 
 // runOptions are the flags that say how a run is shown, judged and written down.
@@ -303,6 +304,7 @@ func (s *session) conduct(ctx context.Context, h ledger.Header) error {
 	if !run.Begun() {
 		return s.neverBegan(run.Ended(), runErr)
 	}
+	s.cut = run.RecordErr()
 	return s.close(runErr)
 }
 
@@ -358,6 +360,9 @@ func (s *session) write(path string) error {
 	kind, err := report.KindOf(path)
 	if err != nil {
 		return err
+	}
+	if s.cut != nil && (kind == report.LT || kind == report.HdrLog) {
+		return fmt.Errorf("it is made from the record, which could not be written to its end (%w)", s.cut)
 	}
 	tmp := path + ".part"
 	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
@@ -446,7 +451,7 @@ func (s *session) show(ctx context.Context, run *conductor.Run, hung <-chan stru
 	}()
 	err := tui.Run(ctx, tui.Options{
 		Next: run.Next, Send: run.Send, Input: s.w.in, Output: screenOf(s.w), Theme: s.opt.theme, FPS: s.opt.fps,
-		NoColor: s.opt.noColor, NoMouse: s.opt.noMouse,
+		NoColor: s.opt.noColor, NoMouse: s.opt.noMouse, ASCII: tui.ASCII(s.w.getenv),
 	})
 	if errors.Is(err, context.Canceled) {
 		return nil
@@ -462,6 +467,9 @@ func (s *session) close(runErr error) error {
 		}
 	} else {
 		style := report.Style{Width: widthOf(s.w.stdout), Colour: colourOf(s.w, s.opt.noColor), Record: s.path, Exit: s.code()}
+		if s.cut != nil {
+			style.Record, style.NoRecord = "", fmt.Sprintf("The record could not be written to its end (%s), so this run cannot be reported again.", s.cut)
+		}
 		if s.opt.always {
 			style.Exit = -1
 		}

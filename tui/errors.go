@@ -59,6 +59,18 @@ func errorName(e *metrics.ErrorView) string {
 	return e.Class.String()
 }
 
+// errorMessage is what a group says beyond its name; empty if that is all.
+func errorMessage(e *metrics.ErrorView) string {
+	text, name := chart.Clean(e.Message), errorName(e)
+	if e.Class == metrics.Status && e.Status > 0 {
+		text = strings.TrimSpace(strings.TrimPrefix(text, strconv.Itoa(e.Status)+" "))
+	}
+	if text == name || text == e.Class.String() {
+		return ""
+	}
+	return text
+}
+
 func (m *model) drawErrors(c chart.Canvas) {
 	list := m.errors()
 	state := m.lists[panelErrors]
@@ -96,7 +108,7 @@ func (m *model) drawErrors(c chart.Canvas) {
 				{Text: chart.Count(e.Count)},
 				{Text: "✗ " + errorName(e), Style: theme.Bad},
 				{Text: chart.ShortenMiddle(chart.Clean(e.Step.Step), 60)},
-				{Text: chart.Clean(e.Message), Style: theme.Dim},
+				{Text: errorMessage(e), Style: theme.Dim},
 				{Text: chart.Clock(e.Last)},
 				{Text: e.Phase.String(), Style: theme.Dim},
 				{Text: chart.Clock(e.First), Style: theme.Dim},
@@ -124,7 +136,11 @@ func sources(e *metrics.ErrorView) string {
 // drawError is a group in detail; its example can be longer than the panel and is scrolled.
 func (m *model) drawError(c chart.Canvas, e *metrics.ErrorView) {
 	c.Rule(0, errorName(e)+" · "+chart.Clean(e.Step.Scenario+" / "+e.Step.Step), "")
-	c.Fit(1, 1, c.W()-2, theme.Text, chart.Clean(e.Message))
+	message := errorMessage(e)
+	if message == "" {
+		message = "The answer had a status that the step does not count as right."
+	}
+	c.Fit(1, 1, c.W()-2, theme.Text, message)
 	c.Fit(1, 2, c.W()-2, theme.Dim, fmt.Sprintf("%s, in phase %s, from %s to %s of the run, from %s", plural(e.Count, "time"), e.Phase,
 		chart.Clock(e.First), chart.Clock(e.Last), sources(e)))
 	y := 3

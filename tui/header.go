@@ -256,26 +256,30 @@ func (m *model) drawFigures(c chart.Canvas) {
 		{"offered", chart.Number(w.OfferedRPS), 6, theme.Text, "/s"},
 		{"goodput", chart.Number(w.GoodputRPS), 6, theme.Accent | theme.Bold, "/s"},
 		{"p50", quantile(w.Response, w.Response.P50, false), 7, theme.Text, ""},
-		{"p99", quantile(w.Response, w.Response.P99, w.Response.AtLeast), 8, p99Style(w.Response), " (" + chart.Span(max(w.Length, 0)) + ")"},
+		{"p99", quantile(w.Response, w.Response.P99, w.Response.AtLeast), 8, p99Style(w.Response), ""},
 		{"errors", chart.PercentNumber(w.ErrorRate), 5, errors, " %"},
 		{"in flight", chart.Number(float64(w.InFlight)), 5, theme.Text, ""},
-		{"users", chart.Number(float64(w.Users)), 6, theme.Text, ""},
-		{"lag p99", quantile(w.Lag, w.Lag.P99, false), 8, theme.Text, ""},
+		{"users", chart.Number(float64(w.Users)), 5, theme.Text, ""},
+		{"lag", quantile(w.Lag, w.Lag.P99, false), 7, theme.Text, ""},
 		{"dropped", chart.Count(s.Totals.Dropped), 6, late, ""},
 	}
 	if m.view.Run.Model == load.Closed { // the load is users there
 		list[5], list[6] = list[6], list[5]
 	}
-	x, gap := 1, 2
+	window := chart.Span(max(w.Length, 0))
+	x, gap := 1, 3
 	switch {
-	case c.W() >= 110:
-		list[2].label, gap = "response p50", 3
-	case c.W() < 80: // what matters most
-		list[3].after, gap = "", 1
-		list = list[1:]
-	case c.W() < 100:
-		list[3].after, gap = "", 1
-		x = c.Text(x, 0, theme.Dim, chart.Span(max(w.Length, 0))) + 1
+	case c.W() >= 150:
+		list[2].label, list[3].after, list[7].label = "response p50", " ("+window+")", "lag p99"
+	case c.W() >= 125:
+		list[2].label, list[3].after, gap = "response p50", " ("+window+")", 2
+	default:
+		gap = 1
+		if c.W() < 80 { // what matters most
+			list = list[1:]
+		} else {
+			x = c.Text(x, 0, theme.Dim, window) + 1
+		}
 	}
 	for _, f := range list {
 		need := chart.Width(f.label) + 1 + f.width + chart.Width(f.after)

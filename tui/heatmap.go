@@ -63,10 +63,22 @@ func (m *model) heatSpan() span {
 	if over := w.to % step; over > 0 && w.to < 1<<61 {
 		w.to += step - over
 	}
-	if length := windows[m.window]; length > 0 {
+	switch length := windows[m.window]; {
+	case length > 0 && w.from == 0 && w.to <= length:
+		w.to = min(roomFor(m.span().to), length)
+	case length > 0:
 		w.from = w.to - length
 	}
 	return w
+}
+
+// roomFor is the least round time that is not below to: a picture of all that there is grows in few steps.
+func roomFor(to time.Duration) time.Duration {
+	at := 10 * time.Second
+	for i := 0; at < to && at < time.Hour; i++ {
+		at = at * time.Duration([...]int{3, 4, 3}[i%3]) / time.Duration([...]int{2, 3, 2}[i%3]) // 10, 15, 20, 30, 45, 60, 90 ...
+	}
+	return max(at, to)
 }
 
 // usual is the median share of each band over at most 200 columns of the run, evenly spaced.

@@ -90,7 +90,7 @@ func newModel(ctx context.Context, o Options) *model {
 	if o.NoColor {
 		profile = colorprofile.ASCII
 	}
-	return &model{ctx: ctx, opts: o, theme: theme.New(mode, profile), window: 2}
+	return &model{ctx: ctx, opts: o, theme: theme.New(mode, profile).InASCII(o.ASCII), window: 2}
 }
 
 // Init asks for the first View, and for the terminal's background if the theme depends on it. Nothing waits for that
@@ -139,7 +139,7 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case tea.MouseWheelMsg:
 		m.onWheel(tea.Mouse(msg))
 	case tea.ColorProfileMsg:
-		m.theme = theme.New(m.theme.Mode, msg.Profile)
+		m.theme = theme.New(m.theme.Mode, msg.Profile).InASCII(m.opts.ASCII)
 	case tea.BackgroundColorMsg:
 		m.onBackground(msg)
 	}
@@ -197,7 +197,7 @@ func (m *model) onBackground(msg tea.BackgroundColorMsg) {
 	if msg.IsDark() {
 		mode = theme.Dark
 	}
-	m.theme = theme.New(mode, m.theme.Profile)
+	m.theme = theme.New(mode, m.theme.Profile).InASCII(m.opts.ASCII)
 }
 
 func (m *model) say(s string) { m.notice, m.noticeFor = s, noticeViews }

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"lt/engine/conductor"
+	"lt/engine/metrics"
 	"lt/tui/theme"
 )
 
@@ -99,6 +100,71 @@ func TestFrames(t *testing.T) {
 				checkFrame(t, frame, size[0], size[1])
 				golden(t, file, frame+"\n")
 			})
+		}
+	}
+}
+
+// On a terminal without braille every cell is one ASCII character, and every sign of the screen's own has one.
+func TestASCII(t *testing.T) {
+	all := states()
+	all["fleet_starting"], all["fleet_running"] = startingFleet(), runningFleet()
+	all["prompt"] = asking(startingFleet(), metrics.Prompt{Source: "bob", Text: hostKeyPrompt, Choice: true})
+	th := theme.New(theme.Dark, colorprofile.TrueColor).InASCII(true)
+	for state, v := range all {
+		for _, size := range [][2]int{{80, 24}, {120, 40}, {240, 70}} {
+			for panel := range panelCount {
+				for _, open := range []bool{false, true} {
+					m := screen(size[0], size[1], v, th)
+					m.open(panel)
+					m.settle()
+					m.lists[panel].open = open
+					frame := m.frame()
+					checkFrame(t, frame, size[0], size[1])
+					for i, r := range frame {
+						if r > 0x7e {
+							t.Fatalf("%s, panel %d: %q is not ASCII: …%s", state, panel+1, r, frame[max(0, i-40):i])
+						}
+					}
+					if text := ansi.Strip(frame); strings.Count(text, "?") > 8 {
+						t.Errorf("%s, panel %d: signs without a character in ASCII:\n%s", state, panel+1, text)
+					}
+				}
+			}
+		}
+	}
+	for name, v := range map[string]*conductor.View{"ascii_overview": all["bent"], "ascii_peers": all["fleet_running"], "ascii_heatmap": all["bent"]} {
+		m := screen(120, 40, v, theme.New(theme.Dark, colorprofile.ASCII).InASCII(true))
+		m.open(map[string]int{"ascii_overview": panelOverview, "ascii_peers": panelPeers, "ascii_heatmap": panelHeatmap}[name])
+		m.settle()
+		golden(t, name, m.frame()+"\n")
+	}
+	wide := screen(80, 24, all["running"], th)
+	wide.say("日本語 grüße")
+	checkFrame(t, wide.frame(), 80, 24)
+}
+
+func TestASCIIByEnvironment(t *testing.T) {
+	for _, c := range []struct {
+		env  string
+		want bool
+	}{
+		{"", false},
+		{"TERM=linux LANG=en_US.UTF-8", true},
+		{"TERM=linux LT_ASCII=0", false},
+		{"TERM=xterm LT_ASCII=1 LANG=en_US.UTF-8", true},
+		{"LANG=C", true},
+		{"LANG=C.utf8", false},
+		{"LC_ALL=POSIX LANG=de_DE.UTF-8", true},
+		{"LC_CTYPE=de_DE.UTF-8 LANG=C", false},
+		{"LANG=de_DE.ISO-8859-1", true},
+	} {
+		env := map[string]string{}
+		for _, kv := range strings.Fields(c.env) {
+			k, v, _ := strings.Cut(kv, "=")
+			env[k] = v
+		}
+		if got := ASCII(func(k string) string { return env[k] }); got != c.want {
+			t.Errorf("%q: %t, want %t", c.env, got, c.want)
 		}
 	}
 }

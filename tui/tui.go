@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/colorprofile"
@@ -37,6 +38,7 @@ type Options struct {
 	Theme   string // auto, dark or light; empty: auto
 	NoColor bool   // no colours; bold stays. NO_COLOR in Env says the same
 	NoMouse bool   // leave the mouse to the terminal
+	ASCII   bool   // draw with ASCII characters alone; see ASCII
 	FPS     int    // Views drawn a second, 1..30; 0: 4
 
 	Width, Height int // of an Output that is no terminal; 0: as the terminal says
@@ -44,6 +46,28 @@ type Options struct {
 
 // framesPerSecond is the default of Options.FPS: enough to feel live, little enough for a slow link.
 const framesPerSecond = 4
+
+// ASCII reports whether a terminal with this environment is to be drawn with ASCII characters alone: LT_ASCII=1 says so, and
+// LT_ASCII=0 that it is not; else the Linux console, whose font has no braille, and a locale that is named and is not UTF-8. No
+// locale at all is what containers and many SSH sessions have on terminals that know UTF-8.
+func ASCII(getenv func(string) string) bool {
+	switch getenv("LT_ASCII") {
+	case "":
+	case "0", "false", "no":
+		return false
+	default:
+		return true
+	}
+	if getenv("TERM") == "linux" {
+		return true
+	}
+	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} { // the first that is set holds
+		if locale := strings.ToLower(getenv(name)); locale != "" {
+			return !strings.Contains(locale, "utf-8") && !strings.Contains(locale, "utf8")
+		}
+	}
+	return false
+}
 
 // Run shows the screen until the user leaves it or ctx is done, whichever is first, and gives the terminal back as it was.
 // It leaves by itself only when the user asked to stop and leave and the run has ended. Signals are the caller's:

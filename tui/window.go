@@ -19,8 +19,8 @@ func (m *model) edge() time.Duration {
 	return time.Duration(len(s.Points)) * max(0, s.Every)
 }
 
-// span is the window at its present place. Before there is as much data as it is long, it begins before the run, so that
-// the newest value always stands at the right edge; all of the run begins at 0.
+// span is the window at its present place, with the newest value at the right edge. While there is less data than the window
+// is long, the window is what there is, and at least ten seconds: a young run has the whole width.
 func (m *model) span() span {
 	to := m.edge()
 	if m.until > 0 {
@@ -29,10 +29,10 @@ func (m *model) span() span {
 	if every := m.view.Snapshot.Series.Every; every > 0 {
 		to = to.Truncate(every)
 	}
-	if length := windows[m.window]; length > 0 {
+	if length := windows[m.window]; length > 0 && to >= length {
 		return span{to - length, to}
 	}
-	return span{0, max(to, 10*time.Second)}
+	return span{0, max(to, windows[0])}
 }
 
 // points are those within the window.

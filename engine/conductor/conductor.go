@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"sync/atomic"
 	"time"
 
@@ -80,7 +81,7 @@ type Run struct {
 	stage  int
 	paused bool
 	held   bool
-	broken bool // the record could not be written
+	broken error // why the record could not be written any more
 }
 
 // Start starts the sources and conducts the run in the background. When ctx is done everything is cut at once.
@@ -184,14 +185,26 @@ func (r *Run) Ended() ledger.Ended { return r.ended }
 
 // add enters an item into the ledger and the record.
 func (r *Run) add(item ledger.Item) {
-	if r.cfg.Record != nil && !r.broken {
+	if r.cfg.Record != nil && r.broken == nil {
 		if err := r.cfg.Record.Add(item); err != nil {
-			r.broken = true
-			r.cfg.Ledger.Add(&ledger.Event{At: r.now(), Kind: EventGuard, Text: "the record can no longer be written: " + err.Error()})
+			r.broken = cause(err)
+			r.cfg.Ledger.Add(&ledger.Event{At: r.now(), Kind: EventGuard, Text: "the record can no longer be written: " + r.broken.Error()})
 		}
 	}
 	r.cfg.Ledger.Add(item)
 }
+
+// cause is what the system says of an error, without who did what to which file: the sentence around it says that.
+func cause(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
+}
+
+// RecordErr is why the record does not hold all of the run; nil: it does, or there is none. It may be asked after the end.
+func (r *Run) RecordErr() error { return r.broken }
 
 // event enters a sentence into the run's diary.
 func (r *Run) event(at time.Duration, kind EventKind, format string, args ...any) {
@@ -497,8 +510,9 @@ func (r *Run) finish() {
 	}
 	r.add(&ledger.End{At: r.endAt, Ended: r.ended, Drain: max(0, r.endAt-line.End())})
 	if r.cfg.Record != nil {
-		if err := r.cfg.Record.Close(); err != nil && !r.broken {
-			r.err = errors.Join(r.err, fmt.Errorf("close the record: %w", err))
+		if err := r.cfg.Record.Close(); err != nil && r.broken == nil {
+			r.broken = cause(err)
+			r.event(r.endAt, EventGuard, "the record could not be ended: %s", r.broken)
 		}
 	}
 	r.state = Ended

@@ -273,3 +273,44 @@ func TestStartThatFails(t *testing.T) {
 		})
 	}
 }
+
+// A record that cannot be written is said once; the run goes on, and what was measured is all there.
+func TestRecordThatEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSources(steady(), two()...)
+		h := ledger.Header{Schema: ledger.Schema, ID: "0123456789", Name: "test", Model: "open", Stages: []ledger.Stage{{Name: "hold", For: 20 * time.Second, At: 10}}}
+		l, err := ledger.New(h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, err := history.Create(t.TempDir(), h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(); err != nil { // nothing more can be written
+			t.Fatal(err)
+		}
+		run := conductor.Start(t.Context(), conductor.Config{Ledger: l, Record: w, Source: s, Spec: steady()})
+		s.begin(0)
+		time.Sleep(2 * time.Second)
+		s.becomes(1, "ada is suspect", func(m *metrics.Member) { m.State = "suspect" })
+		time.Sleep(time.Second)
+		s.Cut()
+		if err := run.Wait(); err != nil {
+			t.Errorf("the run ended with %v", err)
+		}
+		if run.RecordErr() == nil {
+			t.Error("nobody is told that the record does not hold the run")
+		}
+		said, went := 0, false
+		for _, e := range l.Events() {
+			if strings.Contains(e.Text, "the record can no longer be written") {
+				said++
+			}
+			went = went || e.Text == "ada is suspect"
+		}
+		if said != 1 || !went {
+			t.Errorf("said %d times, went on: %t: %+v", said, went, l.Events())
+		}
+	})
+}

@@ -45,7 +45,11 @@ func writeMarkdown(w io.Writer, l *ledger.Ledger) error {
 		if e.Status > 0 {
 			what += fmt.Sprintf(" %d", e.Status)
 		}
-		errors.add(what, stepName(e.Step), e.Message, count(e.Count), e.Hint)
+		message := e.Message
+		if message == what { // said once
+			message = ""
+		}
+		errors.add(what, stepName(e.Step), message, count(e.Count), e.Hint)
 	}
 	section("Errors", errors)
 	section("Stages", stagesGrid(s.Stages))

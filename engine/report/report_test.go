@@ -432,3 +432,15 @@ func BenchmarkSummary(b *testing.B) {
 		report.Summary(l)
 	}
 }
+
+// A run whose record was cut does not offer what would not work.
+func TestTableWithoutRecord(t *testing.T) {
+	l := ledgertest.Ledger(t, ledgertest.Options{Seconds: 12})
+	var b bytes.Buffer
+	if err := report.Table(&b, l, report.Style{NoRecord: "The record could not be written to its end (no space left on device)."}); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.String(); strings.Contains(got, "Record:") || strings.Contains(got, "Again:") || !strings.Contains(got, "no space left on device") {
+		t.Errorf("the end of the table:\n%s", got[max(0, len(got)-300):])
+	}
+}

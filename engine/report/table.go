@@ -12,10 +12,11 @@ import (
 
 // Style is how a table is set.
 type Style struct {
-	Width  int // cells; 0: 100
-	Colour bool
-	Record string // path of the record; empty: there is none
-	Exit   int    // the code that the program is going to end with; negative: not said
+	Width    int // cells; 0: 100
+	Colour   bool
+	Record   string // path of the record; empty: there is none
+	NoRecord string // why there is none, as a sentence; empty: nothing is said
+	Exit     int    // the code that the program is going to end with; negative: not said
 }
 
 const (
@@ -119,6 +120,9 @@ func Table(w io.Writer, l *ledger.Ledger, style Style) error {
 	if style.Record != "" {
 		p.line(fmt.Sprintf("Record: %s", redact.Neutralise(style.Record)))
 		p.line(fmt.Sprintf("Again:  lt report %s -o report.md", l.Header().ID))
+	}
+	if style.NoRecord != "" {
+		p.sentence("", "", style.NoRecord)
 	}
 	if l.Judged() == ledger.None {
 		p.sentence("", "", judged)

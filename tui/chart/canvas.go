@@ -209,8 +209,12 @@ func (c Canvas) String() string {
 // row writes one row, joining neighbours of one style to a run.
 func (c Canvas) row(b *strings.Builder, y int) {
 	prefix := ""
+	plain := c.g.th.ASCII
 	for _, p := range c.g.cells[(y+c.y)*c.g.w+c.x:][:c.w] {
 		if p.r == continued {
+			if plain {
+				b.WriteByte('?') // the other half of a wide rune
+			}
 			continue
 		}
 		blank := p.r == 0 || p.r == ' '
@@ -228,6 +232,8 @@ func (c Canvas) row(b *strings.Builder, y int) {
 		switch {
 		case blank:
 			b.WriteByte(' ')
+		case plain:
+			b.WriteByte(ascii(p.r))
 		default:
 			b.WriteRune(p.r)
 		}

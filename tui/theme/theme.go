@@ -84,8 +84,16 @@ func clampLevel(n int) int { return max(0, min(n, HeatLevels)) }
 type Theme struct {
 	Mode    Mode
 	Profile colorprofile.Profile
+	ASCII   bool                // cells are written with ASCII characters alone
 	plain   [tokens << 2]string // token<<2 | reverse<<1 | bold
 	heat    [heatSides * heatSides]string
+}
+
+// InASCII is the same theme for a terminal that shows nothing but ASCII, or if on is false for any other.
+func (t *Theme) InASCII(on bool) *Theme {
+	other := *t
+	other.ASCII = on
+	return &other
 }
 
 // Reset ends what a prefix began.
@@ -160,7 +168,7 @@ func New(mode Mode, profile colorprofile.Profile) *Theme {
 
 // Shades reports whether half blocks in the shades of Heat can be told apart here; if not, a heatmap is drawn with shade
 // characters in the accent.
-func (t *Theme) Shades() bool { return t.Profile >= colorprofile.ANSI256 }
+func (t *Theme) Shades() bool { return t.Profile >= colorprofile.ANSI256 && !t.ASCII }
 
 // makeHeat takes the shades from the 256 colours even where there are more: a scrolling heatmap changes most of its cells each
 // second, and a colour by number is half as long as one by its parts. On a slow link that is the difference.
