@@ -55,7 +55,7 @@ type Config struct {
 	// Snapshot writes a report of the run so far to a file and returns where it is. It is called between two items, so the
 	// ledger stands still meanwhile.
 	Snapshot func(path string) (string, error)
-	// Watch gets every interval's line once it is complete; for plain mode.
+	// Watch gets a View soon after something was entered, from the conductor's goroutine; for plain mode.
 	Watch func(*View)
 	// Recover is deferred in the conductor's goroutine, so that a panic finds the terminal whole; nil: none.
 	Recover func()
@@ -81,6 +81,7 @@ type Run struct {
 	stage  int
 	paused bool
 	held   bool
+	fresh  bool  // something was entered that nobody has looked at
 	broken error // why the record could not be written any more
 }
 
@@ -163,6 +164,7 @@ func (r *Run) conduct() {
 			r.publish()
 		case <-tick.C:
 			r.follow()
+			r.look()
 			r.publish()
 		}
 	}
@@ -208,6 +210,7 @@ func (r *Run) RecordErr() error { return r.broken }
 
 // event enters a sentence into the run's diary.
 func (r *Run) event(at time.Duration, kind EventKind, format string, args ...any) {
+	r.fresh = true
 	r.add(&ledger.Event{At: at, Kind: kind, Text: fmt.Sprintf(format, args...)})
 }
 
@@ -224,13 +227,23 @@ func (r *Run) report(rep metrics.Report) {
 		r.event(iv.From+iv.Length, EventNote, "%s", n)
 	}
 	r.cfg.Source.Release(iv)
+	r.fresh = true
+}
+
+// look judges what was entered since the last look, and lets plain mode say it. With many sources intervals come far more
+// often than a picture of the run is worth its price.
+func (r *Run) look() {
+	if !r.fresh {
+		return
+	}
+	r.fresh = false
 	for _, res := range r.cfg.Ledger.SLOs() {
 		if res.Ends && r.state != Draining {
-			r.event(iv.From+iv.Length, EventSLO, "%s does not hold (%s): the run is ended", res.Expr, res.Text)
+			r.event(r.now(), EventSLO, "%s does not hold (%s): the run is ended", res.Expr, res.Text)
 			r.stop(BySLO)
 		}
 	}
-	if r.cfg.Watch != nil && !iv.Final {
+	if r.cfg.Watch != nil {
 		r.cfg.Watch(r.view())
 	}
 }
@@ -251,9 +264,7 @@ func (r *Run) tidings(rep metrics.Report) {
 	if rep.Drain {
 		r.stop(Failed)
 	}
-	if r.cfg.Watch != nil {
-		r.cfg.Watch(r.view())
-	}
+	r.fresh = true
 }
 
 // begin is run time zero: the record learns what became of each source on the way here.
@@ -490,6 +501,7 @@ func (r *Run) snapshot(path string) {
 // finish closes the run.
 func (r *Run) finish() {
 	r.follow()
+	r.look()
 	r.endAt, r.endT = r.now(), time.Now()
 	if !r.begun {
 		r.neverBegan()
