@@ -18,9 +18,10 @@ import (
 
 // Lab is a few hosts and what an ssh client must know of them.
 type Lab struct {
-	Dir    string  // everything the lab writes is below
-	Hosts  []*Host // named p1, p2, ...
-	Listen string  // address at which targets are to listen: seen by every host, whatever becomes of the way to the coordinator
+	Dir    string   // everything the lab writes is below
+	Hosts  []*Host  // named p1, p2, ...
+	Listen string   // address at which targets are to listen: seen by every host, whatever becomes of the way to the coordinator
+	Env    []string // for every lt that is started
 	t      testing.TB
 	net    *network // nil: the hosts are addresses of loopback
 }

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"flag"
 	"fmt"
 	"net/http"
 	"os"
@@ -13,6 +14,10 @@ import (
 
 func TestMain(m *testing.M) {
 	Modes()
+	flag.Parse()
+	if err := flag.Set("test.parallel", "12"); err != nil { // nearly all of the time is spent in waiting
+		panic(err)
+	}
 	code := Main(m).Run()
 	if code == 0 {
 		http.DefaultClient.CloseIdleConnections()

@@ -69,6 +69,7 @@ func (l *Lab) start(screen bool, args []string) *Run {
 		}
 	}
 	r.cmd.Env = append(r.cmd.Env, "HOME="+dir, "LT_STATE_DIR="+r.state, "TERM=xterm-256color")
+	r.cmd.Env = append(r.cmd.Env, l.Env...)
 	var out io.Reader
 	if screen {
 		r.tty, out = r.terminal()
