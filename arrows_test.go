@@ -32,7 +32,7 @@ var arrows = map[string][]string{
 		"engine", "engine/scenario", "engine/load", "engine/journey", "engine/h1", "engine/loop", "engine/metrics", "engine/limits",
 		"engine/redact", "engine/authz", "peer/wire", "peer/boot", "peer/sshproc",
 	},
-	"peer/wire":    {"engine/metrics", "engine/load"},
+	"peer/wire":    {"engine/metrics", "engine/load", "engine/redact"},
 	"peer/boot":    {"peer/sshproc", "engine/redact"},
 	"peer/sshproc": {"engine/redact"},
 	"tui": {

@@ -2,6 +2,7 @@
 package wire
 
 import (
+	"fmt"
 	"time"
 
 	"lt/engine/load"
@@ -95,22 +96,34 @@ const (
 // Kind names a control message.
 type Kind uint8
 
-// The control messages. Requests come from the coordinator, and each is answered by one reply of the same id: the reply that is
-// named, or KindError. Events come from the peer with the id 0.
+// The control messages. Requests come from the coordinator, and each is answered by one reply of the same id: KindOK with the
+// message that is named, if any, or KindError. Events come from the peer with the id 0.
 const (
 	KindError     Kind = 1  // reply: Error
-	KindOK        Kind = 2  // reply: empty
+	KindOK        Kind = 2  // reply: what the request names
 	KindPlan      Kind = 3  // request: Plan; the encoded Job comes on the file stream. Reply: Ready
 	KindPreflight Kind = 4  // request: empty. Reply: Preflight
-	KindArm       Kind = 5  // request: Arm. Reply: KindOK
-	KindCommit    Kind = 6  // request: empty. Reply: KindOK. Without it nothing ever starts
-	KindAbort     Kind = 7  // request: empty. Reply: KindOK. The start is off; the peer is ready again
+	KindArm       Kind = 5  // request: Arm. Reply: empty
+	KindCommit    Kind = 6  // request: empty. Reply: empty. Without it nothing ever starts
+	KindAbort     Kind = 7  // request: empty. Reply: empty. The start is off; the peer is ready again
 	KindChanges   Kind = 8  // request: Changes. Reply: Applied
-	KindStop      Kind = 9  // request: Stop. Reply: KindOK
+	KindStop      Kind = 9  // request: Stop. Reply: empty
 	KindFin       Kind = 10 // event: Fin, after the last batch
-	KindBye       Kind = 11 // request: empty. Reply: KindOK, then the peer's process ends
+	KindBye       Kind = 11 // request: empty. Reply: empty, then the peer's process ends
 	KindWarn      Kind = 12 // event: Warn
 )
+
+// String is the kind's name in sentences.
+func (k Kind) String() string {
+	names := [...]string{
+		KindError: "error", KindOK: "ok", KindPlan: "plan", KindPreflight: "preflight", KindArm: "arm", KindCommit: "commit", KindAbort: "abort",
+		KindChanges: "changes", KindStop: "stop", KindFin: "fin", KindBye: "bye", KindWarn: "warn",
+	}
+	if k == 0 || int(k) >= len(names) {
+		return fmt.Sprintf("message %d", uint8(k))
+	}
+	return names[k]
+}
 
 // Envelope is one control message.
 type Envelope struct {
@@ -237,8 +250,9 @@ type Answer struct {
 
 // Batch is one interval on its way: joined from several where the link is slow. Data is metrics.Interval.AppendBinary.
 type Batch struct {
-	Seq  uint64 `cbor:"1,keyasint"`
-	Data []byte `cbor:"2,keyasint"`
+	Seq   uint64 `cbor:"1,keyasint"`
+	Data  []byte `cbor:"2,keyasint"`
+	Count uint64 `cbor:"3,keyasint"` // intervals that were joined, at least 1
 }
 
 // Ack acknowledges batches up to a number, or bytes of a file.

@@ -1,0 +1,212 @@
+package wire
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"lt/engine/redact"
+)
+
+// controlQueue is how many control messages may wait for the connection. There are a few in a minute; whoever does not read
+// them is broken.
+const controlQueue = 64
+
+// Control is the control stream: the coordinator's requests, the peer's replies and events. Safe for concurrent use.
+type Control struct {
+	st    *Stream
+	queue chan Envelope
+
+	mu      sync.Mutex
+	sending sync.Mutex // keeps the numbers of requests in the order of the queue
+	lastID  uint64
+	waiting map[uint64]chan Envelope
+}
+
+// newControl makes the coordinator's side. event gets what is no reply to a request; its error ends the session.
+func newControl(st *Stream, event func(Envelope) error) *Control {
+	c := &Control{st: st, queue: make(chan Envelope, controlQueue), waiting: make(map[uint64]chan Envelope)}
+	c.start(func(e Envelope) error {
+		if e.ID == 0 {
+			return event(e)
+		}
+		c.mu.Lock()
+		answer := c.waiting[e.ID]
+		delete(c.waiting, e.ID)
+		c.mu.Unlock()
+		if answer != nil { // else whoever asked does not wait any more
+			answer <- e
+		}
+		return nil
+	})
+	return c
+}
+
+// newServing makes the peer's side.
+func newServing(st *Stream, request func(*Request)) *Control {
+	c := &Control{st: st, queue: make(chan Envelope, controlQueue)}
+	var last uint64
+	c.start(func(e Envelope) error {
+		if e.ID <= last {
+			return fmt.Errorf("request %d came after request %d: their numbers go up", e.ID, last)
+		}
+		last = e.ID
+		request(&Request{Kind: e.Kind, body: e.Body, id: e.ID, c: c})
+		return nil
+	})
+	return c
+}
+
+func (c *Control) start(handle func(Envelope) error) {
+	s := c.st.s
+	go func() {
+		defer s.cfg.recover()
+		for {
+			var e Envelope
+			if c.st.receive(&e) != nil {
+				return
+			}
+			if err := handle(e); err != nil {
+				s.Fail(err)
+				return
+			}
+		}
+	}()
+	go func() {
+		defer s.cfg.recover()
+		for {
+			select {
+			case e := <-c.queue:
+				if c.st.send(&e) != nil {
+					return
+				}
+			case <-s.Done():
+				return
+			}
+		}
+	}()
+}
+
+// put queues a message. It never waits.
+func (c *Control) put(e Envelope) error {
+	select {
+	case <-c.st.s.Done():
+		return c.st.s.Err()
+	default:
+	}
+	select {
+	case c.queue <- e:
+		return nil
+	default:
+		err := fmt.Errorf("%d control messages wait: the other side does not read them", controlQueue)
+		c.st.s.Fail(err)
+		return err
+	}
+}
+
+// RefusedError is a request that the peer answered with an Error.
+type RefusedError struct {
+	Request    Kind
+	Code, Text string // as Error has them, neutralised
+}
+
+func (e *RefusedError) Error() string { return e.Text }
+
+// Do sends a request and waits for its reply, whose message is read into reply, a pointer, unless that is nil. body is the request's
+// message; nil if it has none. The error is a *RefusedError if the peer refused, that of ctx when it is
+// over first (a reply that comes later is dropped), or that of the session.
+func (c *Control) Do(ctx context.Context, kind Kind, body, reply any) error {
+	var raw []byte
+	if body != nil {
+		raw = Encode(body)
+	}
+	answer := make(chan Envelope, 1)
+	c.sending.Lock()
+	c.mu.Lock()
+	c.lastID++
+	id := c.lastID
+	c.waiting[id] = answer
+	c.mu.Unlock()
+	err := c.put(Envelope{ID: id, Kind: kind, Body: raw})
+	c.sending.Unlock()
+	defer func() {
+		c.mu.Lock()
+		delete(c.waiting, id)
+		c.mu.Unlock()
+	}()
+	if err != nil {
+		return err
+	}
+	var e Envelope
+	select {
+	case e = <-answer:
+	case <-ctx.Done():
+		return fmt.Errorf("%s: %w", kind, ctx.Err())
+	case <-c.st.s.Done():
+		select { // the last that was said may have been the answer
+		case e = <-answer:
+		default:
+			return c.st.s.Err()
+		}
+	}
+	switch {
+	case e.Kind == KindError:
+		var refused Error
+		if err := Decode(e.Body, &refused); err != nil {
+			c.st.s.Fail(err)
+			return err
+		}
+		return &RefusedError{Request: kind, Code: redact.Neutralise(refused.Code), Text: redact.Neutralise(refused.Text)}
+	case e.Kind != KindOK:
+		err := fmt.Errorf("%s was answered with %s, which is no reply", kind, e.Kind)
+		c.st.s.Fail(err)
+		return err
+	case reply == nil:
+		return nil
+	}
+	if err := Decode(e.Body, reply); err != nil {
+		c.st.s.Fail(err)
+		return err
+	}
+	return nil
+}
+
+// Event sends an event. It never waits; the error is the end of the session.
+func (c *Control) Event(kind Kind, body any) error {
+	return c.put(Envelope{Kind: kind, Body: Encode(body)})
+}
+
+// Request is a request of the coordinator's that waits for its reply.
+type Request struct {
+	Kind Kind
+	body []byte
+	id   uint64
+	c    *Control
+	once sync.Once
+}
+
+// Decode reads the request's message into v, a pointer. If it is none, the session ends with the error.
+func (r *Request) Decode(v any) error {
+	err := Decode(r.body, v)
+	if err != nil {
+		r.c.st.s.Fail(err)
+	}
+	return err
+}
+
+// OK answers that it was done; body is the message that the kind's reply names, nil if it names none. Only the first answer counts.
+// It never waits. Safe for concurrent use.
+func (r *Request) OK(body any) { r.reply(KindOK, body) }
+
+// Refuse answers that it was not done, and why, in a sentence; otherwise it is as OK.
+func (r *Request) Refuse(code, text string) { r.reply(KindError, Error{Code: code, Text: text}) }
+
+func (r *Request) reply(kind Kind, body any) {
+	r.once.Do(func() {
+		var raw []byte
+		if body != nil {
+			raw = Encode(body)
+		}
+		_ = r.c.put(Envelope{ID: r.id, Kind: kind, Body: raw}) // the session tells
+	})
+}
