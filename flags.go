@@ -26,16 +26,6 @@ type runFlags struct {
 	body   string
 }
 
-// fleetOptions are the flags about further machines; which they are stands in scenario.File.Peers, where --peers is put.
-type fleetOptions struct {
-	noLocal   bool              // this machine makes no load itself
-	ssh       string            // the command that stands for ssh, as in GIT_SSH_COMMAND; empty: ssh
-	minPeers  int               // so many have to come up; 0: all
-	binaries  map[string]string // programs for other machines, OS/ARCH to path
-	onLoss    string            // redistribute, continue or stop
-	rebalance string            // auto or off
-}
-
 // addRunFlags gives a command the flags of a run.
 func addRunFlags(cmd *cobra.Command, w world) *runFlags {
 	f := &runFlags{}

@@ -33,16 +33,27 @@ func home(w world) error {
 
 // checkCommand parses a scenario and says in words what it would do.
 func checkCommand(w world) *cobra.Command {
-	return &cobra.Command{
+	var o fleetOptions
+	cmd := &cobra.Command{
 		Use: "check SCENARIO.yaml", Short: "Parse and validate a scenario; print the plan in words", Args: exactly("SCENARIO.yaml"),
+		Long: "Nothing is sent and no peer is asked: with peers, of the file or --peers, the plan has the share of each source, what it asks of\n" +
+			"that machine, and what the loss of one would mean.",
 		RunE: func(_ *cobra.Command, args []string) error {
 			file, err := openScenario(args[0])
 			if err != nil {
 				return coded{exitUsage, err}
 			}
-			return file.Plan(w.stdout)
+			if err := o.apply(file); err != nil {
+				return err
+			}
+			if err := file.Plan(w.stdout); err != nil {
+				return err
+			}
+			return o.plan(w.stdout, file)
 		},
 	}
+	o.addPlan(cmd.Flags())
+	return cmd
 }
 
 // openScenario reads a file, or a shipped scenario by its name if there is no such file.

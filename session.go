@@ -206,7 +206,7 @@ func (s *session) preflight(ctx context.Context) error {
 			fmt.Fprintf(s.w.stderr, "%s speaks %s, HTTP/1.1\n", r.Origin, r.TLS)
 		}
 	}
-	for _, f := range limits.Check(need(s.file, s.loopback)) {
+	for _, f := range limits.Check(peer.Need(s.file, s.loopback, s.opt.fleet.localShare(s.file))) {
 		if f.Severity == limits.Note {
 			continue
 		}
@@ -220,30 +220,6 @@ func (s *session) preflight(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// need is what a file asks of this machine.
-func need(f *scenario.File, loopback bool) limits.Need {
-	peak := f.Load.Profile.Peak()
-	n := limits.Need{Shards: 1, Loopback: loopback, SourceIPs: max(1, len(f.HTTP.SourceIPs)), BytesPerUser: 512}
-	if f.Load.Model == load.Closed {
-		n.Users = int(peak)
-		n.Connections = n.Users
-	} else {
-		n.Users = f.Load.MaxInFlight
-		n.Connections = min(f.Load.MaxInFlight, int(peak*f.HTTP.Timeout.Seconds()))
-	}
-	if f.Load.Model == load.Open && f.HTTP.UnixSocket == "" && f.HTTP.Connections != scenario.Keep {
-		n.NewPerSecond = peak
-		if f.HTTP.Connections == scenario.PerRequest {
-			steps := 1
-			for _, sc := range f.Scenarios {
-				steps = max(steps, len(sc.Steps))
-			}
-			n.NewPerSecond *= float64(steps)
-		}
-	}
-	return n
 }
 
 // header is what the record says of the run before it begins.

@@ -84,6 +84,14 @@ func (n Need) against(h Host) []Finding {
 	return out
 }
 
+// Descriptors are the open files that a need comes to.
+func (n Need) Descriptors() int { return n.Connections + spareFiles }
+
+// LocalPorts are the local ports towards one destination that it comes to, where each rests for a while after its connection.
+func (n Need) LocalPorts() int {
+	return n.Connections + int(math.Ceil(math.Max(0, n.NewPerSecond)*timeWait.Seconds()))
+}
+
 // weigh compares what is needed with a limit; a limit of zero is unknown.
 func weigh(need, limit float64) (Severity, bool) {
 	switch {
@@ -98,7 +106,7 @@ func weigh(need, limit float64) (Severity, bool) {
 
 // files: each open connection is a descriptor.
 func (n Need) files(h Host) (Finding, bool) {
-	need := n.Connections + spareFiles
+	need := n.Descriptors()
 	s, found := weigh(float64(need), float64(h.FilesHard))
 	if !found || n.Connections <= 0 {
 		return Finding{}, false

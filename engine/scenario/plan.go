@@ -95,6 +95,9 @@ func (f *File) planLoad(row func(name, format string, args ...any)) {
 		// Little's law, L = lambda W: so many are within an iteration at once, if the target answers at once.
 		row("users", "at least %s at once at the peak (rate x think time, Little's law), and so many connections; more as answers take longer", group(math.Max(1, math.Ceil(n))))
 	}
+	if out := f.bytesAnIteration(); !f.Closed && out > 0 {
+		row("bandwidth", "sends about %s an iteration, %s/s at the peak; what answers weigh is not known before", size(out), size(out*s.Profile.Peak()))
+	}
 	if s.Seed != 0 {
 		row("seed", "%d", s.Seed)
 	}
@@ -108,6 +111,37 @@ func (f *File) stepsAnIteration() float64 {
 		weight += float64(sc.Weight)
 	}
 	return sum / math.Max(1, weight)
+}
+
+// bytesAnIteration is about what an iteration sends, by weight: what the templates hold as they stand, with their headers.
+func (f *File) bytesAnIteration() float64 {
+	sum, weight := 0.0, 0.0
+	for _, sc := range f.Scenarios {
+		weight += float64(sc.Weight)
+		for _, st := range sc.Steps {
+			n := len(st.Method) + len(st.URL) + len(" HTTP/1.1\r\nHost: \r\nUser-Agent: lt\r\n\r\n") + len(f.Target) + len(st.Text) + len(st.Data)
+			for _, pairs := range [][]Pair{st.HTTP.Headers, st.Headers, st.Query, st.Form} {
+				for _, p := range pairs {
+					n += len(p.Name) + len(p.Value) + len(": \r\n")
+				}
+			}
+			sum += float64(sc.Weight * n)
+		}
+	}
+	return sum / math.Max(1, weight)
+}
+
+// size writes bytes for people.
+func size(n float64) string {
+	for _, u := range []struct {
+		bytes float64
+		name  string
+	}{{1e9, "GB"}, {1e6, "MB"}, {1e3, "kB"}} {
+		if n >= u.bytes {
+			return fmt.Sprintf("%.3g %s", n/u.bytes, u.name)
+		}
+	}
+	return fmt.Sprintf("%.0f B", n)
 }
 
 // pauseAnIteration is the mean think time of an iteration, by weight. In the open model an iteration ends with its last

@@ -19,6 +19,7 @@ func TestThePlanSaysInWordsWhatWillHappen(t *testing.T) {
 		// 10 x 50 + 60 x 275 + 120 x 500 + 30 x 1500 + 60 x 50
 		"about 125,000 iterations", "10,000 in flight", "buyer, 30 % of iterations", "browser, 70 % of iterations",
 		"from 50 to 500/s", "0:10", "takes token", "p99 < 300ms", "once a user", "30s a step",
+		"sends about ", "kB/s at the peak",
 	} {
 		if !strings.Contains(plan, want) {
 			t.Errorf("no %q in\n%s", want, plan)
