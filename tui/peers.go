@@ -153,6 +153,7 @@ func (m *model) drawPeers(c chart.Canvas) {
 			{Title: "memory", Width: 8},
 			{Title: "received", Width: 9},
 			{Title: "p99", Width: 8},
+			{Title: "", Width: 16, Left: true, Grow: true},
 		},
 		Len: len(rows), First: state.first, Selected: state.selected,
 		Row: func(i int) []chart.Cell {
@@ -211,6 +212,13 @@ func stateText(s *metrics.SourceView) (theme.Style, string) {
 
 func sourceCells(s *metrics.SourceView) []chart.Cell {
 	st, state := stateText(s)
+	if s.State == "starting" || s.State == "refused" { // it has no figures
+		blank := chart.Cell{}
+		return []chart.Cell{
+			{Text: sourceName(s)}, {Text: state, Style: st},
+			blank, blank, blank, blank, blank, blank, blank, blank, blank, blank, blank, blank, lastWord(s),
+		}
+	}
 	hs, health := healthMark(s.Verdict)
 	clock, rtt := chart.None, chart.None
 	if remote(s) && s.RTT > 0 {
@@ -220,9 +228,12 @@ func sourceCells(s *metrics.SourceView) []chart.Cell {
 	if s.Age >= stale && (s.State == "running" || s.State == "suspect") {
 		age = theme.Warn
 	}
-	cpu := theme.Text
-	if cpuShare(&s.Audit) >= 0.8 {
-		cpu = theme.Warn
+	cpu := chart.Cell{Text: chart.None, Style: theme.Dim}
+	if share := cpuShare(&s.Audit); share == share {
+		cpu = chart.Cell{Text: chart.Percent(share)}
+		if share >= 0.8 {
+			cpu.Style = theme.Warn
+		}
 	}
 	return []chart.Cell{
 		{Text: sourceName(s)},
@@ -231,7 +242,7 @@ func sourceCells(s *metrics.SourceView) []chart.Cell {
 		{Text: chart.Number(s.Asked), Style: theme.Asked},
 		{Text: chart.Number(s.Done), Style: theme.Accent},
 		{Text: quantile(s.Lag, s.Lag.P99, false)},
-		{Text: chart.Percent(cpuShare(&s.Audit)), Style: cpu},
+		cpu,
 		{Text: ageText(s), Style: age},
 		{Text: rtt, Style: theme.Dim},
 		{Text: clock, Style: theme.Dim},
@@ -239,7 +250,23 @@ func sourceCells(s *metrics.SourceView) []chart.Cell {
 		{Text: chart.Bytes(float64(s.Audit.Memory)), Style: theme.Dim},
 		{Text: chart.Bytes(float64(s.BytesIn)), Style: theme.Dim},
 		{Text: quantile(s.Response, s.Response.P99, s.Response.AtLeast)},
+		lastWord(s),
 	}
+}
+
+// lastWord is what there is to say of a source in a line: why it is gone, what strains it, or what it said last.
+func lastWord(s *metrics.SourceView) chart.Cell {
+	switch {
+	case s.State == "refused" || s.State == "lost":
+		return chart.Cell{Text: firstLine(s.Reason), Style: theme.Bad}
+	case s.Reason != "":
+		return chart.Cell{Text: firstLine(s.Reason), Style: theme.Dim}
+	case s.Verdict.Health != metrics.OK && len(s.Verdict.Reasons) > 0:
+		return chart.Cell{Text: chart.Clean(s.Verdict.Reasons[0]), Style: theme.Warn}
+	case len(s.Log) > 0:
+		return chart.Cell{Text: chart.Clean(s.Log[len(s.Log)-1]), Style: theme.Dim}
+	}
+	return chart.Cell{}
 }
 
 // stale is the age from which the data of a source that is heard is too old: intervals come every second, over a slow link

@@ -80,20 +80,13 @@ func (m *model) drawPeersStart(c chart.Canvas, rows []peerRow) {
 
 func (m *model) startCells(s *metrics.SourceView) []chart.Cell {
 	st, state := m.startState(s)
-	what := chart.Cell{Style: theme.Dim}
-	switch {
-	case s.State == "refused" || s.State == "lost":
-		what = chart.Cell{Text: firstLine(s.Reason), Style: theme.Bad}
-	case len(s.Log) > 0:
-		what.Text = chart.Clean(s.Log[len(s.Log)-1])
-	}
 	return []chart.Cell{
 		{Text: sourceName(s)},
 		{Text: state, Style: st},
 		{Draw: func(c chart.Canvas) { drawStep(c, s) }},
 		{Text: stepText(s), Style: theme.Text},
 		{Text: chart.Clock(s.Starting), Style: theme.Dim},
-		what,
+		lastWord(s),
 	}
 }
 
