@@ -90,7 +90,7 @@ func (s *session) play(ctx context.Context) error {
 	if err := s.permit(ctx); err != nil {
 		return err
 	}
-	if !s.opt.noPreflight {
+	if !s.opt.noPreflight && !s.opt.fleet.noLocal { // without load from here this machine need not reach the target
 		if err := s.preflight(ctx); err != nil {
 			return err
 		}
@@ -228,8 +228,9 @@ func (s *session) header() (ledger.Header, error) {
 	if err != nil {
 		return ledger.Header{}, fmt.Errorf("describe this machine: %w", err)
 	}
+	now := time.Now()
 	return ledger.NewHeader(s.file, ledger.About{
-		Version: versionText(), Started: time.Now(), Basis: s.basis.Text, Labels: s.opt.labels, Host: facts,
+		ID: ledger.NewID(now), Version: versionText(), Started: now, Basis: s.basis.Text, Labels: s.opt.labels, Host: facts,
 		Target: s.redact.URL(s.file.Target), Steps: engine.StepNames(s.program),
 		Sources: s.fleet.Members(),
 	}), nil

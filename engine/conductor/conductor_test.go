@@ -52,7 +52,7 @@ func start(t *testing.T, spec load.Spec, change func(*conductor.Config)) *starte
 	if err != nil {
 		t.Fatal(err)
 	}
-	header := ledger.NewHeader(file, ledger.About{Version: "test", Started: time.Now(), Steps: engine.StepNames(p), Sources: fleet.Members()})
+	header := ledger.NewHeader(file, ledger.About{ID: ledger.NewID(time.Now()), Version: "test", Started: time.Now(), Steps: engine.StepNames(p), Sources: fleet.Members()})
 	l, err := ledger.New(header)
 	if err != nil {
 		t.Fatal(err)

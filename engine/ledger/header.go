@@ -82,6 +82,7 @@ type Source struct {
 
 // About is what a header says beside the scenario.
 type About struct {
+	ID      string // from NewID
 	Version string
 	Started time.Time
 	Basis   string
@@ -92,11 +93,11 @@ type About struct {
 	Sources []metrics.Member
 }
 
-// NewHeader describes a run of file. It gives the run its id.
+// NewHeader describes a run of file.
 func NewHeader(file *scenario.File, about About) Header {
 	spec := &file.Load
 	h := Header{
-		Schema: Schema, ID: newID(about.Started), Name: file.Name, Path: file.Path, Target: about.Target,
+		Schema: Schema, ID: about.ID, Name: file.Name, Path: file.Path, Target: about.Target,
 		Started: about.Started, Version: about.Version, Seed: spec.Seed, Model: spec.Model.String(), Arrivals: spec.Arrivals.String(),
 		MaxInFlight: spec.MaxInFlight, MaxRate: spec.MaxRate, Iterations: spec.Iterations, DropAfter: spec.DropAfter, Graceful: spec.Graceful,
 		Labels: maps.Clone(file.Labels), Basis: about.Basis, Host: about.Host, Steps: slices.Clone(about.Steps),
@@ -177,9 +178,9 @@ const (
 	maxStages = 1 << 15
 )
 
-// newID makes an id of ten characters: five of the minute at which the run started, so that ids sort by time, and five at
+// NewID makes the id of a run, of ten characters: five of the minute at which the run started, so that ids sort by time, and five at
 // random. The alphabet is Crockford's base 32, without the letters that look like digits.
-func newID(at time.Time) string {
+func NewID(at time.Time) string {
 	const alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
 	var random [5]byte
 	// crypto/rand never fails: it ends the program where the system has no randomness.

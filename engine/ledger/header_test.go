@@ -32,7 +32,7 @@ func TestNewHeader(t *testing.T) {
 		Labels: map[string]string{"env": "staging", "build": "1"},
 	}
 	h := ledger.NewHeader(file, ledger.About{
-		Version: "1", Started: time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC), Target: "https://***@shop.test", Labels: map[string]string{"build": "2"},
+		ID: "0123456789", Version: "1", Started: time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC), Target: "https://***@shop.test", Labels: map[string]string{"build": "2"},
 		Steps: []metrics.StepName{
 			{Scenario: "buyer", Step: "login", Kind: metrics.KindSetup}, {Scenario: "buyer", Step: "login"}, {Scenario: "buyer", Step: "home"},
 		},

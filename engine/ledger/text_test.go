@@ -37,7 +37,7 @@ func TestIDsSortByTime(t *testing.T) {
 	seen := map[string]bool{}
 	last := ""
 	for range 1000 {
-		id := newID(at)
+		id := NewID(at)
 		if len(id) != 10 || seen[id] || id[:5] < last {
 			t.Fatalf("%q after %q", id, last)
 		}
