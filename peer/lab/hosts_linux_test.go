@@ -32,6 +32,7 @@ func (l *Lab) says(host, script, want string) {
 }
 
 func TestLoopbackHosts(t *testing.T) {
+	t.Parallel()
 	l := Loopback(t, 2, Options{Host: map[string]HostOptions{"p2": {Fault: true, Profile: map[string]string{".note": "x"}}}})
 	l.says("p1", "echo $HOME", l.Host("p1").Home)
 	l.says("p2", "cat ~/.note", "x")
@@ -72,6 +73,7 @@ func TestLoopbackHosts(t *testing.T) {
 
 // What a run may leave on a host, and what not.
 func TestLeftoversAreFound(t *testing.T) {
+	t.Parallel()
 	l := Loopback(t, 1, Options{})
 	h := l.Host("p1")
 	cache := filepath.Join(h.Home, ".cache", "lt")
@@ -99,6 +101,7 @@ func TestLeftoversAreFound(t *testing.T) {
 }
 
 func TestHostsAreApart(t *testing.T) {
+	t.Parallel()
 	l := Hosts(t, 3, Options{Host: map[string]HostOptions{
 		"p2": {Shell: "/usr/bin/tcsh", Mount: []string{"noexec"}},
 		"p3": {Password: true},
@@ -185,5 +188,56 @@ func TestDeadLabsAreSwept(t *testing.T) {
 	sweepNetworks()
 	if exists() {
 		t.Error("a dead lab is still there")
+	}
+}
+
+// The real program runs on a terminal and in plain mode, and what it says is heard.
+func TestRunIsHeard(t *testing.T) {
+	t.Parallel()
+	l := Loopback(t, 0, Options{})
+	target := NewTarget(t, l.Listen)
+	plain := l.Start("--plain", "-r", "50", "-d", "1s", "--arrivals", "even", target.URL)
+	plain.Await("stage 1 begins", 20*time.Second)
+	if code := plain.Wait(20 * time.Second); code != 0 || plain.Summary().Totals.Requests != 50 || target.Count() != 50 {
+		t.Errorf("code %d, %d reported, %d seen", code, plain.Summary().Totals.Requests, target.Count())
+	}
+	if plain.MaxMemory() < 1<<20 || plain.CPU() <= 0 {
+		t.Errorf("%d bytes, %g s", plain.MaxMemory(), plain.CPU())
+	}
+	if out, code := plain.Again("runs"); code != 0 || !strings.Contains(out, "127.0.0.1") {
+		t.Errorf("lt runs: %d\n%s", code, out)
+	}
+	screen := l.StartOnTerminal("-r", "50", "-d", "60s", target.URL)
+	screen.Await("Overview", 20*time.Second)
+	target.Await(t, 60, 20*time.Second)
+	screen.Type("qy")
+	screen.Wait(10 * time.Second)
+	if s := screen.Summary(); s.Run.Ended != "user" {
+		t.Errorf("%+v", s.Run)
+	}
+}
+
+// A secret is found wherever it can be read.
+func TestSecretsAreFound(t *testing.T) {
+	t.Parallel()
+	const canary = "canary-1a2b3c4d"
+	l := Loopback(t, 1, Options{})
+	h := l.Host("p1")
+	target := NewTarget(t, l.Listen)
+	r := l.Start("--plain", "-r", "10", "-d", "5s", "-H", "X-Name: "+canary, target.URL) // arguments, the record and the screen
+	target.Await(t, 1, 20*time.Second)
+	kept := l.write(filepath.Join(h.Home, "note"), "x"+canary+"x")
+	known := l.write(filepath.Join(l.Dir, "known to have it"), canary)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = l.ssh(10*time.Second, "p1", "S="+canary+" sleep 3")
+	}()
+	defer func() { <-done }()
+	for _, want := range []string{"arguments of " + Binary(t), "file " + kept, "environment of", "sleep 3"} {
+		Await(t, 5*time.Second, want, func() bool { return strings.Contains(strings.Join(r.Spilled(canary, known), "\n"), want) })
+	}
+	if strings.Contains(strings.Join(r.Spilled(canary, known), "\n"), known) {
+		t.Error("a file that is to have it was named")
 	}
 }
