@@ -70,10 +70,13 @@ func (a Address) brief() string {
 	return string(s)
 }
 
-// byHand is what a person may type to see the same failure.
-func (a Address) byHand() string {
+// byHand is what a person may type to see the same failure; program is what is used in place of ssh.
+func (a Address) byHand(program string) string {
 	if len(a.Exec) == 0 {
-		return a.SSH.Command() + " true"
+		if program == "" {
+			program = "ssh"
+		}
+		return redact.Neutralise(program) + " " + a.SSH.Arguments() + " true"
 	}
 	if s := strings.ReplaceAll(a.String(), ScriptWord, "true"); len(s) <= 120 {
 		return redact.Neutralise(s)

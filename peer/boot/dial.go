@@ -92,6 +92,7 @@ func (d *Dialer) Dial(ctx context.Context, a Address, t Told) (*Conn, error) {
 		if ctx.Err() != nil || !errors.As(err, &e) || !e.Retry || n == tries {
 			return nil, err
 		}
+		d.gate.narrow(servers)
 		pause := 500*time.Millisecond + rand.N(1500*time.Millisecond)
 		if t.Line != nil {
 			t.Line(fmt.Sprintf("%s: once more in %.1f s", e.Said, pause.Seconds()))
@@ -143,7 +144,7 @@ func (d *Dialer) once(ctx context.Context, a Address, servers []string, t Told) 
 	var e *Error
 	if errors.As(err, &e) {
 		e.Peer = who
-		explain(e, a, p)
+		explain(e, a, p, a.byHand(d.program))
 	}
 	return nil, err
 }
@@ -170,12 +171,12 @@ func (d *Dialer) argv(a Address, o *Offer) ([]string, error) {
 }
 
 // explain adds to an error of Run what the process knows, which has ended.
-func explain(e *Error, a Address, p *sshproc.Proc) {
+func explain(e *Error, a Address, p *sshproc.Proc, byHand string) {
 	said := p.Said()
 	if q, ok := p.Refused(); ok {
 		e.Phase, e.Said, e.Retry = Auth, "", false
 		e.Why = fmt.Sprintf("%q had no answer", strings.ReplaceAll(q.Text, "\n", " "))
-		e.Do = "answer it, or give ssh a key that needs no answer; try: " + a.byHand()
+		e.Do = "answer it, or give ssh a key that needs no answer; try: " + byHand
 		if q.Choice {
 			e.Phase = HostKey
 			e.Why = fmt.Sprintf("%q was not answered with yes", strings.ReplaceAll(q.Text, "\n", " "))
@@ -193,7 +194,7 @@ func explain(e *Error, a Address, p *sshproc.Proc) {
 	}
 	switch e.Phase {
 	case Dial:
-		if s, line, ok := diagnose(append([]string{e.Said}, said...), a.byHand()); ok {
+		if s, line, ok := diagnose(append([]string{e.Said}, said...), byHand); ok {
 			e.Phase, e.Said, e.Do, e.Retry, e.Why = s.phase, line, s.do, s.retry, ""
 			return
 		}
@@ -201,7 +202,7 @@ func explain(e *Error, a Address, p *sshproc.Proc) {
 			e.Said = words
 		}
 		if e.Do == "" {
-			e.Do = "try: " + a.byHand()
+			e.Do = "try: " + byHand
 		}
 		if code != 0 {
 			e.Why += fmt.Sprintf(" (exit %s)", how)
@@ -214,7 +215,7 @@ func explain(e *Error, a Address, p *sshproc.Proc) {
 			e.Why += fmt.Sprintf(" (exit %s)", how)
 		}
 		if e.Do == "" {
-			e.Do = "try: " + a.byHand()
+			e.Do = "try: " + byHand
 		}
 	default:
 		if e.Said == "" {

@@ -21,48 +21,94 @@ const (
 	routeWait = 3 * time.Second
 )
 
-// gate lets a few in at once, by key. The zero gate is ready.
+// gate lets a few in at once, by key. The zero gate is ready, and any goroutine may use it.
 type gate struct {
 	mu    sync.Mutex
-	slots map[string]chan struct{}
+	doors map[string]*door
+}
+
+// door is one server's part of a gate.
+type door struct {
+	limit, inside int
+	waiting       []chan struct{} // closed when let in
 }
 
 // enter takes a place for each key, and returns how to give them back, once.
 func (g *gate) enter(ctx context.Context, keys []string) (leave func(), err error) {
 	// In one order for all, so that no two wait for each other.
-	slices.Sort(keys)
-	keys = slices.Compact(keys)
-	var held []chan struct{}
+	keys = slices.Compact(slices.Sorted(slices.Values(keys)))
+	var held []string
 	leave = sync.OnceFunc(func() {
-		for _, c := range held {
-			<-c
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		for _, k := range held {
+			g.door(k).inside--
+			g.door(k).admit()
 		}
 	})
 	for _, k := range keys {
-		c := g.slot(k)
-		select {
-		case c <- struct{}{}:
-			held = append(held, c)
-		case <-ctx.Done():
+		if err := g.pass(ctx, k); err != nil {
 			leave()
-			return nil, ctx.Err()
+			return nil, err
 		}
+		held = append(held, k)
 	}
 	return leave, nil
 }
 
-func (g *gate) slot(key string) chan struct{} {
+func (g *gate) pass(ctx context.Context, key string) error {
+	turn := make(chan struct{})
+	g.mu.Lock()
+	d := g.door(key)
+	d.waiting = append(d.waiting, turn)
+	d.admit()
+	g.mu.Unlock()
+	select {
+	case <-turn:
+		return nil
+	case <-ctx.Done():
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	c, ok := g.slots[key]
-	if !ok {
-		if g.slots == nil {
-			g.slots = map[string]chan struct{}{}
-		}
-		c = make(chan struct{}, connecting)
-		g.slots[key] = c
+	if i := slices.Index(d.waiting, turn); i >= 0 {
+		d.waiting = slices.Delete(d.waiting, i, i+1)
+	} else { // let in meanwhile
+		d.inside--
+		d.admit()
 	}
-	return c
+	return ctx.Err()
+}
+
+// narrow halves how many may be inside: the servers turned somebody away, so they take fewer than most do.
+func (g *gate) narrow(keys []string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, k := range keys {
+		d := g.door(k)
+		d.limit = max(1, d.limit/2)
+	}
+}
+
+// door is the one with that key; the lock is held.
+func (g *gate) door(key string) *door {
+	d := g.doors[key]
+	if d == nil {
+		if g.doors == nil {
+			g.doors = map[string]*door{}
+		}
+		d = &door{limit: connecting}
+		g.doors[key] = d
+	}
+	return d
+}
+
+// admit lets in who waits, as far as there is room; the lock is held.
+func (d *door) admit() {
+	for d.inside < d.limit && len(d.waiting) > 0 {
+		close(d.waiting[0])
+		d.waiting = d.waiting[1:]
+		d.inside++
+	}
 }
 
 // route are the servers that a connection to an address meets: the host itself and each bastion before it, as ssh's own

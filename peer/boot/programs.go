@@ -239,12 +239,15 @@ func (p *Program) open(packed bool) (io.ReadCloser, int64, error) {
 		}
 		defer f.Close()
 		var b bytes.Buffer
-		z := gzip.NewWriter(&b)
-		if _, err := io.Copy(z, f); err != nil {
-			p.err = err
-			return
+		// Halving the bytes is worth it on any network; the last tenth costs six times as long.
+		z, err := gzip.NewWriterLevel(&b, gzip.BestSpeed)
+		if err == nil {
+			_, err = io.Copy(z, f)
 		}
-		p.err = z.Close()
+		if err == nil {
+			err = z.Close()
+		}
+		p.err = err
 		p.packed = b.Bytes()
 	})
 	if p.err != nil {

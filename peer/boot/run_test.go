@@ -21,6 +21,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"lt/peer/lab"
 	"lt/peer/sshproc"
 	"lt/peer/wire"
 )
@@ -29,7 +30,7 @@ func TestMain(m *testing.M) {
 	if code, ours := sshproc.Askpass(os.Args[1:], os.Getenv, os.Stdout); ours {
 		os.Exit(code)
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(lab.Main(m))
 }
 
 func TestAgentIntroductionIsThatOfTheWire(t *testing.T) {

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -17,25 +16,9 @@ import (
 	"testing"
 	"time"
 
+	"lt/peer/lab"
 	"lt/peer/sshproc"
 )
-
-// need skips a test that lacks something of the machine, or fails it where nothing may be lacking.
-func need(t *testing.T, ok bool, what string) {
-	t.Helper()
-	if ok {
-		return
-	}
-	if os.Getenv("LT_CI") == "1" {
-		t.Fatal("this test needs " + what)
-	}
-	t.Skip("this test needs " + what)
-}
-
-func has(program string) bool {
-	_, err := exec.LookPath(program)
-	return err == nil
-}
 
 // stand is a stand-in for the program: it introduces itself, says how it was started, and echoes.
 const stand = `#!/bin/sh
@@ -104,7 +87,7 @@ var shells = [][]string{{"sh"}, {"dash"}, {"bash"}, {"mksh"}, {"busybox", "sh"},
 func TestScriptInEveryShell(t *testing.T) {
 	for _, shell := range shells {
 		t.Run(shell[0], func(t *testing.T) {
-			need(t, has(shell[0]), shell[0])
+			lab.Need(t, shell[0])
 			b, home := standIn(t), t.TempDir()
 			for n := range 2 {
 				c, err := dial(t, b, home, append(slices.Clone(shell), "-c", "{boot}")...)
@@ -128,7 +111,7 @@ func TestScriptInEveryShell(t *testing.T) {
 func TestCommandInEveryLoginShell(t *testing.T) {
 	for _, shell := range append([][]string{{"fish"}, {"tcsh"}}, shells...) {
 		t.Run(shell[0], func(t *testing.T) {
-			need(t, has(shell[0]), shell[0])
+			lab.Need(t, shell[0])
 			b, home := standIn(t), t.TempDir()
 			o := NewOffer(b)
 			command := o.Command()
@@ -320,7 +303,6 @@ func TestStartsAtOnceDoNotHurtEachOther(t *testing.T) {
 
 // A directory that others can change is not used; the script goes on to the next.
 func TestDirectoriesOfOthersAreNotUsed(t *testing.T) {
-	uid := os.Getuid()
 	for _, c := range []struct {
 		name string
 		make func(t *testing.T, home string) // below home/.cache
@@ -350,7 +332,7 @@ func TestDirectoriesOfOthersAreNotUsed(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if c.root {
-				need(t, uid == 0, "root")
+				lab.Need(t, "root")
 			}
 			b, home := standIn(t), t.TempDir()
 			c.make(t, home)
@@ -392,7 +374,7 @@ func must(t *testing.T, errs ...error) {
 // mounted runs the script with file systems of its own: setup is a script of mounts, in which $HOME stands.
 func mounted(t *testing.T, b *Binaries, setup string) (*Conn, error) {
 	t.Helper()
-	need(t, runtime.GOOS == "linux" && os.Getuid() == 0 && has("unshare") && exec.Command("unshare", "-m", "true").Run() == nil, "root and mount namespaces")
+	lab.Need(t, "netns", "unshare")
 	return dial(t, b, t.TempDir(), "unshare", "-m", "sh", "-c", `set -e; for d in /var/tmp /tmp /dev/shm; do [ -d $d ]; done; `+setup+`; exec sh -c "$2"`, "sh", "-c", "{boot}")
 }
 

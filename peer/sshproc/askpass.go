@@ -222,10 +222,10 @@ func (a *asker) serve(c net.Conn) {
 			a.refused.CompareAndSwap(nil, &p)
 		}
 	}
-	_ = json.NewEncoder(c).Encode(r)
 	if !r.OK && ctx.Err() == nil {
-		a.proc.signal(syscall.SIGTERM)
+		a.proc.signal(syscall.SIGTERM) // before the askpass ends: ssh would try an empty password then
 	}
+	_ = json.NewEncoder(c).Encode(r)
 }
 
 // answered is what ssh is told. To a yes-or-no question it hears only these two words: on anything else it asks again for ever.

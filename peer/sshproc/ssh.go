@@ -35,12 +35,12 @@ func (d Destination) Login() string {
 	return d.Host
 }
 
-// Command is the command line with which a person reaches the same account, to be shown.
-func (d Destination) Command() string {
+// Arguments are what follows ssh where a person types it.
+func (d Destination) Arguments() string {
 	if d.Port != 0 {
-		return "ssh -p " + strconv.Itoa(d.Port) + " " + d.Login()
+		return "-p " + strconv.Itoa(d.Port) + " " + d.Login()
 	}
-	return "ssh " + d.Login()
+	return d.Login()
 }
 
 // ParseDestination reads [user@]host[:port], also as ssh://[user@]host[:port]. An IPv6 address with a port stands in brackets.
