@@ -8,27 +8,20 @@ import (
 	"crypto/sha512"
 	"encoding/base64"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"hash"
-	"maps"
 	"math"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"lt/engine/load"
+	"lt/engine/scenario"
 )
 
-// function is one that templates may call.
+// function is one that templates may call. How it is written stands in package scenario.
 type function struct {
-	usage    string
-	min, max int
-	words    bool // bare words that are no variables are text, such as the name of a format
-	final    bool // what it yields is already fit for a URL and is not encoded again
-	op       op
-	check    func(n *node) error // of the arguments, at compile time
+	final bool // what it yields is already fit for a URL and is not encoded again
+	op    op
 }
 
 // op says which function a call is. The hot path switches on it: a call through a function value would make the
@@ -53,20 +46,10 @@ const (
 )
 
 var functions = map[string]*function{
-	"uuid":         {usage: "uuid", op: opUUID},
-	"randomInt":    {usage: "randomInt FROM TO", min: 2, max: 2, op: opRandomInt, check: checkRandomInt},
-	"randomString": {usage: "randomString LENGTH", min: 1, max: 1, op: opRandomString, check: checkRandomString},
-	"now":          {usage: "now FORMAT ±DURATION", max: 2, words: true, op: opNow, check: checkNow},
-	"iteration":    {usage: "iteration", op: opIteration},
-	"vu":           {usage: "vu", op: opVU},
-	"add":          {usage: "add A B", min: 2, max: 16, op: opAdd},
-	"base64":       {usage: "base64 VALUE", min: 1, max: 1, op: opBase64},
-	"urlencode":    {usage: "urlencode VALUE", min: 1, max: 1, final: true, op: opURLEncode},
-	"json":         {usage: "json VALUE", min: 1, max: 1, op: opJSON},
-	"hmac":         {usage: "hmac sha256 KEY TEXT", min: 3, max: 3, words: true, op: opHMAC, check: checkHMAC},
+	"uuid": {op: opUUID}, "randomInt": {op: opRandomInt}, "randomString": {op: opRandomString}, "now": {op: opNow}, "iteration": {op: opIteration},
+	"vu": {op: opVU}, "add": {op: opAdd}, "base64": {op: opBase64}, "urlencode": {op: opURLEncode, final: true}, "json": {op: opJSON},
+	"hmac": {op: opHMAC},
 }
-
-var functionNames = strings.Join(slices.Sorted(maps.Keys(functions)), ", ")
 
 // call appends what a function yields.
 func (r *render) call(dst []byte, n *node) ([]byte, error) {
@@ -127,19 +110,6 @@ func appendHex(dst []byte, v uint64, digits int) []byte {
 	return dst
 }
 
-func checkRandomInt(n *node) error {
-	a, b := n.args[0], n.args[1]
-	for _, x := range n.args {
-		if x.literal() && !x.isN {
-			return fmt.Errorf("%q is not a whole number", clip(x.text))
-		}
-	}
-	if a.isN && b.isN && a.num > b.num {
-		return fmt.Errorf("%d is above %d", a.num, b.num)
-	}
-	return nil
-}
-
 // renderRandomInt writes a whole number between the two, both included.
 func renderRandomInt(r *render, dst []byte, n *node) ([]byte, error) {
 	a, err := r.integer(dst, n.args[0])
@@ -173,24 +143,14 @@ func below(s *load.Stream, n uint64) uint64 {
 	}
 }
 
-const longestString = 64 << 10 // as long as an extracted value may be
-
-func checkRandomString(n *node) error {
-	x := n.args[0]
-	if x.literal() && (!x.isN || x.num < 0 || x.num > longestString) {
-		return fmt.Errorf("the length is a whole number from 0 to %d", longestString)
-	}
-	return nil
-}
-
 // renderRandomString writes letters and digits.
 func renderRandomString(r *render, dst []byte, n *node) ([]byte, error) {
 	length, err := r.integer(dst, n.args[0])
 	if err != nil {
 		return dst, err
 	}
-	if length < 0 || length > longestString {
-		return dst, fmt.Errorf("length %d: it is a whole number from 0 to %d", length, longestString)
+	if length < 0 || length > scenario.LongestString {
+		return dst, fmt.Errorf("length %d: it is a whole number from 0 to %d", length, scenario.LongestString)
 	}
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 	s := r.draws(n.pos)
@@ -208,80 +168,6 @@ func renderRandomString(r *render, dst []byte, n *node) ([]byte, error) {
 		have--
 	}
 	return dst, nil
-}
-
-// timeFormats are the formats that have a name; any other is a layout of Go or, with a percent sign, of strftime.
-var timeFormats = map[string]string{
-	"rfc3339": time.RFC3339, "iso8601": "2006-01-02T15:04:05.000Z07:00", "http": "Mon, 02 Jan 2006 15:04:05 GMT", "date": "2006-01-02", "time": "15:04:05",
-	"unix": "", "unixms": "",
-}
-
-// strftime has the conversions of strftime(3) that have a layout in Go.
-var strftime = map[byte]string{
-	'Y': "2006", 'y': "06", 'm': "01", 'd': "02", 'e': "_2", 'H': "15", 'I': "03", 'M': "04", 'S': "05", 'p': "PM", 'Z': "MST", 'z': "-0700",
-	'a': "Mon", 'A': "Monday", 'b': "Jan", 'B': "January", 'j': "002", 'F': "2006-01-02", 'T': "15:04:05", 'D': "01/02/06", 'R': "15:04", '%': "%",
-}
-
-// checkNow works out the layout and the distance once and leaves them in the call: args become [layout, distance].
-func checkNow(n *node) error {
-	format, shift := "rfc3339", time.Duration(0)
-	given := n.args
-	if len(given) > 0 {
-		last := given[len(given)-1]
-		if !last.literal() {
-			return errors.New("the format and the distance are literal")
-		}
-		if d, err := parseShift(last.text); err == nil && !last.isN {
-			shift, given = d, given[:len(given)-1]
-		} else if len(given) == 2 {
-			return fmt.Errorf("%q is not a distance such as +24h or -30m", clip(last.text))
-		}
-	}
-	if len(given) > 0 {
-		if !given[0].literal() {
-			return errors.New("the format and the distance are literal")
-		}
-		format = given[0].text
-		if _, err := parseShift(format); err == nil {
-			return fmt.Errorf("%q is a distance, and there is a second one", clip(format))
-		}
-	}
-	layout, named := timeFormats[format]
-	switch {
-	case named && layout == "":
-		layout = format
-	case named:
-	case strings.Contains(format, "%"):
-		var b strings.Builder
-		for i := 0; i < len(format); i++ {
-			if format[i] != '%' {
-				b.WriteByte(format[i])
-				continue
-			}
-			i++
-			if i == len(format) || strftime[format[i]] == "" {
-				return fmt.Errorf("format %q: only the usual conversions such as %%Y-%%m-%%d %%H:%%M:%%S are known", clip(format))
-			}
-			b.WriteString(strftime[format[i]])
-		}
-		layout = b.String()
-	default:
-		if ref := time.Date(2001, 11, 22, 13, 14, 15, 0, time.UTC); ref.Format(format) == format {
-			return fmt.Errorf("format %q: use unix, unixms, rfc3339, iso8601, http, date, time, a layout such as 2006-01-02, or %%Y-%%m-%%d", clip(format))
-		}
-		layout = format
-	}
-	n.args = []*node{textNode(layout), {slot: -1, num: int64(shift), isN: true}}
-	return nil
-}
-
-func parseShift(s string) (time.Duration, error) {
-	s = strings.TrimPrefix(s, "±")
-	if days, ok := strings.CutSuffix(s, "d"); ok {
-		n, err := strconv.ParseInt(days, 10, 32)
-		return time.Duration(n) * 24 * time.Hour, err
-	}
-	return time.ParseDuration(s)
 }
 
 func renderNow(r *render, dst []byte, n *node) []byte {
@@ -358,13 +244,6 @@ func renderJSON(r *render, dst []byte, n *node) ([]byte, error) {
 }
 
 var hashes = map[string]func() hash.Hash{"md5": md5.New, "sha1": sha1.New, "sha256": sha256.New, "sha384": sha512.New384, "sha512": sha512.New}
-
-func checkHMAC(n *node) error {
-	if a := n.args[0]; !a.literal() || hashes[a.text] == nil {
-		return errors.New("the hash is md5, sha1, sha256, sha384 or sha512")
-	}
-	return nil
-}
 
 // renderHMAC writes the code in lower case hex. It allocates, as crypto/hmac does.
 func renderHMAC(r *render, dst []byte, n *node) ([]byte, error) {

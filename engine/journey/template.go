@@ -4,21 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"lt/engine/load"
+	"lt/engine/scenario"
 )
-
-// TemplateError says what is wrong with a template, and where.
-type TemplateError struct {
-	Template string
-	Offset   int // bytes from the template's start
-	Msg      string
-}
-
-func (e *TemplateError) Error() string {
-	return fmt.Sprintf("template %q, at character %d: %s", clip(e.Template), e.Offset+1, e.Msg)
-}
 
 var errControl = errors.New("the value has a control character, which cannot stand in a header")
 
@@ -32,7 +21,6 @@ type node struct {
 	pos      uint64 // of a call: its number within the step, the last coordinate of its random draws
 	num      int64  // of text that is a whole number
 	isN      bool
-	word     bool    // a bare word, until it is known what it means
 	constant bool    // text that was a variable of the file: data, not part of the template's own text
 	def      *string // of a variable: what holds until a step has extracted it
 	esc      escape
@@ -47,272 +35,63 @@ type scope struct {
 	start  map[string]string // the value from the file of a variable that a step writes as well
 }
 
-func (sc *scope) has(name string) bool {
-	_, c := sc.consts[name]
-	_, s := sc.slots[name]
-	return c || s
-}
-
-// parser reads one template. Its grammar:
-//
-//	template = { text | "{{" expr "}}" }
-//	expr     = name { arg }
-//	arg      = name | number | duration | 'text' | "text" | \"text\" | "(" expr ")"
-//
-// The form with backslashes is what a quoted argument turns into when a YAML value is written as a JSON body.
-type parser struct {
-	src   string
-	i     int
-	depth int // of parentheses
-	scope *scope
-	calls *uint64 // numbers the calls of a step
+// names are the meanings of words as the grammar of templates wants them.
+func (sc *scope) names() *scenario.Names {
+	n := &scenario.Names{Constants: sc.consts, Variables: map[string]bool{}}
+	for name := range sc.slots {
+		n.Variables[name] = true
+	}
+	return n
 }
 
 // parse turns a template into its parts: text and expressions by turns. Variables of the file that never change have
 // become text, but stay apart from the text around them because they are data and are escaped as such.
 func (c *compiler) parse(src string) ([]*node, error) {
-	p := &parser{src: src, scope: c.scope, calls: &c.calls}
-	var out []*node
-	for p.i < len(src) {
-		open := strings.Index(src[p.i:], "{{")
-		if open < 0 {
-			out = append(out, textNode(src[p.i:]))
-			break
+	parts, errs := scenario.ParseTemplate(src, c.scope.names())
+	if len(errs) > 0 {
+		at := 0
+		if te, ok := errs[0].(*scenario.TemplateError); ok {
+			at = te.Offset
 		}
-		if open > 0 {
-			out = append(out, textNode(src[p.i:p.i+open]))
-		}
-		start := p.i + open
-		p.i = start + 2
-		n, err := p.expr(false)
-		if err != nil {
-			return nil, err
-		}
-		p.space()
-		if !strings.HasPrefix(src[p.i:], "}}") {
-			if p.i >= len(src) {
-				return nil, p.fail(start, "{{ is not closed: }} is missing")
-			}
-			return nil, p.fail(p.i, "expected }} here")
-		}
-		p.i += 2
-		out = append(out, n)
+		return nil, fmt.Errorf("template %q, at character %d: %w", clip(src), at+1, errs[0])
 	}
-	return out, nil
+	return c.nodes(parts), nil
 }
 
-func textNode(s string) *node { return &node{text: s, slot: -1} }
-
-func (p *parser) fail(at int, format string, args ...any) error {
-	return &TemplateError{Template: p.src, Offset: at, Msg: fmt.Sprintf(format, args...)}
+// nodes makes what is rendered of what was read. Calls are numbered from the inside out, from left to right.
+func (c *compiler) nodes(parts []scenario.Part) []*node {
+	out := make([]*node, len(parts))
+	for i := range parts {
+		out[i] = c.node(&parts[i])
+	}
+	return out
 }
 
-func (p *parser) space() {
-	for p.i < len(p.src) && (p.src[p.i] == ' ' || p.src[p.i] == '\t' || p.src[p.i] == '\n' || p.src[p.i] == '\r') {
-		p.i++
-	}
-}
-
-// ends reports whether an expression's end is next: its closing braces, or the parenthesis around it.
-func (p *parser) ends(inner bool) bool {
-	if p.i >= len(p.src) {
-		return true
-	}
-	if inner {
-		return p.src[p.i] == ')'
-	}
-	return strings.HasPrefix(p.src[p.i:], "}}")
-}
-
-// deepest is how far calls may be nested: far beyond what anyone writes, and harmless for the stack.
-const deepest = 16
-
-func (p *parser) expr(inner bool) (*node, error) {
-	if p.depth++; p.depth > deepest {
-		return nil, p.fail(p.i, "parentheses are nested more than %d deep", deepest)
-	}
-	defer func() { p.depth-- }()
-	p.space()
-	at := p.i
-	if p.ends(inner) {
-		return nil, p.fail(at, "a variable or a function is missing between the braces")
-	}
-	head, err := p.arg()
-	if err != nil {
-		return nil, err
-	}
-	p.space()
-	if p.ends(inner) {
-		if head.word {
-			return p.word(at, head.text)
+func (c *compiler) node(p *scenario.Part) *node {
+	switch p.Kind {
+	case scenario.PartCall:
+		args := c.nodes(p.Args)
+		if p.Name == "now" {
+			args = append(args, &node{slot: -1, num: int64(p.Shift), isN: true})
 		}
-		return head, nil
-	}
-	if !head.word {
-		return nil, p.fail(at, "expected the name of a function before its arguments")
-	}
-	fn := functions[head.text]
-	if fn == nil {
-		return nil, p.unknown(at, head.text, true)
-	}
-	var args []*node
-	for {
-		p.space()
-		if p.ends(inner) {
-			break
-		}
-		argAt := p.i
-		a, err := p.arg()
-		if err != nil {
-			return nil, err
-		}
-		if a.word {
-			if fn.words && !p.scope.has(a.text) {
-				a.word = false
-			} else if a, err = p.word(argAt, a.text); err != nil {
-				return nil, err
-			}
-		}
-		args = append(args, a)
-	}
-	return p.call(at, fn, head.text, args)
-}
-
-func (p *parser) call(at int, fn *function, name string, args []*node) (*node, error) {
-	if len(args) < fn.min || len(args) > fn.max {
-		return nil, p.fail(at, "%s is written {{%s}}", name, fn.usage)
-	}
-	*p.calls++
-	n := &node{fn: fn, text: name, slot: -1, args: args, pos: *p.calls}
-	if fn.check != nil {
-		if err := fn.check(n); err != nil {
-			return nil, p.fail(at, "%s is written {{%s}}: %s", name, fn.usage, err)
-		}
-	}
-	return n, nil
-}
-
-// word is a name that stands for a value: a variable, or a function that needs no argument. A variable hides the function
-// of the same name.
-func (p *parser) word(at int, name string) (*node, error) {
-	if slot, ok := p.scope.slots[name]; ok {
-		n := &node{text: name, slot: slot}
-		if v, ok := p.scope.start[name]; ok {
+		c.calls++
+		return &node{fn: functions[p.Name], text: p.Name, slot: -1, args: args, pos: c.calls}
+	case scenario.PartVariable:
+		n := &node{text: p.Name, slot: c.scope.slots[p.Name]}
+		if v, ok := c.scope.start[p.Name]; ok {
 			n.def = &v
 		}
-		return n, nil
+		return n
 	}
-	if v, ok := p.scope.consts[name]; ok {
-		n := textNode(v)
-		n.setNumber()
-		n.constant = true
-		return n, nil
-	}
-	if fn := functions[name]; fn != nil {
-		return p.call(at, fn, name, nil)
-	}
-	return nil, p.unknown(at, name, false)
-}
-
-func (p *parser) unknown(at int, name string, called bool) error {
-	if strings.HasPrefix(name, "faker.") {
-		return p.fail(at, "the faker functions are not in this version; use vars, or randomString and randomInt")
-	}
-	if called {
-		return p.fail(at, "there is no function %q; there are %s", clip(name), functionNames)
-	}
-	return p.fail(at, "there is no variable or function %q; a variable stands under vars: or is extracted by a step before", clip(name))
-}
-
-func (n *node) setNumber() {
+	n := textNode(p.Text)
+	n.constant = p.Kind == scenario.PartConstant
 	if v, err := strconv.ParseInt(n.text, 10, 64); err == nil {
 		n.num, n.isN = v, true
 	}
+	return n
 }
 
-func (p *parser) arg() (*node, error) {
-	at := p.i
-	s := p.src[p.i:]
-	switch {
-	case strings.HasPrefix(s, `\"`):
-		end := strings.Index(s[2:], `\"`)
-		if end < 0 {
-			return nil, p.fail(at, "the quoted text is not closed")
-		}
-		p.i += end + 4
-		n := textNode(s[2 : 2+end])
-		n.setNumber()
-		return n, nil
-	case s[0] == '"' || s[0] == '\'' || s[0] == '`':
-		end := strings.IndexByte(s[1:], s[0])
-		if end < 0 {
-			return nil, p.fail(at, "the quoted text is not closed")
-		}
-		p.i += end + 2
-		n := textNode(s[1 : 1+end])
-		n.setNumber()
-		return n, nil
-	case s[0] == '(':
-		p.i++
-		n, err := p.expr(true)
-		if err != nil {
-			return nil, err
-		}
-		p.space()
-		if p.i >= len(p.src) || p.src[p.i] != ')' {
-			return nil, p.fail(at, "the parenthesis is not closed")
-		}
-		p.i++
-		return n, nil
-	}
-	end := 0
-	for end < len(s) && (isAlnum(s[end]) || strings.IndexByte("_.-+±:%/", s[end]) >= 0 || s[end] >= 0x80) {
-		end++
-	}
-	if strings.HasPrefix(s, "}}") {
-		return nil, p.fail(at, "a parenthesis is not closed")
-	}
-	if end == 0 {
-		return nil, p.fail(at, "%q cannot stand here; text is written in quotes", s[0])
-	}
-	p.i += end
-	n := textNode(s[:end])
-	n.setNumber()
-	// What begins with a digit or sign is a number, a distance or a date; only the rest can be a name.
-	n.word = s[0] == '_' || s[0] >= 0x80 || isAlnum(s[0]) && s[0] > '9'
-	return n, nil
-}
-
-// CheckTemplate reports what is wrong with a template whose variables are the names that known accepts; nil if nothing is.
-// The error is a *TemplateError.
-func CheckTemplate(s string, known func(name string) bool) error {
-	c := &compiler{scope: &scope{slots: map[string]int{}}}
-	for {
-		_, err := c.parse(s)
-		if err == nil {
-			return nil
-		}
-		// A name that is not known yet is taken as a variable if the caller knows it; each round adds one name.
-		var te *TemplateError
-		if !errors.As(err, &te) {
-			return err
-		}
-		name := nameAt(s, te.Offset)
-		if name == "" || c.scope.has(name) || !known(name) {
-			return err
-		}
-		c.scope.slots[name] = len(c.scope.slots)
-	}
-}
-
-// nameAt is the word of a template that an error is about.
-func nameAt(s string, at int) string {
-	end := at
-	for end < len(s) && (isAlnum(s[end]) || s[end] == '_' || s[end] == '.' || s[end] == '-' || s[end] >= 0x80) {
-		end++
-	}
-	return s[at:end]
-}
+func textNode(s string) *node { return &node{text: s, slot: -1} }
 
 // render is what filling in a template needs. It lives on the caller's stack.
 type render struct {

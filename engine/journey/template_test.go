@@ -3,8 +3,10 @@ package journey
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -79,40 +81,69 @@ func TestForeignHostIsRefused(t *testing.T) {
 	}
 }
 
+// Grammar, functions and arguments are judged in one place, package scenario; what it lets pass can be compiled, and nothing else.
 func TestTemplateErrors(t *testing.T) {
-	known := func(name string) bool { return name == "user" }
 	for template, want := range map[string]string{
 		"{{user}}":                     "",
 		"plain }} {":                   "",
 		"{{add user 1}}":               "",
+		"{{add user 0.5}}":             "",
+		"{{add -1 .5}}":                "",
 		"{{hmac sha256 user 'x'}}":     "",
 		"{{json \\\"a\\\"}}":           "",
-		"{{usr}}":                      `character 3: there is no variable or function "usr"`,
-		"{{user":                       "not closed",
-		"{{}}":                         "missing between the braces",
+		"{{randomInt 1 seven}}":        "",
+		"{{now +7d}}":                  "",
+		"{{usr}}":                      `character 3: there is no variable or function "usr"; did you mean {{user}}?`,
+		"{{user":                       "{{ is not closed",
+		"{{}}":                         "empty",
 		"{{randomInt 1}}":              "randomInt FROM TO",
-		"{{randomInt 5 1}}":            "5 is above 1",
+		"{{randomInt 5 1}}":            `character 13: randomInt: "5" is above "1"`,
+		"{{randomInt 9 seven}}":        `"9" is above the value of seven`,
+		"{{randomInt 1 0.5}}":          `character 15: randomInt: "0.5" is not a whole number`,
 		"{{randomInt a b}}":            `no variable or function "a"`,
+		"{{randomInt 1 secret}}":       "the value of secret is not a whole number",
+		"{{add secret 1}}":             "the value of secret is not a number",
+		"{{add 'x' 1}}":                `"x" is not a number`,
 		"{{frob 1}}":                   `no function "frob"`,
 		"{{user.email}}":               `"user.email"`,
 		"{{faker.email}}":              "faker functions are not in this version",
-		"{{hmac rot13 user 'x'}}":      "the hash is",
-		"{{now +1h +2h}}":              "now FORMAT",
-		"{{now yesterday}}":            "format",
+		"{{hmac rot13 user 'x'}}":      "the hash is none of md5",
+		"{{hmac user user 'x'}}":       "the hash is none of md5",
+		"{{now +1h +2h}}":              "second one",
+		"{{now rfc3339 soon}}":         "is not a distance",
+		"{{now user}}":                 "do not change",
+		"{{now yesterday}}":            "the format",
+		"{{now '%Q'}}":                 "unknown conversion",
 		"{{base64 'x}}":                "quoted text is not closed",
 		"{{add (add 1 2 3}}":           "parenthesis",
 		"{{randomString -1}}":          "from 0 to",
 		"{{?}}":                        "cannot stand here",
 		"{{" + strings.Repeat("(", 99): "nested",
 	} {
-		err := CheckTemplate(template, known)
+		sf := file(&scenario.Step{URL: "/", Extract: []scenario.Extract{{Name: "user", Source: scenario.FromHeader, Expr: "X"}}},
+			&scenario.Step{Method: "POST", URL: "/", Body: scenario.BodyText, Text: template})
+		sf.Vars = []scenario.Var{{Name: "seven", Value: "7"}, {Name: "secret", Value: "canary-password"}}
+		_, err := Compile(sf, "")
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: error %v, want %q", template, err, want)
 		}
-		var te *TemplateError
+		if err != nil && strings.Contains(err.Error(), "canary") {
+			t.Errorf("%s: the error shows a value: %v", template, err)
+		}
+		var te *scenario.TemplateError
 		if err != nil && (!errors.As(err, &te) || te.Offset < 0 || te.Offset > len(template)) {
 			t.Errorf("%s: no place in %#v", template, err)
 		}
+	}
+}
+
+// Every function that a file may name has its code, and no other does.
+func TestFunctionsAreThoseOfTheGrammar(t *testing.T) {
+	if got := slices.Sorted(maps.Keys(functions)); !slices.Equal(got, scenario.FunctionNames) {
+		t.Errorf("code for %q, grammar for %q", got, scenario.FunctionNames)
+	}
+	if got := slices.Sorted(maps.Keys(hashes)); !slices.Equal(got, slices.Sorted(slices.Values(scenario.HashNames))) {
+		t.Errorf("code for %q, grammar for %q", got, scenario.HashNames)
 	}
 }
 
@@ -267,15 +298,14 @@ func FuzzTemplate(f *testing.F) {
 		f.Add(s, "value")
 	}
 	f.Fuzz(func(t *testing.T, template, x string) {
-		known := func(name string) bool { return name == "x" }
-		checked := CheckTemplate(template, known)
+		_, wrong := scenario.ParseTemplate(template, &scenario.Names{Variables: map[string]bool{"x": true}})
 		sf := file(&scenario.Step{URL: "/", Extract: []scenario.Extract{{Name: "x", Source: scenario.FromHeader, Expr: "X"}}},
 			&scenario.Step{Method: "POST", URL: "/", Body: scenario.BodyText, Text: template, Headers: []scenario.Pair{{Name: "A", Value: template}}},
 			&scenario.Step{URL: template})
 		sf.Vars = nil
 		p, err := Compile(sf, "")
-		if checked != nil && err == nil {
-			t.Fatalf("%q compiles, but the check says %v", template, checked)
+		if len(wrong) > 0 && err == nil {
+			t.Fatalf("%q compiles, but the check says %v", template, wrong)
 		}
 		if err != nil {
 			return

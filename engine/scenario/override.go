@@ -231,7 +231,8 @@ func (f *File) overrideHeaders(q *Quick, g *flags) {
 		add = mergeHeaders(add, []Pair{{Name: "Content-Type", Value: q.ContentType}})
 	}
 	for _, h := range add {
-		for _, err := range checkTemplate(h.Value, f.flagScope()) {
+		_, errs := ParseTemplate(h.Value, f.flagNames())
+		for _, err := range errs {
 			g.fail("-H "+h.Name, err)
 		}
 	}
@@ -259,13 +260,21 @@ func (f *File) overrideHeaders(q *Quick, g *flags) {
 	}
 }
 
-// flagScope has the names that a flag may use: variables of the file, and functions.
-func (f *File) flagScope() *scope {
-	sc := &scope{known: map[string]bool{}}
+// flagNames are the names that a flag may use: variables of the file, and functions.
+func (f *File) flagNames() *Names {
+	n := &Names{Constants: map[string]string{}, Variables: map[string]bool{}}
 	for _, v := range f.Vars {
-		sc.known[v.Name] = true
+		n.Constants[v.Name] = v.Value
 	}
-	return sc
+	for _, st := range f.steps() {
+		for _, e := range st.Extract {
+			if _, ok := n.Constants[e.Name]; ok {
+				delete(n.Constants, e.Name)
+				n.Variables[e.Name] = true
+			}
+		}
+	}
+	return n
 }
 
 // overrideRequest sets method and body of the only step.
@@ -295,7 +304,8 @@ func (f *File) overrideRequest(q *Quick, g *flags) {
 		return
 	}
 	st.Body, st.Text = BodyText, string(q.Body)
-	for _, err := range checkTemplate(st.Text, f.flagScope()) {
+	_, errs := ParseTemplate(st.Text, f.flagNames())
+	for _, err := range errs {
 		g.fail("-b", err)
 	}
 }

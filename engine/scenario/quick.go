@@ -83,8 +83,8 @@ func (q Quick) File(env Env) (*File, error) {
 		st.Method = "POST"
 	}
 	f.Scenarios = []*Scenario{{Name: "main", Weight: 1, Steps: []*Step{st}, HTTP: f.HTTP}}
-	for _, err := range checkTemplate(path, f.flagScope()) {
-		return nil, fmt.Errorf("URL: %w", err)
+	if _, errs := ParseTemplate(path, f.flagNames()); len(errs) > 0 {
+		return nil, fmt.Errorf("URL: %w", errs[0])
 	}
 	q.URL = ""
 	if err := f.Override(q, env); err != nil {

@@ -42,13 +42,14 @@ func (p *parser) template(n *yaml.Node, what string) (string, bool) {
 }
 
 // checkTexts checks templates against the names known now.
-func (p *parser) checkTexts(texts []text, sc *scope) {
+func (p *parser) checkTexts(texts []text, names *Names) {
 	for _, t := range texts {
-		for _, err := range checkTemplate(t.src, sc) {
+		_, errs := ParseTemplate(t.src, names)
+		for _, err := range errs {
 			msg, remedy, _ := strings.Cut(err.Error(), "; ")
 			pos := t.pos
-			if te, ok := err.(*templateError); ok {
-				pos = p.within(t, te.offset)
+			if te, ok := err.(*TemplateError); ok {
+				pos = p.within(t, te.Offset)
 			}
 			p.addAt(pos, t.what+": "+msg, remedy)
 		}
@@ -132,9 +133,9 @@ func (p *parser) scenario(o *object, name string, top bool) {
 	if !top {
 		sc.HTTP.Headers = mergeHeaders(sc.HTTP.Headers, p.settings(o, &sc.HTTP, false))
 	}
-	names := &scope{known: map[string]bool{}, after: map[string]string{}}
+	names := &Names{Constants: map[string]string{}, Variables: map[string]bool{}, After: map[string]string{}}
 	for _, v := range p.f.Vars {
-		names.known[v.Name] = true
+		names.Constants[v.Name] = v.Value
 	}
 	type pending struct {
 		st     *Step
@@ -163,8 +164,12 @@ func (p *parser) scenario(o *object, name string, top bool) {
 				*part.to = append(*part.to, st)
 				all = append(all, pending{st, p.texts, p.claims})
 				for _, name := range p.claims {
-					if _, ok := names.after[name]; !ok && !names.known[name] {
-						names.after[name] = st.Name
+					if _, ok := names.Constants[name]; ok { // its value holds until the step, and is no constant
+						delete(names.Constants, name)
+						names.Variables[name] = true
+					}
+					if _, ok := names.After[name]; !ok && !names.Variables[name] {
+						names.After[name] = st.Name
 					}
 				}
 			}
@@ -181,8 +186,8 @@ func (p *parser) scenario(o *object, name string, top bool) {
 		}
 		p.checkTexts(x.texts, names)
 		for _, name := range x.claims {
-			names.known[name] = true
-			delete(names.after, name)
+			names.Variables[name] = true
+			delete(names.After, name)
 		}
 	}
 	p.f.Scenarios = append(p.f.Scenarios, sc)

@@ -4,48 +4,54 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 )
 
-// function says how a template function is written. The journey has the code; here stands what a file may say.
-type function struct {
-	usage    string
-	min, max int
-	words    bool // bare words that are no variables are text, such as the name of a format
+// Names is what the words of a template may mean at one place of a scenario.
+type Names struct {
+	Constants map[string]string // variables of the file that no step writes, with their values
+	Variables map[string]bool   // what steps extract, and so has no value yet
+	After     map[string]string // what a later step extracts, and so means nothing here: name to step; may be nil
 }
 
-var functions = map[string]function{
-	"uuid":         {usage: "uuid"},
-	"randomInt":    {usage: "randomInt FROM TO", min: 2, max: 2},
-	"randomString": {usage: "randomString LENGTH", min: 1, max: 1},
-	"now":          {usage: "now FORMAT ±DURATION", max: 2, words: true},
-	"iteration":    {usage: "iteration"},
-	"vu":           {usage: "vu"},
-	"add":          {usage: "add A B", min: 2, max: 16},
-	"base64":       {usage: "base64 VALUE", min: 1, max: 1},
-	"urlencode":    {usage: "urlencode VALUE", min: 1, max: 1},
-	"json":         {usage: "json VALUE", min: 1, max: 1},
-	"hmac":         {usage: "hmac sha256 KEY TEXT", min: 3, max: 3, words: true},
+// has says whether a name is a variable here.
+func (n *Names) has(name string) bool {
+	_, constant := n.Constants[name]
+	return constant || n.Variables[name]
 }
 
-var functionNames = slices.Sorted(maps.Keys(functions))
+// PartKind says what a Part is.
+type PartKind uint8
 
-// scope is what the names of a template may mean at one place of a scenario.
-type scope struct {
-	known map[string]bool   // variables of the file and values extracted before
-	after map[string]string // values that a later step extracts: name to step
+const (
+	PartText     PartKind = iota // of the template itself, or of a literal argument
+	PartConstant                 // the value of a variable that never changes: data, not the template's own text
+	PartVariable                 // filled in while the run goes on
+	PartCall                     // of a function
+)
+
+// Part is a piece of a template.
+type Part struct {
+	Kind  PartKind
+	Name  string        // of a variable, constant or function
+	Text  string        // of a text or constant
+	Args  []Part        // of a call; of now: the layout alone
+	Shift time.Duration // of now
+	at    int
 }
 
-// templateError is one problem of a template. Its text has the remedy after a semicolon.
-type templateError struct {
-	offset int // bytes from the template's start
-	msg    string
+// literal says whether a part is known before the run.
+func (p *Part) literal() bool { return p.Kind == PartText || p.Kind == PartConstant }
+
+// TemplateError is one problem of a template. Msg has the remedy after a semicolon.
+type TemplateError struct {
+	Offset int // bytes from the template's start
+	Msg    string
 }
 
-func (e *templateError) Error() string { return e.msg }
+func (e *TemplateError) Error() string { return e.Msg }
 
 // templateParser reads a template:
 //
@@ -58,26 +64,38 @@ type templateParser struct {
 	src   string
 	i     int
 	depth int
-	scope *scope
+	names *Names
 	errs  []error
 }
 
-// checkTemplate reports every problem of a template. nil: none.
-func checkTemplate(src string, sc *scope) []error {
-	p := &templateParser{src: src, scope: sc}
+// ParseTemplate takes a template apart, or tells every problem of it; each error is a *TemplateError. It is the one place that
+// knows the grammar, the functions and what their arguments may be. A variable hides the function of the same name.
+func ParseTemplate(src string, names *Names) ([]Part, []error) {
+	p := &templateParser{src: src, names: names}
+	var out []Part
 	for {
 		open := strings.Index(p.src[p.i:], "{{")
 		if open < 0 {
-			return p.errs
+			if p.i < len(src) {
+				out = append(out, Part{Text: src[p.i:], at: p.i})
+			}
+			if len(p.errs) > 0 {
+				return nil, p.errs
+			}
+			return out, nil
 		}
 		start := p.i + open
+		if open > 0 {
+			out = append(out, Part{Text: src[p.i:start], at: p.i})
+		}
 		p.i = start + 2
 		p.depth = 0
-		ok := p.expr(false)
+		part, ok := p.expr(false)
 		p.space()
 		switch {
 		case ok && strings.HasPrefix(p.src[p.i:], "}}"):
 			p.i += 2
+			out = append(out, part)
 			continue
 		case ok && p.i >= len(p.src):
 			p.fail(start, "{{ is not closed; add }}")
@@ -86,7 +104,7 @@ func checkTemplate(src string, sc *scope) []error {
 		}
 		end := strings.Index(p.src[start:], "}}")
 		if end < 0 {
-			return p.errs
+			return nil, p.errs
 		}
 		p.i = start + end + 2
 	}
@@ -97,9 +115,9 @@ func firstRune(s string) string {
 	return s[:n]
 }
 
-func (p *templateParser) fail(at int, format string, args ...any) bool {
-	p.errs = append(p.errs, &templateError{at, fmt.Sprintf(format, args...)})
-	return false
+func (p *templateParser) fail(at int, format string, args ...any) (Part, bool) {
+	p.errs = append(p.errs, &TemplateError{at, fmt.Sprintf(format, args...)})
+	return Part{}, false
 }
 
 func (p *templateParser) space() {
@@ -118,10 +136,13 @@ func (p *templateParser) ends(inner bool) bool {
 	return strings.HasPrefix(p.src[p.i:], "}}")
 }
 
+// deepest is how far calls may be nested: far beyond what anyone writes, and harmless for the stack.
+const deepest = 16
+
 // expr reads up to, not over, the closing braces or parenthesis.
-func (p *templateParser) expr(inner bool) bool {
-	if p.depth++; p.depth > 16 {
-		return p.fail(p.i, "parentheses are nested more than 16 deep; use a simpler expression")
+func (p *templateParser) expr(inner bool) (Part, bool) {
+	if p.depth++; p.depth > deepest {
+		return p.fail(p.i, "parentheses are nested more than %d deep; use a simpler expression", deepest)
 	}
 	defer func() { p.depth-- }()
 	p.space()
@@ -131,82 +152,96 @@ func (p *templateParser) expr(inner bool) bool {
 	}
 	head, word, ok := p.arg()
 	if !ok {
-		return false
+		return head, false
 	}
 	p.space()
 	if p.ends(inner) {
-		return !word || p.word(at, head, true)
+		if word {
+			return p.word(at, head.Text)
+		}
+		return head, true
 	}
 	if !word {
 		return p.fail(at, "arguments follow something that is no function; write {{function argument}}")
 	}
-	fn, ok := functions[head]
+	fn, ok := functions[head.Text]
 	if !ok {
-		return p.unknown(at, head, true)
+		return p.unknown(at, head.Text, true)
 	}
-	args := 0
+	call := Part{Kind: PartCall, Name: head.Text, at: at}
 	for {
 		p.space()
 		if p.ends(inner) {
 			break
 		}
 		argAt := p.i
-		text, word, ok := p.arg()
+		a, word, ok := p.arg()
 		if !ok {
-			return false
+			return a, false
 		}
-		args++
-		if word && !fn.words && !p.word(argAt, text, false) {
-			return false
+		if word && (!fn.words || p.names.has(a.Text)) {
+			if a, ok = p.word(argAt, a.Text); !ok {
+				return a, false
+			}
+		}
+		call.Args = append(call.Args, a)
+	}
+	return p.call(fn, call)
+}
+
+// call checks the arguments of a function.
+func (p *templateParser) call(fn function, call Part) (Part, bool) {
+	if n := len(call.Args); n < fn.min || n > fn.max {
+		return p.fail(call.at, "%s has %d arguments; write {{%s}}", call.Name, n, fn.usage)
+	}
+	if fn.check != nil {
+		if at, err := fn.check(&call); err != nil {
+			return p.fail(at, "%s: %s", call.Name, err)
 		}
 	}
-	if args < fn.min || args > fn.max {
-		return p.fail(at, "%s has %d arguments; write {{%s}}", head, args, fn.usage)
-	}
-	return true
+	return call, true
 }
 
 // word is a name that stands for a value: a variable, or a function without arguments.
-func (p *templateParser) word(at int, name string, head bool) bool {
-	if p.scope.known[name] {
-		return true
+func (p *templateParser) word(at int, name string) (Part, bool) {
+	if v, ok := p.names.Constants[name]; ok {
+		return Part{Kind: PartConstant, Name: name, Text: v, at: at}, true
+	}
+	if p.names.Variables[name] {
+		return Part{Kind: PartVariable, Name: name, at: at}, true
 	}
 	if fn, ok := functions[name]; ok {
 		if fn.min > 0 {
 			return p.fail(at, "%s has no arguments; write {{%s}}", name, fn.usage)
 		}
-		return true
+		return p.call(fn, Part{Kind: PartCall, Name: name, at: at})
 	}
 	return p.unknown(at, name, false)
 }
 
-func (p *templateParser) unknown(at int, name string, called bool) bool {
+func (p *templateParser) unknown(at int, name string, called bool) (Part, bool) {
 	if strings.HasPrefix(name, "faker.") {
 		return p.fail(at, "the faker functions are not in this version; use vars, randomString or randomInt")
 	}
-	if step, ok := p.scope.after[name]; ok {
+	if step, ok := p.names.After[name]; ok {
 		return p.fail(at, "{{%s}} is used before step %s extracts it; move that step forward, or give the name a value under vars:", name, quoted(step))
 	}
-	if base, _, ok := strings.Cut(name, "."); ok && !p.scope.known[base] {
+	if base, _, ok := strings.Cut(name, "."); ok && !p.names.has(base) {
 		return p.fail(at, "{{%s}} looks like a column of a feed, and `data:` feeds are not in this version; use vars or extract", name)
 	}
-	names := make([]string, 0, len(functions)+len(p.scope.known))
-	for n := range functions {
-		names = append(names, n)
-	}
+	known := slices.Clone(FunctionNames)
 	if !called {
-		for n := range p.scope.known {
-			names = append(names, n)
-		}
+		known = append(known, slices.Collect(maps.Keys(p.names.Constants))...)
+		known = append(known, slices.Collect(maps.Keys(p.names.Variables))...)
 	}
-	slices.Sort(names)
+	slices.Sort(known)
 	remedy := "a variable stands under vars: or is extracted by a step before"
 	if called {
-		remedy = "there are " + list(functionNames)
+		remedy = "there are " + list(FunctionNames)
 	}
-	if near := Nearest(name, names); near != "" {
+	if near := Nearest(name, known); near != "" {
 		remedy = "did you mean {{" + near + "}}?"
-		if fn, ok := functions[near]; ok && !p.scope.known[near] {
+		if fn, ok := functions[near]; ok && !p.names.has(near) {
 			remedy = "did you mean {{" + fn.usage + "}}?"
 		}
 	}
@@ -217,51 +252,56 @@ func (p *templateParser) unknown(at int, name string, called bool) bool {
 	return p.fail(at, "there is no %s %s; %s", kind, quoted(name), remedy)
 }
 
-// arg reads one argument. word is set if it is a bare word.
-func (p *templateParser) arg() (text string, word, ok bool) {
+// arg reads one argument. word is set if it is a bare word that may be a name: what begins with a digit or sign is a number, a
+// distance or a date.
+func (p *templateParser) arg() (part Part, word, ok bool) {
 	at := p.i
 	s := p.src[p.i:]
+	wrong := func(format string, args ...any) (Part, bool, bool) {
+		part, ok := p.fail(at, format, args...)
+		return part, false, ok
+	}
 	switch {
 	case strings.HasPrefix(s, `\"`):
 		end := strings.Index(s[2:], `\"`)
 		if end < 0 {
-			return "", false, p.fail(at, "a quoted text is not closed; add the quote")
+			return wrong("a quoted text is not closed; add the quote")
 		}
 		p.i += end + 4
-		return s[2 : 2+end], false, true
+		return Part{Text: s[2 : 2+end], at: at}, false, true
 	case s[0] == '"' || s[0] == '\'' || s[0] == '`':
 		end := strings.IndexByte(s[1:], s[0])
 		if end < 0 {
-			return "", false, p.fail(at, "a quoted text is not closed; add the quote")
+			return wrong("a quoted text is not closed; add the quote")
 		}
 		p.i += end + 2
-		return s[1 : 1+end], false, true
+		return Part{Text: s[1 : 1+end], at: at}, false, true
 	case s[0] == '(':
 		p.i++
-		if !p.expr(true) {
-			return "", false, false
+		inner, ok := p.expr(true)
+		if !ok {
+			return inner, false, false
 		}
 		p.space()
 		if p.i >= len(p.src) || p.src[p.i] != ')' {
-			return "", false, p.fail(at, "a parenthesis is not closed; add )")
+			return wrong("a parenthesis is not closed; add )")
 		}
 		p.i++
-		return "", false, true
+		return inner, false, true
 	}
 	end := 0
 	for end < len(s) && isWordByte(s[end]) {
 		end++
 	}
 	if end == 0 {
-		return "", false, p.fail(at, "%s cannot stand here; text within {{...}} needs quotes", quoted(firstRune(s)))
+		if strings.HasPrefix(s, "}}") {
+			return wrong("a parenthesis is not closed; add )")
+		}
+		return wrong("%s cannot stand here; text within {{...}} needs quotes", quoted(firstRune(s)))
 	}
 	p.i += end
-	text = s[:end]
-	if _, err := strconv.ParseInt(text, 10, 64); err == nil {
-		return text, false, true
-	}
-	_, err := time.ParseDuration(text)
-	return text, err != nil, true
+	c := s[0]
+	return Part{Text: s[:end], at: at}, c == '_' || c >= 0x80 || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z', true
 }
 
 func isWordByte(c byte) bool {
