@@ -105,7 +105,7 @@ func commands(ctx context.Context, w world) *cobra.Command {
 	runCmd := &cobra.Command{Use: "run SCENARIO.yaml | URL [flags]", Short: "Run a scenario or load one URL", DisableFlagsInUseLine: true, Args: cobra.ArbitraryArgs}
 	rf := addRunFlags(runCmd, w)
 	runCmd.RunE = func(cmd *cobra.Command, args []string) error { return rf.run(ctx, w, cmd, args) }
-	root.AddCommand(runCmd, demoCommand(ctx, w), targetCommand(ctx, w), checkCommand(w), runsCommand(w), reportCommand(w), proveCommand(ctx, w))
+	root.AddCommand(runCmd, demoCommand(ctx, w), targetCommand(ctx, w), checkCommand(w), runsCommand(w), reportCommand(w), proveCommand(ctx, w), agentCommand(ctx, w))
 	return root
 }
 

@@ -1,0 +1,370 @@
+package peer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"lt/engine/redact"
+	"lt/peer/wire"
+)
+
+// base is where the coordinator's clock begins. It is monotonic; only differences of it mean anything.
+var base = time.Now()
+
+// clockNow is the coordinator's clock: that of wire.Arm.Zero and of the answers to heartbeats.
+func clockNow() time.Duration { return time.Since(base) }
+
+// call is one session with a peer, and the goroutines that serve its streams.
+type call struct {
+	l       *Link
+	rw      io.ReadWriteCloser
+	session *wire.Session
+	streams *wire.Coordinator
+	probes  atomic.Int64  // stamps that the peer's estimate of the clocks rests on
+	probed  chan struct{} // there is a heartbeat; one slot
+	all     sync.WaitGroup
+}
+
+// newCall makes the session on a stream whose both ends were introduced, and hangs up if that fails. Its streams are served from
+// attach on.
+func (l *Link) newCall(rw io.ReadWriteCloser) (*call, error) {
+	c := &call{l: l, rw: rw, probed: make(chan struct{}, 1)}
+	c.session = wire.Client(rw, wire.SessionConfig{Log: func(line string) { l.say("%s", line) }, Recover: l.cfg.Recover})
+	var err error
+	if c.streams, err = wire.OpenStreams(c.session, c.event); err != nil {
+		c.session.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// attach makes a call the one that counts and serves its streams.
+func (l *Link) attach(c *call) {
+	l.mu.Lock()
+	l.call = c
+	l.orders.stopped = false // whatever the session before carried out at last, it may not have been told
+	l.mu.Unlock()
+	for _, serve := range []func(){c.answerBeats, c.takeBatches, c.takeLines, c.carryOut} {
+		c.all.Go(func() {
+			defer l.cfg.Recover()
+			serve()
+		})
+	}
+}
+
+// close ends the session, and the process that carries it by its ladder, and waits for both.
+func (c *call) close() {
+	c.session.Close()
+	c.all.Wait()
+}
+
+// bye ends the peer in good order, if it can be reached.
+func (c *call) bye() {
+	ctx, cancel := context.WithTimeout(context.Background(), byeTime)
+	defer cancel()
+	_ = c.do(ctx, wire.KindBye, nil, nil) // whom it does not reach, the end of its lease does
+}
+
+// cause is why the session ended, with what the process that carried it has to say.
+func (c *call) cause() error {
+	err := c.session.Err()
+	if p, ok := c.rw.(interface{ Ended() string }); ok && !errors.Is(err, wire.ErrClosed) {
+		return fmt.Errorf("%w (%s)", err, redact.Neutralise(p.Ended()))
+	}
+	return err
+}
+
+// violated ends a session in which the peer did not keep to the protocol. It may have been an accident, but not again and again.
+func (c *call) violated(err error) {
+	c.l.mu.Lock()
+	c.l.broken++
+	c.l.mu.Unlock()
+	c.session.Fail(err)
+}
+
+// do sends a request and waits for its answer.
+func (c *call) do(ctx context.Context, kind wire.Kind, body, reply any) error {
+	return c.streams.Control.Do(ctx, kind, body, reply)
+}
+
+// answerBeats answers heartbeats as they come: their stamps compare the clocks, and they carry the lease.
+func (c *call) answerBeats() {
+	for {
+		b, err := c.streams.Beats.Receive()
+		if err != nil {
+			return
+		}
+		received := clockNow()
+		grant := c.l.grant()
+		c.streams.Beats.Send(wire.Answer{Seq: b.Seq, Received: received, Replied: clockNow(), Grant: grant})
+		c.probes.Store(int64(b.Probes))
+		select {
+		case c.probed <- struct{}{}:
+		default:
+		}
+		c.l.cfg.Observer.Beat(c.l.cfg.N, b)
+	}
+}
+
+// compareClocks waits until the peer has compared the clocks often enough.
+func (c *call) compareClocks() error {
+	late := time.NewTimer(clockTime)
+	defer late.Stop()
+	for {
+		n := c.probes.Load()
+		if n >= clockProbes {
+			return nil
+		}
+		select {
+		case <-c.probed:
+			c.l.step("clock", float64(n)/clockProbes)
+		case <-late.C:
+			return fmt.Errorf("%d of %d heartbeats were answered within %s: the connection is too slow to compare the clocks", n, clockProbes, clockTime)
+		case <-c.session.Done():
+			return c.cause()
+		case <-c.l.ctx.Done():
+			return errEnded
+		}
+	}
+}
+
+// takeBatches applies what the peer measured, each batch once.
+func (c *call) takeBatches() {
+	for {
+		b, err := c.streams.Metrics.Receive()
+		if err != nil {
+			return
+		}
+		last, err := c.l.take(b)
+		if err != nil {
+			c.violated(err)
+			return
+		}
+		c.streams.Metrics.Send(wire.Ack{Upto: last})
+	}
+}
+
+// take applies a batch, unless that was done before, and returns the number of the last one applied.
+func (l *Link) take(b wire.Batch) (last uint64, err error) {
+	l.taking.Lock()
+	defer l.taking.Unlock()
+	iv, fresh, err := l.inbox.Take(b)
+	if err != nil {
+		return 0, err
+	}
+	if fresh {
+		l.mu.Lock()
+		l.batchAt = time.Now()
+		l.mu.Unlock()
+		l.cfg.Observer.Interval(l.cfg.N, iv)
+	}
+	_, last = l.inbox.Account()
+	l.finish(last)
+	return last, nil
+}
+
+// finish tells of the peer's account when everything before it was applied. The lock for taking is held.
+func (l *Link) finish(last uint64) {
+	l.mu.Lock()
+	fin := l.fin
+	tell := fin != nil && !l.finTold && last >= fin.LastSeq
+	l.finTold = l.finTold || tell
+	l.mu.Unlock()
+	if tell {
+		l.cfg.Observer.Fin(l.cfg.N, *fin)
+	}
+}
+
+// batchesDue says whether figures should come, and for how long none came.
+func (l *Link) batchesDue(at time.Time) (since time.Duration, due bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.batchAt.IsZero() || l.fin != nil {
+		return 0, false
+	}
+	return at.Sub(l.batchAt), true
+}
+
+// done says whether the peer has nothing more to say.
+func (l *Link) done() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.closing || l.finTold
+}
+
+func (l *Link) gaveUp() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.broken >= nonsense
+}
+
+// linesPerSecond bounds what a peer's log may cost us, whatever the peer believes that it may say.
+const linesPerSecond = 400
+
+// takeLines passes the peer's log on.
+func (c *call) takeLines() {
+	second, n := time.Now(), 0
+	for {
+		line, err := c.streams.Log.Receive()
+		if err != nil {
+			return
+		}
+		if now := time.Now(); now.Sub(second) >= time.Second {
+			second, n = now, 0
+		}
+		if n++; n <= linesPerSecond {
+			c.l.cfg.Observer.Log(c.l.cfg.N, redact.Neutralise(line.Text))
+		}
+	}
+}
+
+// event takes what the peer says unasked.
+func (c *call) event(kind wire.Kind, body []byte) {
+	switch kind {
+	case wire.KindFin:
+		var fin wire.Fin
+		if err := wire.Decode(body, &fin); err != nil {
+			c.violated(err)
+			return
+		}
+		fin.Err = redact.Neutralise(fin.Err)
+		c.l.mu.Lock()
+		if c.l.fin == nil {
+			c.l.fin = &fin
+		}
+		c.l.mu.Unlock()
+		c.l.taking.Lock()
+		_, last := c.l.inbox.Account()
+		c.l.finish(last)
+		c.l.taking.Unlock()
+	case wire.KindWarn:
+		var w wire.Warn
+		if err := wire.Decode(body, &w); err != nil {
+			c.violated(err)
+			return
+		}
+		w.Text = redact.Neutralise(w.Text)
+		c.l.cfg.Observer.Warn(c.l.cfg.N, w)
+	} // a later version may say more
+}
+
+var errEnded = errors.New("the run has ended")
+
+// carryOut brings the peer to where the orders want it, one request after the other, until the session ends.
+func (c *call) carryOut() {
+	l := c.l
+	for {
+		l.mu.Lock()
+		next, wake := l.orders.next(), l.wake
+		l.mu.Unlock()
+		if next == nil {
+			select {
+			case <-wake:
+			case <-c.session.Done():
+				return
+			}
+			continue
+		}
+		ctx, cancel := context.WithTimeout(l.ctx, requestTime)
+		err := next.do(ctx, c)
+		cancel()
+		var no *wire.RefusedError
+		switch {
+		case err == nil:
+			l.mu.Lock()
+			next.done(&l.orders)
+			l.mu.Unlock()
+			if next.tell != nil {
+				next.tell(l)
+			}
+		case errors.As(err, &no):
+			l.refused(next, no)
+		case ctx.Err() != nil && l.ctx.Err() == nil:
+			c.session.Fail(fmt.Errorf("no answer to %q within %s", next.name, requestTime))
+			return
+		default:
+			return // the session has ended
+		}
+	}
+}
+
+// task is one request that an order needs.
+type task struct {
+	name string
+	do   func(ctx context.Context, c *call) error
+	done func(o *orders)
+	tell func(l *Link) // whom it concerns, that it was done; may be nil
+}
+
+// next is what has to be asked of the peer now; nil if it is where it should be.
+func (o *orders) next() *task {
+	plain := func(kind wire.Kind, body any) func(context.Context, *call) error {
+		return func(ctx context.Context, c *call) error { return c.do(ctx, kind, body, nil) }
+	}
+	switch {
+	case o.arm == nil:
+		return nil
+	case !o.armed && !o.abort && !o.committed:
+		arm := o.arm
+		return &task{
+			"arm", plain(wire.KindArm, *arm), func(o *orders) { o.armed = o.arm == arm },
+			func(l *Link) { l.cfg.Observer.Armed(l.cfg.N) },
+		}
+	case o.armed && o.abort && !o.committed:
+		return &task{"abort", plain(wire.KindAbort, nil), func(o *orders) { o.armed, o.arm, o.abort = false, nil, false }, nil}
+	case !o.armed:
+		return nil
+	case o.commit && !o.committed:
+		return &task{"commit", plain(wire.KindCommit, nil), func(o *orders) { o.committed = true }, nil}
+	case o.entered < len(o.log):
+		from := o.entered
+		changes := wire.Changes{From: from, Entries: o.log[from:]}
+		var applied wire.Applied
+		return &task{
+			"changes",
+			func(ctx context.Context, c *call) error {
+				err := c.do(ctx, wire.KindChanges, changes, &applied)
+				if err == nil && applied.Count != from+len(changes.Entries) {
+					err = fmt.Errorf("it has %d entries of the log instead of %d", applied.Count, from+len(changes.Entries))
+					c.violated(err)
+				}
+				return err
+			},
+			func(o *orders) { o.entered = max(o.entered, applied.Count) },
+			func(l *Link) { l.cfg.Observer.Applied(l.cfg.N, applied.Count) },
+		}
+	case o.stop != nil && !o.stopped && o.committed:
+		stop := o.stop
+		return &task{"stop", plain(wire.KindStop, *stop), func(o *orders) { o.stopped = o.stop == stop }, nil}
+	}
+	return nil
+}
+
+// refused takes a no to an order. A peer that cannot start has failed; one that does not follow the log of changes must not go
+// on: its lease is let run out, and it is asked to end at once.
+func (l *Link) refused(t *task, no *wire.RefusedError) {
+	l.mu.Lock()
+	committed := l.orders.committed
+	switch t.name {
+	case "arm", "commit":
+		l.orders.arm, l.orders.commit = nil, false
+	case "changes":
+		l.orders.entered = len(l.orders.log)
+	default:
+		t.done(&l.orders)
+	}
+	l.mu.Unlock()
+	switch {
+	case t.name == "arm" || t.name == "commit":
+		l.cfg.Observer.Failed(l.cfg.N, l.failed(t.name, no, ""))
+	case t.name == "changes" && committed:
+		l.say("it does not take a change of the load and is stopped: %s", no)
+		l.Granting(false)
+		l.Stop(true)
+	}
+}

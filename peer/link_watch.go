@@ -1,0 +1,207 @@
+package peer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"lt/peer/wire"
+)
+
+// health is what supervise makes of a peer. It alone tells of changes, so they come in order.
+type health struct {
+	l       *Link
+	call    *call         // the session that is listened to; nil: none
+	suspect bool          // told
+	lost    bool          // told
+	rejoin  bool          // told
+	gone    bool          // proven dead; nothing is dialled any more
+	stale   bool          // told
+	slack   time.Duration // by which our own slowness moves what is expected of the peer
+	looked  time.Time     // when we last looked
+
+	redialling bool
+	attempts   int
+	next       time.Time // of the next attempt
+	results    chan redialled
+	stop       context.CancelFunc // of the attempt under way
+}
+
+// redialled is what became of an attempt to reach a peer again.
+type redialled struct {
+	call  *call
+	hello wire.Hello
+	err   error // errNoRun wrapped: the process is no more
+}
+
+// supervise listens to a peer from the time it is ready until Close.
+func (l *Link) supervise(c *call) {
+	h := &health{l: l, call: c, looked: time.Now(), results: make(chan redialled), stop: func() {}}
+	t := time.NewTicker(hearing)
+	defer t.Stop()
+	defer func() {
+		h.stop()
+		if h.redialling {
+			if r := <-h.results; r.call != nil {
+				r.call.close()
+			}
+		}
+		if h.call != nil {
+			h.call.close()
+		}
+	}()
+	for {
+		var ended <-chan struct{}
+		if h.call != nil {
+			ended = h.call.session.Done()
+		}
+		select {
+		case <-t.C:
+			h.look()
+		case <-ended:
+			h.broke()
+		case r := <-h.results:
+			h.redialling = false
+			h.stop()
+			h.redialled(r)
+		case <-l.ctx.Done():
+			return
+		}
+	}
+}
+
+// look compares how long the peer has been silent with what may be expected, and dials if it is time.
+func (h *health) look() {
+	now := time.Now()
+	// If we come late ourselves, so did everything else here: it is not the peer's fault. What came meanwhile waits in a
+	// buffer and is read within moments.
+	if late := now.Sub(h.looked) - 2*hearing; late > 0 {
+		h.slack = min(h.slack+late, mostSlack)
+	}
+	h.looked = now
+	if h.call != nil {
+		silent := now.Sub(h.call.session.Heard())
+		switch {
+		case silent <= suspectAfter:
+			h.slack = 0
+			h.back()
+		case silent > lostAfter+h.slack:
+			h.lose(fmt.Sprintf("nothing was heard of it for %s", silent.Round(100*time.Millisecond)))
+		case silent > suspectAfter+h.slack && !h.suspect && !h.lost:
+			h.suspect = true
+			h.l.cfg.Observer.Suspect(h.l.cfg.N, silent)
+		}
+		h.lookAtBatches(now, silent)
+	}
+	if h.lost && !h.gone && !h.redialling && !now.Before(h.next) {
+		h.redial()
+	}
+}
+
+// back notes that the peer is heard. Within its lease nothing was lost by the silence; after it the peer has ended its part, and
+// what it still has to say is taken all the same.
+func (h *health) back() {
+	if !h.suspect && !h.lost {
+		return
+	}
+	if h.lost && h.l.expired() {
+		h.rejoined(h.l.greeted())
+		return
+	}
+	h.suspect, h.lost, h.attempts = false, false, 0
+	h.stop() // an attempt that gets through all the same counts: the peer then listens to it alone
+	h.l.cfg.Observer.Back(h.l.cfg.N)
+}
+
+// rejoined tells once that the host is there and could take part anew.
+func (h *health) rejoined(hello wire.Hello) {
+	if !h.rejoin {
+		h.rejoin = true
+		h.l.cfg.Observer.Rejoin(h.l.cfg.N, hello)
+	}
+}
+
+func (h *health) lose(reason string) {
+	if h.lost {
+		return
+	}
+	h.lost, h.attempts, h.next = true, 0, time.Now()
+	h.l.cfg.Observer.Lost(h.l.cfg.N, reason)
+}
+
+// broke takes notice of the end of the session. That is no proof that the peer's process is dead, and changes nothing about its
+// lease.
+func (h *health) broke() {
+	err := h.call.cause()
+	h.hangUp()
+	if h.l.done() {
+		h.gone = true // it said bye or has nothing more to say
+		return
+	}
+	if h.l.gaveUp() {
+		h.gone = true
+		h.l.Granting(false)
+		h.lose(fmt.Sprintf("it does not keep to the protocol and is not dialled again: %s", err))
+		return
+	}
+	h.lose(fmt.Sprintf("the connection broke: %s", err))
+	h.look()
+}
+
+// hangUp ends the session without waiting for its process to end.
+func (h *health) hangUp() {
+	if c := h.call; c != nil {
+		h.l.spawn(c.close)
+	}
+	h.call = nil
+}
+
+// redial tries to reach the process of the peer over a new connection, beside the old one if there still is one.
+func (h *health) redial() {
+	ctx, stop := context.WithCancel(h.l.ctx)
+	h.stop, h.redialling = stop, true
+	h.attempts++
+	h.next = time.Now().Add(min(time.Second<<min(h.attempts-1, 10), redialMost))
+	h.l.spawn(func() {
+		c, hello, err := h.l.resume(ctx)
+		h.results <- redialled{c, hello, err}
+	})
+}
+
+// redialled takes the outcome of an attempt.
+func (h *health) redialled(r redialled) {
+	switch {
+	case errors.Is(r.err, ErrNoRun):
+		h.gone = true
+		h.hangUp()
+		h.lose("its process is gone")
+		h.l.Granting(false)
+		h.l.cfg.Observer.Gone(h.l.cfg.N, r.err.Error())
+		h.rejoined(r.hello)
+	case r.err != nil:
+		if h.lost {
+			h.l.say("reaching it again: %s", r.err)
+		}
+	default:
+		h.hangUp() // the peer does not listen to it any more
+		h.call = r.call
+		h.l.attach(r.call)
+		h.look()
+	}
+}
+
+// lookAtBatches says when a peer that is heard delivers no figures.
+func (h *health) lookAtBatches(now time.Time, silent time.Duration) {
+	since, due := h.l.batchesDue(now)
+	switch {
+	case !due || since <= staleAfter:
+		if h.stale && due {
+			h.l.say("its figures come again")
+		}
+		h.stale = false
+	case !h.stale && silent <= suspectAfter:
+		h.stale = true
+		h.l.say("it is heard, and no figures came for %s", since.Round(100*time.Millisecond))
+	}
+}
