@@ -27,6 +27,8 @@ const quickLink = 500 * time.Millisecond
 // until they are acknowledged. What was not sent yet may be joined with its neighbour. The zero value is not usable; safe for
 // concurrent use.
 type Outbox struct {
+	ring, largest int // as the constants; tests have less
+
 	serving sync.Mutex // held by the one Serve
 
 	mu      sync.Mutex
@@ -57,13 +59,13 @@ type numbered struct {
 
 // NewOutbox makes an empty outbox: one for the life of an engine.
 func NewOutbox() *Outbox {
-	return &Outbox{ready: make(chan struct{}, 1), changed: make(chan struct{})}
+	return &Outbox{ring: ring, largest: maxParcel, ready: make(chan struct{}, 1), changed: make(chan struct{})}
 }
 
 // Add takes an interval. Nothing of iv is kept; it never waits. Intervals come in the order of their time, the last one with Final.
 func (o *Outbox) Add(iv *metrics.Interval) {
 	p := parcel{data: iv.AppendBinary(nil), length: iv.Length, count: 1}
-	if len(p.data) > maxParcel {
+	if len(p.data) > o.largest {
 		p.data = withoutPhases(iv).AppendBinary(nil)
 	}
 	o.mu.Lock()
@@ -71,7 +73,7 @@ func (o *Outbox) Add(iv *metrics.Interval) {
 	o.pending = append(o.pending, p)
 	o.size += len(p.data)
 	o.sealed = o.sealed || iv.Final
-	for o.size > ring && o.joinShortest() {
+	for o.size > o.ring && o.joinShortest() {
 	}
 	o.mu.Unlock()
 	o.nudge()
@@ -280,7 +282,7 @@ func (o *Outbox) number() bool {
 func (o *Outbox) joinShortest() bool {
 	best := -1
 	for i := 0; i+1 < len(o.pending); i++ {
-		if len(o.pending[i].data)+len(o.pending[i+1].data) > maxParcel {
+		if len(o.pending[i].data)+len(o.pending[i+1].data) > o.largest {
 			continue
 		}
 		if best < 0 || o.pending[i].length+o.pending[i+1].length < o.pending[best].length+o.pending[best+1].length {
@@ -304,7 +306,7 @@ func (o *Outbox) join(i int) bool {
 	}
 	first.Merge(second)
 	data := first.AppendBinary(nil)
-	if len(data) > maxParcel {
+	if len(data) > o.largest {
 		return false
 	}
 	o.size += len(data) - len(a.data) - len(b.data)
