@@ -188,6 +188,36 @@ func TestQuestionsOfSSH(t *testing.T) {
 	}
 }
 
+// An account that wants its password.
+func TestPassword(t *testing.T) {
+	l := lab.Hosts(t, 1, lab.Options{Host: map[string]lab.HostOptions{"p1": {Password: true}}})
+	b := standIn(t)
+	asked := 0
+	answer := func(answers ...string) sshproc.Prompter {
+		asked = 0
+		return func(_ context.Context, p sshproc.Prompt) (string, bool) {
+			if !p.Secret || p.Choice || !strings.Contains(p.Text, "password:") {
+				t.Errorf("asked %+v", p)
+			}
+			asked++
+			return answers[min(asked, len(answers))-1], true
+		}
+	}
+	c, err := over(t, l, b, "p1", answer("wrong", lab.Password))
+	must(t, err)
+	works(t, c)
+	if asked != 2 {
+		t.Errorf("asked %d times", asked)
+	}
+	for _, ask := range []sshproc.Prompter{answer("wrong"), nil} {
+		_, err = over(t, l, b, "p1", ask)
+		var e *Error
+		if !errors.As(err, &e) || e.Phase != Auth || !strings.Contains(e.Said, "Permission denied") || strings.Contains(err.Error(), "wrong") {
+			t.Errorf("error: %v", err)
+		}
+	}
+}
+
 // Many peers on a host whose sshd takes only two that have not logged in: all come up.
 func TestServerThatTakesFewAtOnce(t *testing.T) {
 	l := lab.Loopback(t, 1, lab.Options{Host: map[string]lab.HostOptions{"p1": {Sshd: []string{"MaxStartups 2"}}}})
