@@ -10,6 +10,7 @@ import (
 
 	"lt/engine/load"
 	"lt/engine/redact"
+	"lt/peer/boot"
 	"lt/peer/wire"
 )
 
@@ -271,6 +272,10 @@ func (l *Link) failed(phase string, err error, do string) *StartError {
 	var whole *StartError
 	if errors.As(err, &whole) {
 		return whole
+	}
+	var booting *boot.Error
+	if errors.As(err, &booting) { // the start itself knows best how far it came
+		return &StartError{Peer: booting.Peer, Phase: string(booting.Phase), Said: booting.What(), Do: booting.Do, Err: err}
 	}
 	peer := l.cfg.Name
 	if l.cfg.Address != "" && l.cfg.Address != peer {

@@ -36,19 +36,23 @@ func (e *Error) Error() string {
 	if e.Peer != "" {
 		b.WriteString("peer " + e.Peer + ": ")
 	}
-	b.WriteString(string(e.Phase) + ": ")
-	switch {
-	case e.Why != "" && e.Said != "":
-		b.WriteString(e.Why + `; it said "` + e.Said + `"`)
-	case e.Said != "":
-		b.WriteString(`ssh said "` + e.Said + `"`)
-	default:
-		b.WriteString(e.Why)
-	}
+	b.WriteString(string(e.Phase) + ": " + e.What())
 	if e.Do != "" {
 		b.WriteString("; " + e.Do)
 	}
 	return b.String()
+}
+
+// What is what went wrong, without the peer, the phase and what to do.
+func (e *Error) What() string {
+	switch {
+	case e.Why != "" && e.Said != "":
+		return e.Why + `; it said "` + e.Said + `"`
+	case e.Said != "":
+		return `ssh said "` + e.Said + `"`
+	default:
+		return e.Why
+	}
 }
 
 // Ssh has no codes but 255, so its words decide; they have been the same for many years.
