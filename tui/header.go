@@ -258,8 +258,8 @@ func (m *model) drawFigures(c chart.Canvas) {
 		{"p50", quantile(w.Response, w.Response.P50, false), 7, theme.Text, ""},
 		{"p99", quantile(w.Response, w.Response.P99, w.Response.AtLeast), 8, p99Style(w.Response), ""},
 		{"errors", chart.PercentNumber(w.ErrorRate), 5, errors, " %"},
-		{"in flight", chart.Number(float64(w.InFlight)), 5, theme.Text, ""},
-		{"users", chart.Number(float64(w.Users)), 5, theme.Text, ""},
+		{"in flight", whole(w.InFlight), 5, theme.Text, ""},
+		{"users", whole(w.Users), 5, theme.Text, ""},
 		{"lag", quantile(w.Lag, w.Lag.P99, false), 7, theme.Text, ""},
 		{"dropped", chart.Count(s.Totals.Dropped), 6, late, ""},
 	}
@@ -290,6 +290,14 @@ func (m *model) drawFigures(c chart.Canvas) {
 		c.Right(x, 0, f.style, f.value)
 		x = c.Text(x, 0, theme.Dim, f.after) + gap
 	}
+}
+
+// whole is a number of things in at most five cells.
+func whole(n int) string {
+	if n >= 0 && n < 10_000 {
+		return chart.Count(uint64(n))
+	}
+	return chart.Number(float64(n))
 }
 
 // quantile writes a value of q; without samples it is not known. Values that dropped arrivals touch are bounds.

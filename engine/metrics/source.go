@@ -17,11 +17,11 @@ type Report struct {
 type Member struct {
 	Name, Kind, Label string // Kind: local, ssh, exec
 	Weight            int
-	Share             float64 // of the load, 0..1
-	State             string  // starting, running, suspect, draining, done, lost, refused, left
-	Step              string  // while it starts: dial, probe, upload, hello, clock, plan, preflight, ready, armed
-	Progress          float64 // of that step, 0..1; 0: unknown
-	Reason            string
+	Share             float64       // of the load, 0..1
+	State             string        // starting, running, suspect, draining, done, lost, refused, left
+	Step              string        // while it starts: dial, probe, upload, hello, clock, plan, preflight, ready, armed
+	Progress          float64       // of that step, 0..1; 0: unknown
+	Reason            string        // why it is so, without its name; a second line says what to do
 	Clock             time.Duration // its clock less ours, measured
 	Bound             time.Duration // half the width of what the offset may be
 	RTT               time.Duration // round trip of the link
