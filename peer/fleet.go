@@ -4,21 +4,33 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"lt/engine"
+	"lt/engine/authz"
 	"lt/engine/journey"
 	"lt/engine/load"
 	"lt/engine/metrics"
 	"lt/engine/redact"
 	"lt/engine/scenario"
+	"lt/peer/boot"
 )
 
-// changeAhead is how far in the future a live change takes effect, so that every shard knows of it before it is due.
-const changeAhead = 20 * time.Millisecond
+// OnLoss says what becomes of the load of a peer that is lost for good.
+type OnLoss string
 
-// Config says what a fleet runs.
+// What may become of it.
+const (
+	Redistribute OnLoss = "redistribute" // the others take it, as far as they can: the default
+	Continue     OnLoss = "continue"     // it is missing from then on, and that is said
+	StopRun      OnLoss = "stop"         // the run is drained
+)
+
+// Config says what a fleet runs. Its peers are those of File.
 type Config struct {
 	File     *scenario.File
 	Program  *journey.Program
@@ -27,103 +39,393 @@ type Config struct {
 	Portable bool // the portable poller even where there is a better one
 	// Recover is deferred in every goroutine, so that a panic finds the terminal whole; nil: none.
 	Recover func()
+
+	NoLocal     bool              // this machine makes no load itself
+	SSH         string            // the command in place of ssh; empty: ssh
+	Programs    map[string]string // lt for other systems, by OS/ARCH
+	Ask         bool              // ssh's questions are asked through Prompts; else it is told to ask none
+	MinPeers    int               // so many peers have to be ready for the run to begin; 0: all
+	OnLoss      OnLoss            // empty: Redistribute
+	KeepShares  bool              // a peer that cannot keep up keeps its share
+	NoPreflight bool              // peers do not connect to the targets before the start
+	Run         string            // names the run on the peers; empty: one is made
+	Version     string
+	Agent       string // User-Agent unless the scenario says otherwise
+
+	link func(f *Fleet, s *source) (remote, error) // in place of newLink
+	self string                                    // digest of this machine, as Hello.Machine; empty: worked out
 }
 
 // Fleet is several sources of load as one. Make it with New, ask the targets through Local, then Start it once.
-// Change, Cut, Members, Now and Timeline may be called from any goroutine.
+// All other methods may be called from any goroutine.
+//
+// Whatever happens to a fleet happens in one goroutine, drive, one thing at a time: links and callers leave what they have to
+// say in a list of calls, and turn carries them out and then looks at what is due by the clock.
 type Fleet struct {
 	cfg     Config
 	log     *load.Log
 	lease   load.Lease
 	local   *engine.Engine
 	reports chan metrics.Report
-	ready   chan struct{}
+	wake    chan struct{} // calls has grown
+
+	asking sync.Mutex
+	calls  []func(now time.Time)
+
+	telling sync.Mutex
 	backlog []metrics.Report
-	mu      sync.Mutex
-	members []metrics.Member
+	told    chan struct{} // backlog has grown, or closed was set
 	closed  bool
-	epoch   time.Time
-	err     error
+
+	prompts prompts
+	dialing sync.Once // makes dialer
+	dialer  *boot.Dialer
+	noDial  error
+
+	mu     sync.Mutex // held by drive throughout a turn, and by whoever looks at what follows
+	ctx    context.Context
+	claim  authz.Claim
+	stage  stage
+	epoch  time.Time
+	err    error
+	all    []*source // by number in the share tables; the first is this process, nil if it makes no load
+	rows   []*source // as they are shown; one that took part anew stands in the place of its former self
+	shares shares
+	due    time.Time // when something is due by the clock; zero: nothing
+	zero   time.Time // while arming: run time zero
+	tries  int       // to arm
+	cutAt  time.Time // zero: not cut
+	begun  bool
+	said   map[string]bool // sentences that are said once
+	loss   lossState
+	strain strainState
+	gap    gapState
+	ended  time.Time // when this process's own part was over; zero: not yet
 }
 
-// New prepares the fleet of the local engine.
+// stage is how far a fleet has got.
+type stage int
+
+const (
+	fresh     stage = iota
+	gathering       // peers start
+	arming          // they get run time zero
+	underway
+	over
+)
+
+// New prepares the fleet of the local engine and the peers of the file.
 func New(c Config) (*Fleet, error) {
 	if c.Recover == nil {
 		c.Recover = func() {}
 	}
+	if c.OnLoss == "" {
+		c.OnLoss = Redistribute
+	}
+	if c.Run == "" {
+		c.Run = randomHex()
+	}
+	addresses, err := Addresses(c.File.Peers)
+	if err != nil {
+		return nil, err
+	}
+	if c.self == "" {
+		where, _ := machine()
+		c.self = digest(where)
+	}
+	if c.NoLocal && len(addresses) == 0 {
+		return nil, errors.New("with --no-local and without peers nobody makes the load: name peers, or leave it out")
+	}
 	f := &Fleet{
-		cfg: c, log: load.NewLog(&c.File.Load), reports: make(chan metrics.Report), ready: make(chan struct{}, 1),
-		members: []metrics.Member{{Name: "local", Kind: "local", Weight: 1, Share: 1, State: "starting"}},
+		cfg: c, log: load.NewLog(&c.File.Load), reports: make(chan metrics.Report), wake: make(chan struct{}, 1), told: make(chan struct{}, 1),
+		said: make(map[string]bool), claim: NewClaim(c.File, len(addresses)),
 	}
 	f.lease.Forever()
-	weights := make([]int, len(f.members))
-	for i, m := range f.members {
-		weights[i] = m.Weight
-	}
-	if err := f.log.Append(load.Change{Kind: load.Reshare, Epoch: &load.Epoch{ID: 1, Table: load.Table(weights)}}); err != nil {
-		return nil, fmt.Errorf("deal the load to its sources: %w", err)
-	}
-	var err error
 	f.local, err = engine.New(engine.Config{
-		File: c.File, Program: c.Program, Log: f.log, Lease: &f.lease, Name: "local",
+		File: c.File, Program: c.Program, Log: f.log, Lease: &f.lease, Name: localName,
 		Shards: c.Shards, Portable: c.Portable, Redact: c.Redact, Recover: c.Recover,
-		OnInterval: func(iv *metrics.Interval) { f.put(metrics.Report{Interval: iv}) },
+		OnInterval: func(iv *metrics.Interval) { f.tell(func(now time.Time) { f.interval(f.all[0], iv, now) }) },
 		OnGuard:    func(text string, drain bool) { f.put(metrics.Report{Text: text, Drain: drain}) },
 	})
 	if err != nil {
 		return nil, err
 	}
+	f.all = []*source{nil}
+	if !c.NoLocal {
+		f.all[0] = &source{
+			name: localName, cores: runtime.GOMAXPROCS(0), tilt: 1,
+			m: metrics.Member{Name: localName, Kind: localName, State: "starting"},
+		}
+		f.rows = append(f.rows, f.all[0])
+	}
+	for _, a := range addresses {
+		f.rows = append(f.rows, f.enlist(a))
+	}
+	f.weigh(f.rows)
+	if len(addresses) == 0 {
+		f.rows[0].m.Share = 1
+		f.rows[0].part = 1
+	}
 	return f, nil
 }
 
-// Local is the member in this process, for what has to be asked before the start.
+// localName is the name of the source in this process.
+const localName = "local"
+
+// Local is the engine of this process, for what has to be asked before the start; it stands ready even if it is to make no load.
 func (f *Fleet) Local() *engine.Engine { return f.local }
 
-// Start lets the load begin, with now as run time zero. Reports is closed when every member has ended; Err then tells how.
-func (f *Fleet) Start(ctx context.Context) {
+// Permit says on what ground the targets may be loaded, for the peers to decide by. It is called before Start.
+func (f *Fleet) Permit(c authz.Claim) {
 	f.mu.Lock()
-	f.epoch = time.Now()
-	f.members[0].State = "running"
-	f.mu.Unlock()
+	defer f.mu.Unlock()
+	f.claim = c
+}
+
+// Start lets the load begin: at once if this process is alone, else when the peers are ready. Reports is closed when every
+// member has ended; Err then tells how.
+func (f *Fleet) Start(ctx context.Context) {
 	go f.pump()
+	f.mu.Lock()
+	f.ctx = ctx
+	now := time.Now()
+	if f.alone() {
+		if err := f.firstEpoch(f.rows); err != nil {
+			f.fail(err)
+		} else {
+			f.begin(now, now)
+		}
+	} else {
+		f.stage = gathering
+		for _, s := range f.rows {
+			if s.n != 0 {
+				f.dial(s)
+			}
+		}
+	}
+	f.mu.Unlock()
+	go f.drive(ctx)
+}
+
+func (f *Fleet) alone() bool { return len(f.all) == 1 }
+
+// drive is the fleet's life.
+func (f *Fleet) drive(ctx context.Context) {
+	defer f.cfg.Recover()
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	done := ctx.Done()
+	for {
+		due, ended := f.turn()
+		if ended {
+			break
+		}
+		if due.IsZero() {
+			timer.Stop()
+		} else {
+			timer.Reset(max(0, time.Until(due)))
+		}
+		select {
+		case <-f.wake:
+		case <-timer.C:
+		case <-done:
+			done = nil
+			f.tell(f.cut)
+		}
+	}
+	f.mu.Lock()
+	links := slices.Clone(f.all)
+	f.mu.Unlock()
+	for _, s := range links {
+		if s != nil && s.link != nil {
+			s.link.Close()
+		}
+	}
+	for _, s := range links {
+		if s != nil && s.link != nil {
+			s.link.Wait()
+		}
+	}
+	f.telling.Lock()
+	f.closed = true
+	f.telling.Unlock()
+	nudge(f.told)
+}
+
+// turn does what is to be done now, and says when the next thing is due.
+func (f *Fleet) turn() (due time.Time, ended bool) {
+	f.asking.Lock()
+	calls := f.calls
+	f.calls = nil
+	f.asking.Unlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now := time.Now()
+	f.due = time.Time{}
+	for _, call := range calls {
+		call(now)
+	}
+	switch f.stage {
+	case gathering:
+		f.gather(now)
+	case arming:
+		f.muster(now)
+	}
+	if f.stage == underway {
+		f.watch(now)
+		f.receive(now)
+		f.balance(now)
+		f.deal(now)
+		f.release(now)
+		f.count(now)
+		f.finish(now)
+	}
+	return f.due, f.stage == over
+}
+
+// at asks for a turn at t.
+func (f *Fleet) at(t time.Time) {
+	if f.due.IsZero() || t.Before(f.due) {
+		f.due = t
+	}
+}
+
+// tell leaves something to be done in the next turn. It never waits, so a link may call it whatever locks it holds.
+func (f *Fleet) tell(call func(now time.Time)) {
+	f.asking.Lock()
+	f.calls = append(f.calls, call)
+	f.asking.Unlock()
+	nudge(f.wake)
+}
+
+// nudge wakes whoever waits on a channel of one slot.
+func nudge(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// begin fixes run time zero and lets this process's own part start.
+func (f *Fleet) begin(now, zero time.Time) {
+	f.stage, f.begun, f.epoch = underway, true, zero
+	f.strain.last = zero
+	f.gap.next = zero.Add(time.Second)
+	for _, s := range f.rows {
+		if s.m.State == "starting" && !s.joins {
+			s.begun, s.m.Step, s.m.State = true, "", "running"
+		}
+	}
 	f.put(metrics.Report{Begun: true})
+	if f.all[0] == nil {
+		return
+	}
+	ctx := f.ctx
 	go func() {
 		defer f.cfg.Recover()
-		err := f.local.Run(ctx, f.epoch)
-		f.mu.Lock()
-		f.err = err
-		f.members[0].State = "done"
-		f.closed = true
-		f.mu.Unlock()
-		f.nudge()
+		err := f.local.Run(ctx, zero)
+		f.tell(func(now time.Time) { f.localEnded(now, err) })
 	}()
 }
 
-// put takes a report without ever waiting for whoever reads them: nothing slow may hold a source back.
-func (f *Fleet) put(r metrics.Report) {
-	f.mu.Lock()
-	f.backlog = append(f.backlog, r)
-	f.mu.Unlock()
-	f.nudge()
+// localEnded takes the end of this process's own part.
+func (f *Fleet) localEnded(now time.Time, err error) {
+	s := f.all[0]
+	s.finished = true
+	f.ended = now
+	s.m.State = "done"
+	if s.draining {
+		s.m.State = "left"
+	}
+	f.show(s, "")
+	if err != nil {
+		// Whatever ended it, a panic or what it was told, this process is not fit to conduct others.
+		f.err = errors.Join(f.err, err)
+		f.cut(now)
+	}
 }
 
-func (f *Fleet) nudge() {
-	select {
-	case f.ready <- struct{}{}:
-	default:
+// run is the run time at a moment.
+func (f *Fleet) run(t time.Time) time.Duration { return t.Sub(f.epoch) }
+
+// fail ends a start that cannot come to anything.
+func (f *Fleet) fail(err error) {
+	f.err = errors.Join(f.err, err)
+	f.stage = over
+}
+
+// cut ends everything at once.
+func (f *Fleet) cut(now time.Time) {
+	switch {
+	case !f.cutAt.IsZero() || f.stage == over:
+		return
+	case !f.begun:
+		for _, s := range f.all {
+			if s != nil && s.link != nil && s.armed {
+				s.link.Abort()
+			}
+		}
+		f.fail(fmt.Errorf("the start was called off: %w", context.Canceled))
+		return
 	}
+	f.cutAt = now
+	for _, s := range f.all {
+		switch {
+		case s == nil:
+		case s.link == nil:
+			f.local.Cut()
+		case s.begun:
+			s.link.Stop(true)
+		default:
+			s.link.Close()
+		}
+	}
+}
+
+// Cut ends everything at once; before the run has begun it calls the start off.
+func (f *Fleet) Cut() { f.tell(f.cut) }
+
+// put takes a report without ever waiting for whoever reads them: nothing slow may hold a source back.
+func (f *Fleet) put(r metrics.Report) {
+	f.telling.Lock()
+	f.backlog = append(f.backlog, r)
+	f.telling.Unlock()
+	nudge(f.told)
+}
+
+// say enters a sentence into the run's diary.
+func (f *Fleet) say(format string, args ...any) {
+	f.put(metrics.Report{Text: fmt.Sprintf(format, args...)})
+}
+
+// once says a sentence the first time.
+func (f *Fleet) once(key, format string, args ...any) {
+	if !f.said[key] {
+		f.said[key] = true
+		f.say(format, args...)
+	}
+}
+
+// show tells what a source is now, and what happened to it.
+func (f *Fleet) show(s *source, format string, args ...any) {
+	m := f.member(s)
+	r := metrics.Report{Source: s.n, Member: &m}
+	if format != "" {
+		r.Text = fmt.Sprintf(format, args...)
+	}
+	f.put(r)
 }
 
 // pump hands the reports on, in order. It ends when every member has ended and all was taken.
 func (f *Fleet) pump() {
 	defer f.cfg.Recover()
 	defer close(f.reports)
-	for range f.ready {
+	for range f.told {
 		for {
-			f.mu.Lock()
+			f.telling.Lock()
 			batch, closed := f.backlog, f.closed
 			f.backlog = nil
-			f.mu.Unlock()
+			f.telling.Unlock()
 			for _, r := range batch {
 				f.reports <- r
 			}
@@ -147,7 +449,7 @@ func (f *Fleet) Err() error {
 	return f.err
 }
 
-// Epoch is run time zero.
+// Epoch is run time zero. Before the report that says Begun it means nothing.
 func (f *Fleet) Epoch() time.Time {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -157,42 +459,157 @@ func (f *Fleet) Epoch() time.Time {
 // Timeline is the profile under the changes so far.
 func (f *Fleet) Timeline() *load.Timeline { return f.log.Timeline() }
 
+const (
+	// aloneAhead is how far in the future a live change takes effect, so that every shard of this process knows of it before it
+	// is due.
+	aloneAhead = 20 * time.Millisecond
+	// leastAhead and mostAhead bound it where peers have to learn of it too: three round trips, for one that is lost on its way.
+	leastAhead = 250 * time.Millisecond
+	mostAhead  = time.Second
+	// stopAhead is the most that a stop by hand may lie ahead: whoever asks for it wants it.
+	stopAhead = 500 * time.Millisecond
+)
+
+// ahead is how far in the future a change takes effect.
+func (f *Fleet) ahead() time.Duration {
+	d := aloneAhead
+	for _, s := range f.all {
+		if s != nil && s.link != nil && s.begun && s.living() {
+			d = max(d, leastAhead, 3*s.beat.RTT)
+		}
+	}
+	return min(d, mostAhead)
+}
+
 // Change enters a live change into the log of every source and says when it takes effect.
 func (f *Fleet) Change(kind load.ChangeKind, factor float64) (time.Duration, error) {
-	at := time.Since(f.Epoch()) + changeAhead
-	if cs := f.log.Changes(); len(cs) > 0 {
-		at = max(at, cs[len(cs)-1].At)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.begun {
+		return 0, errors.New("the run has not begun")
 	}
-	if err := f.log.Append(load.Change{At: at, Kind: kind, Factor: factor}); err != nil {
+	ahead := f.ahead()
+	if kind == load.Stop {
+		ahead = min(ahead, stopAhead)
+	}
+	return f.enter(load.Change{At: max(0, f.run(time.Now())) + ahead, Kind: kind, Factor: factor})
+}
+
+// enter appends a change to the log and passes it on. It takes effect no earlier than the one before.
+func (f *Fleet) enter(c load.Change) (time.Duration, error) {
+	before := f.log.Changes()
+	if n := len(before); n > 0 {
+		c.At = max(c.At, before[n-1].At)
+	}
+	if err := f.log.Append(c); err != nil {
 		return 0, err
 	}
 	f.local.Refresh()
-	return at, nil
+	entries := f.log.Changes()[len(before):]
+	for _, s := range f.all {
+		if s != nil && s.link != nil && s.armed && !s.finished && s.dead.IsZero() {
+			s.link.Changes(len(before), entries)
+		}
+	}
+	return c.At, nil
 }
 
-// Cut ends everything at once.
-func (f *Fleet) Cut() { f.local.Cut() }
-
-// Members lists the sources, in the order of their numbers.
+// Members lists the sources, in the order in which they were named.
 func (f *Fleet) Members() []metrics.Member {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return append([]metrics.Member(nil), f.members...)
+	out := make([]metrics.Member, len(f.rows))
+	for i, s := range f.rows {
+		out[i] = f.member(s)
+	}
+	return out
 }
 
-// Prompts are the questions that wait for an answer. A fleet of one asks nothing.
-func (f *Fleet) Prompts() []metrics.Prompt { return nil }
+// member is a source as others see it.
+func (f *Fleet) member(s *source) metrics.Member {
+	m := s.m
+	m.Log = slices.Clone(m.Log)
+	return m
+}
 
-// Answer answers a prompt; one that is over already is ignored.
-func (f *Fleet) Answer(int, string, bool) {}
+// Add lets peers join, named as in --peers. The error is one of spelling; whatever comes of it is told as with every peer.
+func (f *Fleet) Add(spec string) error {
+	list, err := boot.List(spec)
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.stage == fresh || f.stage == over || !f.cutAt.IsZero() {
+		return errors.New("the run is not going on")
+	}
+	var taken []string
+	for _, s := range f.all {
+		if s != nil {
+			taken = append(taken, s.name)
+		}
+	}
+	boot.Name(list, taken...)
+	for _, a := range list {
+		if len(f.all) >= nobody-1 {
+			return errors.New("there are more sources than the share table has numbers")
+		}
+		s := f.enlist(a)
+		s.joins = f.begun
+		f.rows = append(f.rows, s)
+		f.show(s, "")
+		f.dial(s)
+	}
+	return nil
+}
 
-// Add lets a peer join.
-func (f *Fleet) Add(string) error { return errAlone }
+// Drain lets a source give its share to the others, finish what it has in hand, and leave.
+func (f *Fleet) Drain(name string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	i := slices.IndexFunc(f.rows, func(s *source) bool { return s.name == name })
+	if i < 0 {
+		return fmt.Errorf("there is no source %q", name)
+	}
+	s := f.rows[i]
+	switch {
+	case f.stage != underway || !f.cutAt.IsZero():
+		return errors.New("the run is not going on")
+	case !s.begun || !s.living() || s.draining:
+		return fmt.Errorf("it makes no load: it is %s", s.m.State)
+	}
+	if !slices.ContainsFunc(f.rows, func(o *source) bool { return o != s && o.begun && o.living() && !o.draining }) {
+		return errors.New("it is the only source of load")
+	}
+	s.draining = true
+	s.m.State = "draining"
+	f.redeal("%s leaves", s.name)
+	f.show(s, "")
+	nudge(f.wake)
+	return nil
+}
 
-// Drain lets a source leave.
-func (f *Fleet) Drain(string) error { return errAlone }
+// Release gives an interval's pages back once everybody has read it. Those of peers were made for them alone.
+func (f *Fleet) Release(iv *metrics.Interval) {
+	if iv.Source == localName || iv.Source == "" {
+		iv.Release(f.local.Pages())
+	}
+}
 
-var errAlone = errors.New("this run has one source, this machine; --peers names others")
+// StartErrors is why a run with peers did not begin: what became of each that could not be started.
+type StartErrors struct {
+	Errs          []error // in the order in which the peers were named
+	Ready, Wanted int     // peers
+}
 
-// Release gives an interval's pages back once everybody has read it.
-func (f *Fleet) Release(iv *metrics.Interval) { iv.Release(f.local.Pages()) }
+func (e *StartErrors) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d of %d peers could not be started, and %d are wanted:", len(e.Errs), len(e.Errs)+e.Ready, e.Wanted)
+	for _, err := range e.Errs {
+		b.WriteString("\n  " + err.Error())
+	}
+	return b.String()
+}
+
+// Unwrap is for errors.Is and As.
+func (e *StartErrors) Unwrap() []error { return e.Errs }

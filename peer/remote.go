@@ -38,16 +38,16 @@ type remote interface {
 }
 
 // observer is told what becomes of a peer. Its methods are called from the link's goroutines, must not block, and may not call
-// the link back from within. n is the peer's number in the share tables.
+// the link back from within. n is the peer's number in the share tables; each life of a
+// peer has a link and a number of its own.
 type observer interface {
 	Step(n int, step string, progress float64) // progress 0..1, 0: unknown
 	Log(n int, line string)                    // what the peer or ssh said, neutralised
-	Asked(n int, p metrics.Prompt, answer chan<- string)
 	Ready(n int, h wire.Hello, p wire.Preflight)
 	Failed(n int, err error) // before the start, for good: a *StartError
 	Armed(n int)
-	Applied(n, count int)
-	Beat(n int, b wire.Beat) // newest heartbeat: clock, bound, rtt, begun
+	Applied(n, count int, at time.Duration) // its log has so many entries, the last of them since its run time at
+	Beat(n int, b wire.Beat)                // newest heartbeat: clock, bound, rtt, begun
 	Suspect(n int, silent time.Duration)
 	Back(n int)                           // heard again, over the old session or a new one, within its lease: nothing was lost
 	Lost(n int, reason string)            // silent for 6 s or the session broke; the link goes on redialling until Close

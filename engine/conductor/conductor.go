@@ -258,6 +258,9 @@ func (r *Run) tidings(rep metrics.Report) {
 	if rep.Begun {
 		r.begin()
 	}
+	if rep.Gap != nil {
+		r.add(rep.Gap)
+	}
 	if rep.Text != "" {
 		r.event(r.now(), kind, "%s", rep.Text)
 	}

@@ -34,7 +34,7 @@ func (r *roll) note(m *metrics.Member, at time.Duration) bool {
 	}
 	old := e.Member
 	e.Member = *m
-	changed := !e.known || old.State != m.State || old.Share != m.Share || old.Weight != m.Weight || old.Label != m.Label || old.Reason != m.Reason || old.StartSkew != m.StartSkew
+	changed := !e.known || old.State != m.State || old.Share != m.Share || old.Weight != m.Weight || old.Label != m.Label || old.Reason != m.Reason || old.StartSkew != m.StartSkew || m.Account != nil
 	e.known = true
 	return changed
 }
@@ -62,7 +62,7 @@ func sourceState(at time.Duration, m *metrics.Member) *ledger.SourceState {
 	}
 	return &ledger.SourceState{At: at, Source: ledger.Source{
 		Name: m.Name, Kind: m.Kind, Label: m.Label, Weight: m.Weight, Share: m.Share, State: m.State, Reason: m.Reason,
-		Clock: m.Clock, Bound: m.Bound, RTT: m.RTT, StartSkew: m.StartSkew,
+		Clock: m.Clock, Bound: m.Bound, RTT: m.RTT, StartSkew: m.StartSkew, Account: m.Account,
 	}}
 }
 

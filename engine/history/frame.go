@@ -38,6 +38,7 @@ const (
 	kindSource
 	kindEnd
 	kindTrailer
+	kindGap
 )
 
 // castagnoli is the polynomial of CRC-32C, for which processors have an instruction.
@@ -83,6 +84,8 @@ func appendItem(b []byte, item ledger.Item) ([]byte, error) {
 		return appendFrame(b, kindSource, appendJSON(it))
 	case *ledger.End:
 		return appendFrame(b, kindEnd, appendJSON(it))
+	case *ledger.Gap:
+		return appendFrame(b, kindGap, appendJSON(it))
 	}
 	return b, fmt.Errorf("%T is not an item of a run", item)
 }
@@ -109,6 +112,8 @@ func decodeItem(k kind, payload []byte) (ledger.Item, error) {
 		item = new(ledger.SourceState)
 	case kindEnd:
 		item = new(ledger.End)
+	case kindGap:
+		item = new(ledger.Gap)
 	default:
 		return nil, nil
 	}

@@ -45,7 +45,8 @@ func (b *book) missing(end time.Duration) time.Duration {
 	return 0
 }
 
-// Data says whether the account of every source adds up. If not, the reasons are sentences, and unreported is an estimate of
+// Data says whether the account of every source adds up: that of a source elsewhere by double entry, else by the time that its
+// intervals cover. If not, the reasons are sentences, and unreported is an estimate of
 // the requests that are missing: the time owed by each source, at the mean rate of what it did report. While the run goes
 // on, nothing is owed for what is still to come.
 func (l *Ledger) Data() (complete bool, unreported uint64, reasons []string) {
@@ -54,6 +55,15 @@ func (l *Ledger) Data() (complete bool, unreported uint64, reasons []string) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(l.states)) {
 		b := l.books[name]
+		if a := l.states[name].Account; a != nil {
+			// Who has an account has been asked, which says more than the time that its figures cover: a peer that is lost and comes
+			// back owes nothing for the time between.
+			if !a.Whole {
+				unreported += a.Unreported
+				reasons = append(reasons, name+": "+a.Text)
+			}
+			continue
+		}
 		switch {
 		case b == nil && l.end != nil && l.states[name].State != "refused" && l.end.At > time.Second:
 			reasons = append(reasons, fmt.Sprintf("%s never reported anything", name))

@@ -78,6 +78,8 @@ type Source struct {
 	Bound     time.Duration `json:"bound_ns,omitempty"`      // half the width of what the offset may be
 	RTT       time.Duration `json:"rtt_ns,omitempty"`        // round trip of the link
 	StartSkew time.Duration `json:"start_skew_ns,omitempty"` // it began so much after run time zero
+	// Account is what a source elsewhere says it did, held against what came of it, once the run is over.
+	Account *metrics.Account `json:"account,omitempty"`
 }
 
 // About is what a header says beside the scenario.

@@ -1,6 +1,10 @@
 package ledger
 
-import "time"
+import (
+	"time"
+
+	"lt/engine/metrics"
+)
 
 // Item is a part of a run. The set is closed: *metrics.Interval and the pointers to the types below. (It has no method,
 // because an interval belongs to a package that knows nothing of ledgers.)
@@ -54,6 +58,9 @@ type SourceState struct {
 	At time.Duration `json:"at_ns"`
 	Source
 }
+
+// Gap is a part of the plan that no source was there to begin.
+type Gap = metrics.Gap
 
 // Ended says how a run came to its end; the words stand in the summary.
 type Ended string

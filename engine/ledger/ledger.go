@@ -96,6 +96,10 @@ func (l *Ledger) Add(item Item) {
 		}
 	case *SourceState:
 		l.source(it.At, it.Source)
+	case *Gap:
+		if it.From >= 0 && it.To >= it.From && it.To <= maxRun { // else a record made by someone else
+			l.tally.AddGap(*it)
+		}
 	case *End:
 		l.finish(it)
 	default:

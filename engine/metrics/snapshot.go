@@ -47,7 +47,7 @@ type Totals struct {
 	UsersPeak    int
 	InFlightPeak int
 	Opened       uint64
-	Shortfall    uint64 // arrivals scheduled and neither begun nor dropped: what the sources owe
+	Shortfall    uint64 // arrivals scheduled and neither begun nor dropped, and those that no source was there to begin
 
 	ArrivalsRPS, OfferedRPS, ThroughputRPS, GoodputRPS float64
 

@@ -60,6 +60,7 @@ type Tally struct {
 	errors    map[kind]*errorSum
 	series    series
 	auditor   Auditor
+	gaps      uint64 // arrivals in the counted part of the run that no source was there to begin
 
 	changed bool // since the last snapshot
 	last    *Snapshot
@@ -240,6 +241,14 @@ func (t *Tally) SetStage(index int, from, to time.Duration) {
 	}
 	t.changed = true
 	t.series.touch(0)
+}
+
+// AddGap adds a part of the plan that no source was there to begin. It counts with the stage in which most of its time lies.
+func (t *Tally) AddGap(g Gap) {
+	if !t.left(t.stageAt(g.From + (g.To-g.From)/2)) {
+		t.gaps += g.Arrivals
+		t.changed = true
+	}
 }
 
 // stageAt is the stage that holds a moment: its position, NoStage in a pause, afterStages after the end.

@@ -158,7 +158,7 @@ func (t *Tally) totals(elapsed time.Duration) Totals {
 		v.InFlightPeak = max(v.InFlightPeak, int(w.inFlightMax))
 	}
 	v.UsersPeak = max(v.UsersPeak, v.InFlightPeak) // a run may be over before the first look at its users
-	v.Shortfall = scheduled - min(scheduled, done)
+	v.Shortfall = scheduled - min(scheduled, done) + t.gaps
 	return v
 }
 

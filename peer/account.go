@@ -1,0 +1,266 @@
+package peer
+
+import (
+	"fmt"
+	"time"
+
+	"lt/engine/load"
+	"lt/engine/metrics"
+	"lt/peer/wire"
+)
+
+const (
+	// lastWords is how long peers are waited for after their load must have ended: their figures may be on the way.
+	lastWords = 10 * time.Second
+	// cutWords is the same after everything was ended at once; with the ladder by which links are closed it stays below 5 s.
+	cutWords = 2500 * time.Millisecond
+)
+
+// gapState is how far the part of the plan that nobody made has been counted.
+type gapState struct {
+	index int64         // all arrivals before it were looked at
+	from  time.Duration // run time of that
+	next  time.Time     // when it is counted again
+	total int64
+}
+
+// count looks at the arrivals that have become due since the last time, and tells of those that nobody was there to begin: their
+// entry named nobody, or a source that surely began nothing any more. What a lost source may have begun is not among them: it
+// is in that source's account, as unreported.
+func (f *Fleet) count(now time.Time) {
+	if f.closedModel() || f.alone() {
+		return
+	}
+	if now.Before(f.gap.next) && len(f.missing()) == 0 {
+		f.at(f.gap.next)
+		return
+	}
+	run := max(0, f.run(now))
+	to := min(f.log.Timeline().FirstAfter(run), f.shares.known())
+	if to > f.gap.index {
+		n := f.shares.owned(f.gap.index, to, func(n uint16) bool { return n == nobody || !f.all[n].living() && !f.all[n].orderly() })
+		f.missed(f.gap.from, run, n)
+		f.gap.index, f.gap.from = to, run
+	}
+	if now.Before(f.gap.next) {
+		f.at(f.gap.next)
+		return
+	}
+	f.gap.next = now.Add(time.Second)
+	f.at(f.gap.next)
+}
+
+// missing are sources that were given up and may still have entries in the table.
+func (f *Fleet) missing() (out []*source) {
+	for _, s := range f.rows {
+		if !s.dead.IsZero() && f.owns(s) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// orderly says whether a source ended as the plan has it, so that nothing of its share is missing.
+func (s *source) orderly() bool { return s.finished && s.dead.IsZero() }
+
+// missed tells of arrivals that nobody began.
+func (f *Fleet) missed(from, to time.Duration, n int64) {
+	if n <= 0 {
+		return
+	}
+	f.gap.total += n
+	f.put(metrics.Report{Gap: &metrics.Gap{From: from, To: to, Arrivals: uint64(n)}})
+}
+
+// Fin implements observer.
+func (e *ears) Fin(n int, fin wire.Fin) {
+	f := (*Fleet)(e)
+	f.peer(n, func(s *source, now time.Time) {
+		if s.fin != nil || !s.begun {
+			return
+		}
+		s.fin = &fin
+		if !s.dead.IsZero() { // late, but now its account can be closed
+			s.link.Close()
+			return
+		}
+		early := !f.ending(now) && !s.draining
+		if !early {
+			s.finished = true
+			s.m.State = "done"
+			if s.draining {
+				s.m.State = "left"
+				s.link.Close()
+			}
+			f.show(s, "")
+			return
+		}
+		// It ended before its time, and said so in good order: what it reported is all that it did.
+		why := "it ended early"
+		switch {
+		case fin.Err != "":
+			why = "it ended early: " + fin.Err
+		case fin.Lapsed:
+			why = "its lease was over"
+		}
+		f.lose(s, now, why)
+		from := f.log.Timeline().FirstAfter(s.edge)
+		if f.gap.index > from && !f.closedModel() {
+			f.missed(s.edge, f.gap.from, f.shares.owned(from, f.gap.index, func(n uint16) bool { return int(n) == s.n }))
+		}
+		f.count(now)
+		f.bury(s, now)
+		f.show(s, "")
+		f.decide([]string{s.name}, s.m.Share, now)
+	})
+}
+
+// ending says whether the load is over or about to be, so that moving shares has no use any more.
+func (f *Fleet) ending(now time.Time) bool {
+	line := f.log.Timeline()
+	return !f.cutAt.IsZero() || f.begun && max(0, f.run(now))+f.ahead() >= line.End()
+}
+
+// finish ends the run when all that is to be expected has come, or has not come for long enough.
+func (f *Fleet) finish(now time.Time) {
+	here := f.all[0] == nil || f.all[0].finished
+	settled := here
+	for _, s := range f.all {
+		if s == nil || s.link == nil || !s.begun {
+			continue
+		}
+		settled = settled && !s.living()
+	}
+	end := f.log.Timeline().End()
+	switch {
+	case settled && (f.ending(now) || len(f.alive()) == 0):
+	case !f.cutAt.IsZero():
+		if by := f.cutAt.Add(cutWords); now.Before(by) || !here {
+			f.at(by)
+			return
+		}
+	case end == load.Never:
+		return
+	default:
+		by := f.epoch.Add(end + f.cfg.File.Load.Graceful + lastWords)
+		if here && f.all[0] != nil {
+			by = f.ended.Add(lastWords)
+		}
+		if now.Before(by) || !here {
+			f.at(by)
+			return
+		}
+	}
+	f.settle(now)
+	f.stage = over
+}
+
+// settle closes the accounts: of each peer what it says that it did against what came of it here.
+func (f *Fleet) settle(now time.Time) {
+	f.gap.next = now
+	for i := range f.shares.epochs { // whoever has not confirmed an epoch by now never will
+		for n := range f.shares.epochs[i].waiting {
+			f.follows(f.all[n], int(^uint(0)>>1), max(0, f.run(now)))
+		}
+	}
+	f.count(now)
+	if n := f.gap.total; n > 0 {
+		f.say("load gap: no source was there to begin %d arrivals of the plan, %s of all that were due", n, percent(float64(n)/float64(max(1, f.gap.index))))
+	}
+	accounts := make(map[string]*metrics.Account)
+	for _, s := range f.all {
+		if s == nil || s.link == nil || !s.begun {
+			continue
+		}
+		a := f.close(s, now)
+		if sum := accounts[s.name]; sum != nil {
+			sum.Add(a)
+		} else {
+			accounts[s.name] = &a
+		}
+	}
+	for _, s := range f.rows {
+		a := accounts[s.name]
+		if a == nil {
+			continue
+		}
+		s.m.Account = a
+		text := ""
+		if !a.Whole {
+			text = s.name + ": " + a.Text
+		}
+		if s.m.State != "lost" && s.m.State != "left" && s.m.State != "refused" && s.living() {
+			s.m.State = "lost"
+			s.m.LostAt = max(0, f.run(now))
+		}
+		if s.m.Reason == "" && !a.Whole {
+			s.m.Reason = a.Text
+		}
+		f.show(s, "%s", text)
+	}
+}
+
+// close is the account of one source.
+func (f *Fleet) close(s *source, now time.Time) metrics.Account {
+	got, last := s.link.Applied()
+	if s.fin != nil {
+		said := s.fin.Totals
+		switch {
+		case s.fin.LastSeq != last:
+			return metrics.Account{Text: fmt.Sprintf("its account does not add up: it sent %d batches of figures and %d came", s.fin.LastSeq, last)}
+		case said != got:
+			return metrics.Account{Text: "its account does not add up: " + differ(said, got)}
+		}
+		return metrics.Account{Whole: true}
+	}
+	// Nobody knows what it did since it last reported. By its plan it cannot have been more than this.
+	until := now
+	if !s.dead.IsZero() {
+		until = s.dead
+	} else if !s.lost.IsZero() {
+		if by := s.over(); by.Before(until) {
+			until = by
+		}
+	}
+	to := min(max(0, f.run(until)), f.log.Timeline().End())
+	a := metrics.Account{Window: max(0, to-s.edge)}
+	each := 1.0
+	if got.Started > 0 {
+		each = max(1, float64(got.Requests)/float64(got.Started))
+	}
+	line := f.log.Timeline()
+	if f.closedModel() {
+		if s.edge > 0 {
+			a.Unreported = uint64(float64(got.Requests)*float64(a.Window)/float64(s.edge-min(s.from, s.edge-1))) + uint64(s.inHand)
+		}
+	} else {
+		n := f.shares.owned(line.FirstAfter(s.edge), line.FirstAfter(to), func(n uint16) bool { return int(n) == s.n })
+		a.Unreported = uint64(float64(n+int64(s.inHand))*each + 0.5)
+	}
+	a.Text = fmt.Sprintf("it never said what it did in all: at most %d requests of %s are unreported", a.Unreported, short(a.Window))
+	return a
+}
+
+// differ names the first figure in which two accounts differ.
+func differ(said, got wire.Totals) string {
+	for _, x := range []struct {
+		what      string
+		said, got uint64
+	}{
+		{"arrivals", said.Scheduled, got.Scheduled},
+		{"iterations begun", said.Started, got.Started},
+		{"arrivals dropped", said.Dropped, got.Dropped},
+		{"iterations", said.Iterations, got.Iterations},
+		{"iterations cut at the end", said.Unfinished, got.Unfinished},
+		{"requests", said.Requests, got.Requests},
+		{"errors", said.Errors, got.Errors},
+		{"bytes received", said.BytesIn, got.BytesIn},
+		{"bytes sent", said.BytesOut, got.BytesOut},
+		{"intervals", said.Intervals, got.Intervals},
+	} {
+		if x.said != x.got {
+			return fmt.Sprintf("it says %d %s, and %d came", x.said, x.what, x.got)
+		}
+	}
+	return "" // all that there is was compared
+}

@@ -1,0 +1,34 @@
+package peer
+
+import (
+	"fmt"
+	"time"
+
+	"lt/engine/metrics"
+)
+
+// short prints a time with the digits that matter.
+func short(d time.Duration) string {
+	switch {
+	case d >= 10*time.Second:
+		return fmt.Sprintf("%.0f s", d.Seconds())
+	case d >= time.Second:
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	}
+	return fmt.Sprintf("%.3g ms", float64(d)/1e6)
+}
+
+// clock prints run time as m:ss.s.
+func clock(d time.Duration) string {
+	return fmt.Sprintf("%d:%04.1f", int(d/time.Minute), (d % time.Minute).Seconds())
+}
+
+func percent(share float64) string {
+	if share < 0.1 {
+		return fmt.Sprintf("%.1f %%", share*100)
+	}
+	return fmt.Sprintf("%.0f %%", share*100)
+}
+
+// reportDrain asks for the run to be drained.
+func reportDrain(text string) metrics.Report { return metrics.Report{Text: text, Drain: true} }
