@@ -22,6 +22,27 @@ func TestAddressesKeepTheirNames(t *testing.T) {
 	}
 }
 
+// Whatever the reader of files takes for a peer can be dialled, and means the same host and port there.
+func FuzzPeersOfAFileCanBeDialled(f *testing.F) {
+	for _, s := range []string{"ada", "bob@10.0.0.7:2222=2", "[::1]:22", "fe80::1%eth0", "[ada]", "a@b@c:1", "@x", "a:+1", "a\\b@c", "ssh://a@b:1/", "x,y", "[::1", "a]:1"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		p, err := scenario.ParsePeer(s)
+		if err != nil {
+			return
+		}
+		got, err := Addresses([]scenario.Peer{p})
+		if err != nil {
+			t.Fatalf("%q is read as %+v, and cannot be dialled: %v", s, p, err)
+		}
+		user, host, _ := scenario.SplitSSH(p.SSH)
+		if d := got[0].SSH; d.Host != host || d.User != user {
+			t.Fatalf("%q: %+v, and dialled %+v", s, p, d)
+		}
+	})
+}
+
 func TestWeights(t *testing.T) {
 	for _, c := range []struct{ given, cores, want []int }{
 		{[]int{0, 0, 0}, []int{8, 2, 0}, []int{8, 2, 1}},

@@ -89,19 +89,28 @@ func checkSSH(s string) error {
 		return fmt.Errorf("%s has a space or a control character; write [user@]host[:port]", quoted(s))
 	case strings.Contains(s, "://"):
 		return fmt.Errorf("%s is a URL; a peer is written [user@]host[:port] as for ssh", quoted(s))
-	case strings.ContainsAny(host, "/\\'\"`$&|;<>(){}*?!#"):
+	case strings.ContainsAny(user+host, "/'\"`$&|;<>(){}*?!#=,") || strings.ContainsAny(host, `\[]`):
 		return fmt.Errorf("%s is no name of a host; write [user@]host[:port]", quoted(s))
 	case host == "":
 		return fmt.Errorf("%s names no host; write [user@]host[:port]", quoted(s))
+	case user == "" && strings.Contains(s, "@"):
+		return fmt.Errorf("%s names no user before the @; leave the @ out to let ssh choose", quoted(s))
+	case strings.Contains(host, ":") && !isIPv6(host):
+		return fmt.Errorf("%s: a host with colons is an address of IPv6, and this is none; with a port it stands in brackets, [::1]:22", quoted(s))
 	case port == "" && strings.HasSuffix(s, ":"):
 		return fmt.Errorf("%s has no port behind the colon; write host:22, or leave the colon out", quoted(s))
 	}
 	if port != "" {
-		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
+		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 || strings.Trim(port, "0123456789") != "" {
 			return fmt.Errorf("%s: %s is not a port; write a number from 1 to 65535", quoted(s), quoted(port))
 		}
 	}
 	return nil
+}
+
+func isIPv6(s string) bool {
+	a, err := netip.ParseAddr(s)
+	return err == nil && a.Is6()
 }
 
 // SplitSSH takes [USER@]HOST[:PORT] apart. An address of IPv6 with a port stands in brackets, which go.
@@ -109,13 +118,16 @@ func SplitSSH(s string) (user, host, port string) {
 	if i := strings.LastIndexByte(s, '@'); i >= 0 {
 		user, s = s[:i], s[i+1:]
 	}
-	if a, err := netip.ParseAddr(s); err == nil && a.Is6() {
+	if isIPv6(s) {
 		return user, s, ""
 	}
 	if h, p, err := net.SplitHostPort(s); err == nil {
 		return user, h, p
 	}
-	return user, strings.Trim(s, "[]"), ""
+	if h, ok := strings.CutPrefix(s, "["); ok && strings.HasSuffix(h, "]") {
+		return user, strings.TrimSuffix(h, "]"), ""
+	}
+	return user, s, ""
 }
 
 // where names a peer after the place in which it is.
