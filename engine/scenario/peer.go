@@ -136,18 +136,30 @@ func (p *Peer) where() string {
 		_, host, _ := SplitSSH(p.SSH)
 		return host
 	}
-	// kubectl exec -i pod/lt-0 -- sh -c {boot}, docker exec -i c1 sh -c {boot}: the last word before what runs in there.
+	// kubectl exec -i pod/lt-0 -c main -- sh -c {boot}, docker exec -i c1 lt agent: the last word before what runs in there.
 	name := path.Base(p.Exec[0])
-	for i, w := range p.Exec {
+	value := false // of the option before
+	for i, w := range p.Exec[1:] {
 		base := path.Base(w)
-		if i > 0 && (w == "--" || w == Boot || base == "sh" || base == "bash" || base == "lt") {
-			break
-		}
-		if !strings.HasPrefix(w, "-") && i > 0 {
+		switch {
+		case value:
+			value = false
+			continue
+		case w == "--" || w == Boot || base == "sh" || base == "bash" || base == "lt" && slices.Contains(p.Exec[i+1:], "agent"):
+			return name
+		case strings.HasPrefix(w, "-"):
+			value = optionsWithValue[w]
+		default:
 			name = w
 		}
 	}
 	return name
+}
+
+// optionsWithValue are those of the usual launchers whose value is a word of its own, which names no peer.
+var optionsWithValue = map[string]bool{
+	"-c": true, "--container": true, "-n": true, "--namespace": true, "--context": true, "--kubeconfig": true, "-u": true, "--user": true,
+	"-w": true, "--workdir": true, "-e": true, "--env": true, "-task": true, "-F": true, "-p": true, "-l": true, "-o": true, "-H": true,
 }
 
 // NamePeers gives every peer its name, and a number to those whose name another has already: ada, ada#2.

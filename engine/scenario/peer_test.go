@@ -77,6 +77,25 @@ peers:
 	printed(t, f)
 }
 
+func TestPeersAreNamedAfterTheirPlace(t *testing.T) {
+	for command, want := range map[string]string{
+		"kubectl exec -i pod/lt-0 -c main -- sh -c {boot}":              "pod/lt-0",
+		"kubectl -n load exec -i pod/lt-0 -- /usr/bin/lt agent --stdio": "pod/lt-0",
+		"docker exec -i c1 sh -c {boot}":                                "c1",
+		"docker exec -i -u root c1 lt agent --stdio":                    "c1",
+		"nomad alloc exec -i -t=false -task lt 4f2c9a sh -c {boot}":     "4f2c9a",
+		"incus exec -T c1 -- sh -c {boot}":                              "c1",
+		"ssh -F x -p 22 ada lt agent --stdio":                           "ada",
+		"/bin/sh -c {boot}":                                             "sh",
+		"/opt/start-agent":                                              "start-agent",
+	} {
+		p := Peer{Exec: strings.Fields(command)}
+		if got := p.where(); got != want {
+			t.Errorf("%s is named %q, want %q", command, got, want)
+		}
+	}
+}
+
 func FuzzParsePeer(f *testing.F) {
 	for _, s := range []string{"ada", "bob@10.0.0.7:2222=2", "[::1]:22", "-oProxyCommand=x", "ssh://a@b:1/", "a==1", "@:", "a@-b", "=1"} {
 		f.Add(s)
