@@ -35,9 +35,23 @@ func (u *Upload) Send(ctx context.Context, data []byte, paced bool, progress fun
 		out         []chunk // sent and not acknowledged, in order
 		sent, taken int
 		credit      = minCredit
+		began       time.Time // when the present burst was sent
 	)
 	for taken < len(data) {
-		for sent < len(data) && sent-taken < credit {
+		// Paced it goes in bursts of the least credit, each followed by a pause as long as it took.
+		if paced && taken == sent {
+			if !began.IsZero() {
+				if err := sleep(s, time.Since(began)); err != nil {
+					return err
+				}
+			}
+			began = time.Now()
+		}
+		may := credit
+		if paced && taken < sent {
+			may = 0
+		}
+		for sent < len(data) && sent-taken < may {
 			n := min(len(data)-sent, MaxFile)
 			at := time.Now()
 			if err := u.st.sendRaw(data[sent : sent+n]); err != nil {
@@ -63,11 +77,6 @@ func (u *Upload) Send(ctx context.Context, data []byte, paced bool, progress fun
 		}
 		switch {
 		case paced:
-			if taken == sent {
-				if err := sleep(s, took); err != nil {
-					return err
-				}
-			}
 		case took < quickAck:
 			credit = min(credit+MaxFile, maxCredit)
 		case took > slowAck:

@@ -175,12 +175,14 @@ func (l muxLog) Println(v ...any)               { l.say(fmt.Sprintln(v...)) }
 func (l muxLog) Printf(format string, v ...any) { l.say(fmt.Sprintf(format, v...)) }
 
 func (l muxLog) say(line string) {
-	// What it says once the session is over is about the ruins.
+	// What it says once the connection is over is about the ruins.
 	select {
 	case <-l.s.done:
 	case <-l.s.line.shut:
 	default:
-		l.s.log(strings.TrimSpace(line))
+		if l.s.line.cause() == nil {
+			l.s.log(strings.TrimSpace(line))
+		}
 	}
 }
 

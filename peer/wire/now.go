@@ -2,6 +2,6 @@ package wire
 
 import "time"
 
-var start = time.Now()
+var processStart = time.Now()
 
-func sinceStart() time.Duration { return time.Since(start) }
+func sinceStart() time.Duration { return time.Since(processStart) }
