@@ -144,11 +144,13 @@ func (f *Fleet) watch(now time.Time) {
 	var names []string
 	share := 0.0
 	for _, s := range lost {
+		s.link.Granting(false)
 		if at := s.over(); now.Before(at) {
+			// Not yet, or a heartbeat was answered while we looked: from here on its lease may not grow behind our back.
+			s.link.Granting(true)
 			f.at(at)
 			continue
 		}
-		s.link.Granting(false)
 		f.bury(s, now)
 		names = append(names, s.name)
 		share += s.m.Share
