@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -34,6 +35,8 @@ func TestScripts(t *testing.T) {
 				case "/status":
 					n, _ := strconv.Atoi(r.URL.Query().Get("code"))
 					w.WriteHeader(max(n, 200))
+				case "/slow":
+					time.Sleep(300 * time.Millisecond)
 				case "/loop":
 					http.Redirect(w, r, "/loop", http.StatusFound)
 				case "/redirect":

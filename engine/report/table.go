@@ -126,6 +126,9 @@ func Table(w io.Writer, l *ledger.Ledger, style Style) error {
 	}
 	if l.Judged() == ledger.None {
 		p.sentence("", "", judged)
+		if style.Exit > 0 { // for another reason than an SLO
+			p.line(fmt.Sprintf("Exit code %d.", style.Exit))
+		}
 	} else if style.Exit >= 0 {
 		p.line(fmt.Sprintf("Exit code %d.", style.Exit))
 	}
