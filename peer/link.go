@@ -89,7 +89,7 @@ type Link struct {
 	over     time.Time // see Over
 	fin      *wire.Fin
 	finTold  bool
-	batchAt  time.Time // when the last batch came
+	batchAt  time.Time // when the last batch came; before the first one, the start
 	broken   int       // protocol errors
 	closing  bool
 }

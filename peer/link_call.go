@@ -19,6 +19,9 @@ var base = time.Now()
 // clockNow is the coordinator's clock: that of wire.Arm.Zero and of the answers to heartbeats.
 func clockNow() time.Duration { return time.Since(base) }
 
+// endTime is how long the process that carried a session may take to end after it, and to say why.
+const endTime = 300 * time.Millisecond
+
 // call is one session with a peer, and the goroutines that serve its streams.
 type call struct {
 	l       *Link
@@ -73,10 +76,19 @@ func (c *call) bye() {
 // cause is why the session ended, with what the process that carried it has to say.
 func (c *call) cause() error {
 	err := c.session.Err()
-	if p, ok := c.rw.(interface{ Ended() string }); ok && !errors.Is(err, wire.ErrClosed) {
-		return fmt.Errorf("%w (%s)", err, redact.Neutralise(p.Ended()))
+	p, ok := c.rw.(interface {
+		Done() <-chan struct{}
+		Ended() string
+	})
+	if !ok || errors.Is(err, wire.ErrClosed) {
+		return err
 	}
-	return err
+	select {
+	case <-p.Done():
+		return fmt.Errorf("%w (%s)", err, redact.Neutralise(p.Ended()))
+	case <-time.After(endTime):
+		return err
+	}
 }
 
 // violated ends a session in which the peer did not keep to the protocol. It may have been an accident, but not again and again.
@@ -178,6 +190,16 @@ func (l *Link) finish(last uint64) {
 	if tell {
 		l.cfg.Observer.Fin(l.cfg.N, *fin)
 	}
+}
+
+// expect has figures come from a time on, or from now if it has passed.
+func (l *Link) expect(from time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now := time.Now(); from.Before(now) {
+		from = now
+	}
+	l.batchAt = from
 }
 
 // batchesDue says whether figures should come, and for how long none came.
@@ -320,7 +342,8 @@ func (o *orders) next() *task {
 	case !o.armed:
 		return nil
 	case o.commit && !o.committed:
-		return &task{"commit", plain(wire.KindCommit, nil), func(o *orders) { o.committed = true }, nil}
+		zero := base.Add(o.arm.Zero)
+		return &task{"commit", plain(wire.KindCommit, nil), func(o *orders) { o.committed = true }, func(l *Link) { l.expect(zero) }}
 	case o.entered < len(o.log):
 		from := o.entered
 		changes := wire.Changes{From: from, Entries: o.log[from:]}

@@ -14,6 +14,8 @@ import (
 )
 
 const (
+	// helloTime is how long a peer's process may take to introduce itself: it reads its own program first.
+	helloTime = 20 * time.Second
 	// greetTime is how long a peer may take to answer a greeting.
 	greetTime = 10 * time.Second
 	// clockProbes are exchanged before anything bulky is on its way: with a full link the clocks cannot be compared.
@@ -69,7 +71,11 @@ func (l *Link) start() (c *call, p wire.Preflight, err error) {
 	l.step("hello", 0)
 	c, welcome, err := l.greet(l.ctx, rw, hello, wire.Greeting{})
 	if err != nil {
-		return nil, p, l.failed("hello", err, "")
+		do := "see what its log says, and start again"
+		if errors.As(err, new(*wire.VersionError)) {
+			do = "" // it says so itself
+		}
+		return nil, p, l.failed("hello", err, do)
 	}
 	l.mu.Lock()
 	l.hello, l.welcome = hello, welcome
@@ -77,7 +83,7 @@ func (l *Link) start() (c *call, p wire.Preflight, err error) {
 	l.attach(c)
 	l.step("clock", 0)
 	if err := c.compareClocks(); err != nil {
-		return c, p, l.failed("clock", err, "")
+		return c, p, l.failed("clock", err, "start again; if it stays so, use another peer")
 	}
 	l.step("plan", 0)
 	if err := l.plan(c); err != nil {
@@ -88,6 +94,21 @@ func (l *Link) start() (c *call, p wire.Preflight, err error) {
 		return c, p, l.failed("preflight", err, "")
 	}
 	return c, p, nil
+}
+
+// hearHello waits for a peer's introduction, which its process makes as soon as it runs.
+func hearHello(ctx context.Context, rw io.ReadWriteCloser) (wire.Hello, error) {
+	ctx, cancel := context.WithTimeout(ctx, helloTime)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { rw.Close() })
+	h, err := wire.ReadHello(rw)
+	if !stop() {
+		return h, fmt.Errorf("it did not introduce itself within %s", helloTime)
+	}
+	if err != nil {
+		rw.Close()
+	}
+	return h, err
 }
 
 // dialing passes on what a Dialer has to tell.

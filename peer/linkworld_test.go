@@ -23,11 +23,15 @@ import (
 )
 
 // bubble runs a test in virtual time. The timers of yamux come from a pool of the whole process; a collection empties it, so that
-// none of an earlier bubble comes into this one.
+// none of an earlier bubble comes into this one, and none of this one out of it.
 func bubble(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
-	runtime.GC()
-	runtime.GC()
+	empty := func() {
+		runtime.GC()
+		runtime.GC()
+	}
+	empty()
+	defer empty()
 	synctest.Test(t, f)
 }
 

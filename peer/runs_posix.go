@@ -184,6 +184,9 @@ func (r *Runs) Find(ctx context.Context, incarnation string, pid int) (io.ReadWr
 			return c, nil
 		}
 		if dead(pid) {
+			for _, base := range r.bases {
+				_ = os.RemoveAll(filepath.Join(base, incarnation)) // it could not do so itself
+			}
 			return nil, ErrNoRun
 		}
 		select {

@@ -123,7 +123,7 @@ func dialing(d *boot.Dialer, a boot.Address) Dialer {
 		if err != nil {
 			return nil, wire.Hello{}, err
 		}
-		hello, err := wire.ReadHello(c)
+		hello, err := hearHello(ctx, c)
 		if err != nil {
 			c.Close()
 			return nil, wire.Hello{}, err
