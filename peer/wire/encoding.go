@@ -34,7 +34,7 @@ func decoding(elements, pairs, levels int) cbor.DecMode {
 
 var (
 	messages = decoding(1<<13, 1<<8, 16)
-	jobs     = decoding(1<<24, 1<<20, 64)
+	jobs     = decoding(1<<16, 1<<16, 64)
 )
 
 // Encode encodes a message or a job. It panics on a type that CBOR cannot hold, such as a function.

@@ -254,9 +254,9 @@ func TestStreamsAreOpenedOnce(t *testing.T) {
 	near, far := pipe(t)
 	client, _, server, _ := sessions(t, near, far, ignoreEvent, func(*Request) {})
 	for want, err := range map[string]error{
-		"open stream 'c': it is open already":                 second(client.Open(StreamControl)),
-		"open stream 'x': there is no such stream":            second(client.Open('x')),
-		"open stream 'c': only the coordinator opens streams": second(server.Open(StreamControl)),
+		"open stream 'c': it is open already":                 errorOf(client.Open(StreamControl)),
+		"open stream 'x': there is no such stream":            errorOf(client.Open('x')),
+		"open stream 'c': only the coordinator opens streams": errorOf(server.Open(StreamControl)),
 	} {
 		if err == nil || err.Error() != want {
 			t.Errorf("%v instead of %s", err, want)
@@ -269,7 +269,7 @@ func TestStreamsAreOpenedOnce(t *testing.T) {
 	}
 }
 
-func second(_ *Stream, err error) error { return err }
+func errorOf(_ *Stream, err error) error { return err }
 
 // Nothing that comes makes a session fall over or hang.
 func FuzzSession(f *testing.F) {

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 var helpers = map[string]func() int{}
 
 // pipe is a path in memory with some room, as sockets have; net.Pipe has none, and both ends writing at once would wait for ever.
-func pipe(t *testing.T) (io.ReadWriteCloser, io.ReadWriteCloser) {
+func pipe(t testing.TB) (io.ReadWriteCloser, io.ReadWriteCloser) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

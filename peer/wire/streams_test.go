@@ -264,12 +264,10 @@ func TestBatchesLeaveRoomForHeartbeats(t *testing.T) {
 				c.Beats.Send(Answer{Seq: b.Seq})
 			}
 		}()
-		second := busy(0, 10_000, 10)
+		like := busy(0, 10_000, 10)
 		var longest time.Duration
 		for i := range 40 {
-			iv := *second
-			iv.Seq, iv.From = uint64(i), time.Duration(i)*time.Second
-			out.Add(&iv)
+			out.Add(second(i, like))
 			at := time.Now()
 			time.Sleep(5 * time.Millisecond) // the batch is under way
 			p.Beats.Send(Beat{Seq: uint64(i)})
