@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -587,13 +588,13 @@ func TestCoordinatorStandsStill(t *testing.T) {
 func TestMachineSleeps(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		h := newHost(t)
-		var slept time.Duration
+		var slept atomic.Int64
 		began := time.Now()
-		h.c.Clock = func() time.Duration { return time.Since(began) + slept }
+		h.c.Clock = func() time.Duration { return time.Since(began) + time.Duration(slept.Load()) }
 		w := newWorld(t, h, steady(50, time.Minute))
 		w.begin()
 		w.at(10 * time.Second)
-		slept = 5 * time.Second
+		slept.Store(int64(5 * time.Second))
 		w.diary.await(t, time.Minute, "fin")
 		if last := h.target.last(w.zero); last > 10060*time.Millisecond || !w.diary.fin.Lapsed {
 			t.Errorf("the last request came at %v after it woke up; %+v", last-10*time.Second, w.diary.fin)
