@@ -605,6 +605,27 @@ func TestMachineSleeps(t *testing.T) {
 	})
 }
 
+// A process that its host tells to end (SIGTERM) finishes what it has in hand, gives its account and goes.
+func TestHostEndsProcess(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		h := newHost(t)
+		h.target.takes = 2 * time.Second
+		w := newWorld(t, h, steady(20, time.Minute))
+		w.begin()
+		w.at(10 * time.Second)
+		h.stops[0]()
+		w.diary.await(t, time.Minute, "warn: its host told it to end")
+		w.diary.await(t, time.Minute, "fin")
+		got := w.account()
+		if last := h.target.last(w.zero); last > 10*time.Second+50*time.Millisecond || got.Unfinished > 0 || got.Requests != got.Started {
+			t.Errorf("the last request came at %v; %+v", last, got)
+		}
+		h.wait.Wait() // without a bye
+		w.close()
+		w.ended(0)
+	})
+}
+
 // Who has not got the token gets nothing.
 func TestToken(t *testing.T) {
 	bubble(t, func(t *testing.T) {
