@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -182,9 +183,10 @@ func TestFiguresStuck(t *testing.T) {
 			})
 		})
 		w.begin()
-		w.at(7 * time.Second)
 		stuck, again := 0, 0
 		count := func() {
+			w.diary.mu.Lock()
+			defer w.diary.mu.Unlock()
 			stuck, again = 0, 0
 			for _, l := range w.diary.lines {
 				if strings.Contains(l, "no figures came for 5") {
@@ -195,7 +197,6 @@ func TestFiguresStuck(t *testing.T) {
 				}
 			}
 		}
-		w.at(21 * time.Second)
 		w.at(23 * time.Second)
 		count()
 		if stuck != 1 || again != 1 || w.diary.count("suspect") > 0 || w.diary.count("lost") > 0 {
@@ -246,10 +247,13 @@ func TestLogFlood(t *testing.T) {
 		})
 		w.begin()
 		w.at(3 * time.Second)
-		if n := len(w.diary.lines); n == 0 || n > 2*linesPerSecond {
+		w.diary.mu.Lock()
+		lines := slices.Clone(w.diary.lines)
+		w.diary.mu.Unlock()
+		if n := len(lines); n == 0 || n > 2*linesPerSecond {
 			t.Errorf("%d lines", n)
 		}
-		for _, l := range w.diary.lines {
+		for _, l := range lines {
 			if strings.Contains(l, "\n") {
 				t.Fatalf("a line that is two: %q", l)
 			}
