@@ -30,6 +30,7 @@ type call struct {
 	streams *wire.Coordinator
 	probes  atomic.Int64  // stamps that the peer's estimate of the clocks rests on
 	probed  chan struct{} // there is a heartbeat; one slot
+	heardBy atomic.Bool   // what we say arrives there, as far as its heartbeats tell
 	all     sync.WaitGroup
 }
 
@@ -37,6 +38,7 @@ type call struct {
 // attach on.
 func (l *Link) newCall(rw io.ReadWriteCloser) (*call, error) {
 	c := &call{l: l, rw: rw, probed: make(chan struct{}, 1)}
+	c.heardBy.Store(true) // it answered the greeting
 	c.session = wire.Client(rw, wire.SessionConfig{Log: func(line string) { l.say("%s", line) }, Recover: l.cfg.Recover})
 	var err error
 	if c.streams, err = wire.OpenStreams(c.session, c.event); err != nil {
@@ -115,6 +117,10 @@ func (c *call) answerBeats() {
 		grant := c.l.grant()
 		c.streams.Beats.Send(wire.Answer{Seq: b.Seq, Received: received, Replied: clockNow(), Grant: grant})
 		c.probes.Store(int64(b.Probes))
+		// Not every heartbeat is news: after a break the network delivers first what it had kept.
+		if age := received - b.Sent - b.Offset; age < time.Second+b.Bound && b.Lease > c.l.cfg.Grace-suspectAfter {
+			c.heardBy.Store(true)
+		}
 		select {
 		case c.probed <- struct{}{}:
 		default:

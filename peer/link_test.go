@@ -119,6 +119,23 @@ func TestLinkSurvives(t *testing.T) {
 			},
 			[]string{"suspect", "lost", "back"}, []string{"gone", "rejoin"}, 0,
 		},
+		"partition of 12 s, after which the peer is heard, and what is on its way to it comes 9 s later": {
+			func(w *linkWorld) {
+				w.host.network = func(n int, path *fault) error {
+					if time.Now().Before(w.zero.Add(17 * time.Second)) {
+						return errors.New("no route to host")
+					}
+					return nil
+				}
+				w.at(5 * time.Second)
+				w.host.path(0).stall()
+				w.at(17 * time.Second)
+				w.host.path(0).down.stall(false)
+				w.at(26 * time.Second)
+				w.host.path(0).heal()
+			},
+			[]string{"suspect", "lost", "back"}, []string{"gone", "rejoin"}, 0,
+		},
 		"nothing comes down for 5 s": {
 			func(w *linkWorld) {
 				w.at(5 * time.Second)

@@ -22,6 +22,7 @@ type health struct {
 	looked  time.Time     // when we last looked
 
 	redialling bool
+	hurried    bool // an attempt was brought forward, once a loss
 	attempts   int
 	next       time.Time // of the next attempt
 	results    chan redialled
@@ -83,6 +84,14 @@ func (h *health) look() {
 	if h.call != nil {
 		silent := now.Sub(h.call.session.Heard())
 		switch {
+		case silent <= suspectAfter && h.lost && !h.call.heardBy.Load() && !h.l.expired() && !h.l.done():
+			// We hear it, and it does not hear us: after a break each direction of a connection waits for the end of its own back-off,
+			// and what keeps the lease may come too late. Now that the host can be reached, a new connection is quicker.
+			h.slack = 0
+			if !h.hurried {
+				h.hurried, h.next = true, now
+				h.stop() // what is being tried since then waits for a back-off, too
+			}
 		case silent <= suspectAfter:
 			h.slack = 0
 			h.back()
@@ -126,7 +135,10 @@ func (h *health) lose(reason string) {
 	if h.lost {
 		return
 	}
-	h.lost, h.attempts, h.next = true, 0, time.Now()
+	h.lost, h.hurried, h.attempts, h.next = true, false, 0, time.Now()
+	if h.call != nil {
+		h.call.heardBy.Store(false)
+	}
 	h.l.cfg.Observer.Lost(h.l.cfg.N, reason)
 }
 
@@ -180,7 +192,7 @@ func (h *health) redialled(r redialled) {
 		h.l.cfg.Observer.Gone(h.l.cfg.N, r.err.Error())
 		h.rejoined(r.hello)
 	case r.err != nil:
-		if h.lost {
+		if h.lost && !errors.Is(r.err, context.Canceled) {
 			h.l.say("reaching it again: %s", r.err)
 		}
 	default:

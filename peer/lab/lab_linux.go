@@ -90,7 +90,7 @@ func newLab(t testing.TB) *Lab {
 				<-h.done
 			}
 			if t.Failed() {
-				t.Logf("sshd of %s:\n%s", h.Name, tail(h.log.String(), 40))
+				t.Logf("sshd of %s:\n%s", h.Name, tail(h.log.String(), 12))
 			}
 		}
 		if l.net != nil {
@@ -233,7 +233,7 @@ KbdInteractiveAuthentication no
 PermitRootLogin yes
 %s
 SetEnv %s%s HOME=%s XDG_CACHE_HOME= XDG_RUNTIME_DIR=
-LogLevel VERBOSE
+LogLevel INFO
 `, strings.Join(h.opt.Sshd, "\n"), h.Address, h.Port, h.lab.Dir, h.lab.Dir, auth, mark, h.Dir, h.Home))
 	argv := []string{Program(t, "sshd"), "-D", "-e", "-f", conf}
 	if os.Geteuid() == 0 {

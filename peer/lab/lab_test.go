@@ -49,9 +49,12 @@ func crowd(h []Hit) []Hit {
 	return h
 }
 
-func reported(requests, dropped, shortfall int64) *Summary {
+func reported(requests, dropped, shortfall int64, unreported ...int64) *Summary {
 	var s Summary
 	s.Totals.Requests, s.Totals.Dropped, s.Totals.Shortfall = requests, dropped, shortfall
+	if len(unreported) > 0 {
+		s.Totals.Unreported = unreported[0]
+	}
 	return &s
 }
 
@@ -70,10 +73,11 @@ func TestCheck(t *testing.T) {
 		{"nobody's", func(h []Hit) []Hit { h[0].ID = ""; return h }, plan, nil, "without an identity"},
 		{"missing and not declared", func(h []Hit) []Hit { return h[:290] }, plan, reported(290, 0, 0), "10 of 300 arrivals were not seen"},
 		{"missing and declared", func(h []Hit) []Hit { return h[:290] }, plan, reported(290, 4, 6), ""},
-		{"declared and not missing", nil, plan, reported(300, 0, 9), "0 of 300 arrivals were not seen, but 0 are declared as dropped and 9"},
+		{"declared and not missing", nil, plan, reported(300, 0, 9), "0 of 300 arrivals were not seen; 0 are declared as dropped, 9"},
 		{"reported too much", nil, plan, reported(301, 0, 0), "saw 300 requests and 301"},
+		{"unreported too much", nil, Plan{Rate: 100, For: 3 * time.Second, Unreported: 5}, reported(290, 0, 0, 10), "10 requests are declared as unreported"},
 		{"reported too little", nil, plan, reported(299, 0, 0), "saw 300 requests and 299"},
-		{"reported too little, as a killed source may", nil, Plan{Rate: 100, For: 3 * time.Second, Unreported: 5}, reported(296, 0, 0), ""},
+		{"reported too little, as a killed source may", nil, Plan{Rate: 100, For: 3 * time.Second, Unreported: 5}, reported(296, 0, 0, 5), ""},
 		{"not silent", nil, Plan{Rate: 100, For: 3 * time.Second, Silent: map[int]time.Duration{1: 7900 * time.Millisecond}}, nil, "source 1 began index 291"},
 		{"silent", nil, Plan{Rate: 100, For: 3 * time.Second, Silent: map[int]time.Duration{1: 9 * time.Second}}, nil, ""},
 		{"caught up", func(h []Hit) []Hit {

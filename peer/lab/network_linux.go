@@ -133,10 +133,7 @@ func (h *Host) isolated(argv []string) []string {
 	// The host's own /tmp covers that of this machine, but the lab's folder stays visible in it.
 	if rest, ok := strings.CutPrefix(h.lab.Dir, "/tmp/"); ok {
 		seen := filepath.Join(h.Dir, "tmp", rest)
-		if err := os.MkdirAll(seen, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		script += fmt.Sprintf("mount --rbind %s %s\nmount --rbind %s/tmp /tmp\n", h.lab.Dir, seen, h.Dir)
+		script += fmt.Sprintf("mkdir -p %[2]s\nmount --rbind %[1]s %[2]s\nmount --rbind %[3]s/tmp /tmp\n", h.lab.Dir, seen, h.Dir)
 	} else {
 		bind(h.Dir+"/tmp", "/tmp")
 	}
