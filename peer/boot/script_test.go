@@ -340,7 +340,7 @@ func TestDirectoriesOfOthersAreNotUsed(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer os.Remove(conn.Path)
+			defer forget(conn.Path)
 			if strings.HasPrefix(conn.Path, home) {
 				t.Errorf("it used %s", conn.Path)
 			}
@@ -362,6 +362,14 @@ func TestDirectoriesOfOthersAreNotUsed(t *testing.T) {
 		}
 		works(t, conn)
 	})
+}
+
+// forget removes a program from a directory of the machine itself, and what was made for it.
+func forget(path string) {
+	for range 4 { // lt-UID/lt/agents/HASH; what others have something in stays
+		_ = os.Remove(path)
+		path = filepath.Dir(path)
+	}
 }
 
 func must(t *testing.T, errs ...error) {
@@ -416,7 +424,7 @@ func TestFileSystems(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer os.Remove(conn.Path)
+			defer forget(conn.Path)
 			if !strings.Contains(conn.Path, c.path) {
 				t.Errorf("it used %s", conn.Path)
 			}
