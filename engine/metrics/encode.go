@@ -197,11 +197,28 @@ func (d *decoder) histogram() Histogram {
 	n := d.upTo(bucketCount)
 	i, first, last := 0, -1, 0
 	var seen uint64
+	// Most of what comes over the wire is read here, so the bytes are at hand in a variable: with one store to memory a number,
+	// and the write barrier that goes with it, this takes half as long again.
+	b := d.b
+	next := func() uint64 {
+		if len(b) > 0 && b[0] < 0x80 {
+			v := b[0]
+			b = b[1:]
+			return uint64(v)
+		}
+		v, n := binary.Uvarint(b)
+		if n <= 0 {
+			d.fail(errShort)
+			return 0
+		}
+		b = b[n:]
+		return v
+	}
 	for range n {
-		token := d.uint()
+		token := next()
 		count := uint64(1)
 		if token&1 == 1 {
-			count = d.uint() + 2
+			count = next() + 2
 		}
 		gap := token >> 1
 		if d.err != nil {
@@ -224,6 +241,9 @@ func (d *decoder) histogram() Histogram {
 		}
 		seen += count
 		h.addAt(i, count)
+	}
+	if d.err == nil {
+		d.b = b
 	}
 	if d.err == nil && (seen != h.count || !h.possible(first, last)) {
 		d.fail(errBroken)

@@ -1,7 +1,11 @@
 package wire
 
 import (
+	"bytes"
+	"compress/flate"
+	"encoding/binary"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -77,11 +81,34 @@ func TestInboxCleans(t *testing.T) {
 	}
 }
 
+// inflated is the body of an encoded interval: behind a byte of version and the length of what follows.
+func inflated(f *testing.F, iv *metrics.Interval) []byte {
+	data := iv.AppendBinary(nil)[1:]
+	_, n := binary.Uvarint(data)
+	body, err := io.ReadAll(flate.NewReader(bytes.NewReader(data[n:])))
+	if err != nil {
+		f.Fatal(err)
+	}
+	return body
+}
+
+func deflated(body []byte) []byte {
+	var b bytes.Buffer
+	w, _ := flate.NewWriter(&b, flate.NoCompression)
+	w.Write(body)
+	w.Close()
+	return append(binary.AppendUvarint([]byte{1}, uint64(b.Len())), b.Bytes()...)
+}
+
 // Whatever comes, the inbox neither falls over nor hands on what its consumers cannot bear, and it counts what it hands on.
 func FuzzInbox(f *testing.F) {
-	f.Add(uint64(1), uint64(1), busy(0, 100, 2).AppendBinary(nil))
-	f.Add(uint64(1), uint64(2), busy(3, 10, 1).AppendBinary(nil))
-	f.Fuzz(func(t *testing.T, seq, count uint64, data []byte) {
+	f.Add(uint64(1), uint64(1), false, busy(0, 100, 2).AppendBinary(nil))
+	f.Add(uint64(1), uint64(1), true, inflated(f, busy(0, 100, 2)))
+	f.Add(uint64(1), uint64(2), true, inflated(f, busy(3, 1, 1)))
+	f.Fuzz(func(t *testing.T, seq, count uint64, pack bool, data []byte) {
+		if pack { // else hardly anything gets past the inflater
+			data = deflated(data)
+		}
 		in := inboxOf(2)
 		iv, fresh, err := in.Take(Batch{Seq: seq, Count: count, Data: data})
 		if fresh != (iv != nil) || fresh && err != nil {
