@@ -21,16 +21,26 @@ const (
 
 	wakePlace = -1  // stands in an event for the eventfd
 	batch     = 256 // events fetched at once
+
+	// nap is the longest sleep that goes past the scheduler.
+	nap = 5 * time.Millisecond
 )
 
 // epoll is the Linux poller. Its reads and writes never block and so go past
-// the scheduler by RawSyscall; only sleeping announces itself, lest it hold up
-// a garbage collection.
+// the scheduler by RawSyscall.
+//
+// So do the first nap of a sleep and shorter ones. The runtime's monitor takes
+// the P of a goroutine that has run for 10 ms without a break from it when it
+// meets it in an announced system call, and then looks every 20 us for a while;
+// to a loop that sleeps for moments all the time that cost some 1500 wake-ups a
+// second of its core. Whoever stops the world interrupts a nap by a signal, and
+// waits for the nap at the worst. Longer sleeps announce themselves.
 type epoll struct {
 	l        *Loop
 	fd       int
 	wakeFD   int
 	noPwait2 bool // kernel before 5.11, or a sandbox that does not know it
+	idle     bool // a nap was not enough
 	events   [batch]unix.EpollEvent
 	races    []*race // in the order of their time; the oldest at begin
 	begin    int
@@ -89,16 +99,19 @@ func (p *epoll) close() {
 // wait sleeps until Spin before due, then polls.
 func (p *epoll) wait(due time.Duration) {
 	due = min(due, p.startRaces())
-	now := p.l.Now()
 	spin := max(p.l.o.Spin, 0)
-	n := 0
+	n, now := 0, p.l.at
+	if due-spin > now {
+		now = p.l.look() // what the turn began took its time
+	}
 	if due-spin > now {
 		left := Never
 		if due != Never {
 			left = due - spin - now
 		}
-		n = p.sleep(left, spin > 0)
-		now = p.l.Now()
+		if n = p.sleep(left, spin > 0); n == 0 {
+			now = p.l.look()
+		}
 	} else {
 		n = p.poll()
 	}
@@ -106,17 +119,20 @@ func (p *epoll) wait(due time.Duration) {
 		since := now
 		for n == 0 && now < due {
 			n = p.poll()
-			now = p.l.Now()
+			now = p.l.look()
 		}
 		p.l.polled.Add(int64(now - since))
 	}
+	p.l.fresh = false // they may have come after the last reading
 	for i := range n {
 		ev := &p.events[i]
 		if ev.Fd == wakePlace {
 			continue
 		}
 		p.handle(ev)
-		p.l.pass(p.l.Now())
+		// The last reading is from within this event: after its send, or when its
+		// bytes had come. What came due since waits for one event more.
+		p.l.pass(p.l.at)
 	}
 }
 
@@ -133,19 +149,28 @@ func (p *epoll) poll() int {
 // timespec is struct __kernel_timespec, the same on every architecture.
 type timespec struct{ sec, nsec int64 }
 
-// sleep waits for events, at most d long; Never: without end. Where the kernel
-// counts only milliseconds it wakes early if early, which polling then bridges,
-// and late if not.
+// sleep waits for events, at most d long; Never: without end. It may end before.
+// Where the kernel counts only milliseconds it wakes early if early, which
+// polling then bridges, and late if not.
 func (p *epoll) sleep(d time.Duration, early bool) int {
 	if !p.noPwait2 {
-		var ts *timespec
-		if d != Never {
-			ts = &timespec{int64(d / time.Second), int64(d % time.Second)}
+		var n uintptr
+		var errno syscall.Errno
+		if d <= nap || !p.idle {
+			ts := timespec{0, int64(min(d, nap))}
+			n, _, errno = unix.RawSyscall6(unix.SYS_EPOLL_PWAIT2, uintptr(p.fd),
+				uintptr(unsafe.Pointer(&p.events)), batch, uintptr(unsafe.Pointer(&ts)), 0, 0)
+		} else {
+			var ts *timespec
+			if d != Never {
+				ts = &timespec{int64(d / time.Second), int64(d % time.Second)}
+			}
+			n, _, errno = unix.Syscall6(unix.SYS_EPOLL_PWAIT2, uintptr(p.fd),
+				uintptr(unsafe.Pointer(&p.events)), batch, uintptr(unsafe.Pointer(ts)), 0, 0)
 		}
-		n, _, errno := unix.Syscall6(unix.SYS_EPOLL_PWAIT2, uintptr(p.fd),
-			uintptr(unsafe.Pointer(&p.events)), batch, uintptr(unsafe.Pointer(ts)), 0, 0)
 		switch errno {
 		case 0:
+			p.idle = n == 0
 			return int(n)
 		case unix.ENOSYS, unix.EPERM:
 			p.noPwait2 = true
@@ -465,7 +490,8 @@ func (p *epoll) send(c *Conn, b []byte) (n int, ok bool) {
 			return n, false
 		}
 	}
-	c.flushedAt = p.l.Now()
+	c.flushedAt = p.l.look()
+	p.l.fresh = true
 	return n, true
 }
 

@@ -245,3 +245,31 @@ func TestWakeBetweenEvents(t *testing.T) {
 		t.Errorf("order of calls %q", log)
 	}
 }
+
+// TestSleepsDoNotHoldUpTheWorld stops the world, as a garbage collection does,
+// while a loop takes nap after nap past the scheduler, and while it sleeps long.
+func TestSleepsDoNotHoldUpTheWorld(t *testing.T) {
+	for _, gap := range []time.Duration{2 * time.Millisecond, time.Minute} {
+		var l *Loop
+		done := make(chan time.Duration, 1)
+		h := &calls{timer: func(id uint32, now time.Duration) { l.SetTimer(id, now+gap) }}
+		run(t, Options{}, h, func(lp *Loop) {
+			l = lp
+			l.SetTimer(0, gap)
+			go func() {
+				worst := time.Duration(0)
+				for range 20 {
+					began := time.Now()
+					runtime.GC()
+					worst = max(worst, time.Since(began))
+				}
+				done <- worst
+				l.Stop()
+			}()
+		})
+		// Unhindered it takes a few milliseconds; the machine may be busy.
+		if worst := <-done; worst > 5*time.Second {
+			t.Errorf("with a timer every %v a collection took %v", gap, worst)
+		}
+	}
+}

@@ -109,7 +109,7 @@ func handshaken(l *Loop, m *mail) {
 		s.early = nil
 		s.write(early)
 	}
-	l.h.Opened(c, l.Now())
+	l.h.Opened(c, l.look())
 	if c.state != open {
 		return
 	}
@@ -277,7 +277,7 @@ func (s *secure) decrypt(raw []byte) {
 		n, err := s.fill()
 		s.send() // tls.Conn may have answered a key update
 		if n > 0 {
-			s.l.h.Data(s.c, s.l.plain[:n], s.l.Now())
+			s.l.h.Data(s.c, s.l.plain[:n], s.l.moment())
 		}
 		if s.c.state == closed {
 			return
