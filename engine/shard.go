@@ -49,6 +49,7 @@ type shard struct {
 	spare    []*exchange
 	bodies   [][]byte
 	input    journey.Input
+	stage    staged
 	sample   metrics.Sample
 	examples map[exampleKey]struct{} // kinds of wrong status of which the body was kept
 	shown    shown                   // what an example would be made of
@@ -156,11 +157,23 @@ func (s *shard) tick(now time.Duration) {
 
 // stageOf is the stage under which a request intended at t is recorded.
 func (s *shard) stageOf(t time.Duration) int16 {
-	st := s.e.cfg.Log.Timeline().At(t)
-	if st.Paused {
-		return metrics.NoStage
+	line := s.e.cfg.Log.Timeline()
+	if c := &s.stage; line != c.line || t < c.from || t >= c.to {
+		st := line.At(t)
+		c.line, c.stage = line, int16(st.Stage)
+		c.from, c.to = line.Span(t)
+		if st.Paused {
+			c.stage = metrics.NoStage
+		}
 	}
-	return int16(st.Stage)
+	return s.stage.stage
+}
+
+// staged is the stage of the run times [from, to) under a timeline: the answer of before is nearly always the next one too.
+type staged struct {
+	line     *load.Timeline
+	from, to time.Duration
+	stage    int16
 }
 
 // refresh follows the log of changes.

@@ -25,6 +25,7 @@ type Head struct {
 
 	connClose, connKeepAlive bool // options met in Connection
 	coding, foreignCoding    bool // Transfer-Encoding met; and it was something else than chunked alone
+	cookiesFrom, cookiesTo   int  // in Raw: from the first Set-Cookie line to behind the last
 	pos                      int  // where the first line begins that was not read yet
 	crlfs                    int  // lines so far that ended in CRLF
 }
@@ -88,8 +89,15 @@ func (h *Head) scan(raw []byte, own bool) (progress, *Error) {
 			from = i + 1
 			continue
 		}
-		if err := h.field(raw[pos:end]); err != nil {
+		id, err := h.field(raw[pos:end])
+		if err != nil {
 			return partial, err
+		}
+		if id == setCookie {
+			if h.cookiesTo == 0 {
+				h.cookiesFrom = pos
+			}
+			h.cookiesTo = i + 1
 		}
 		h.crlfs += cr
 		pos = i + 1
@@ -122,13 +130,14 @@ func (h *Head) statusLine(line []byte) *Error {
 }
 
 // field checks the form of one field (RFC 9112 section 5) and notes what framing and journeys need of it.
-func (h *Head) field(line []byte) *Error {
+func (h *Head) field(line []byte) (fieldID, *Error) {
 	n := max(0, bytes.IndexByte(line, ':'))
-	switch value := line[min(n+1, len(line)):]; identify(line[:n]) {
+	id := identify(line[:n])
+	switch value := line[min(n+1, len(line)):]; id {
 	case malformed:
-		return &Error{BadField, shown(line)}
+		return id, &Error{BadField, shown(line)}
 	case contentLength:
-		return h.length(value)
+		return id, h.length(value)
 	case connection:
 		h.connection(value)
 	case transferEncoding:
@@ -143,7 +152,7 @@ func (h *Head) field(line []byte) *Error {
 	case location:
 		h.Location = true
 	}
-	return nil
+	return id, nil
 }
 
 // fieldID tells the names apart that mean something here.
@@ -230,6 +239,10 @@ var comma = []byte{','}
 
 // connection notes the options of a Connection field that concern the connection's life (RFC 9112 section 9.3).
 func (h *Head) connection(value []byte) {
+	if string(value) == " keep-alive" { // nearly every answer that has one
+		h.connKeepAlive = true
+		return
+	}
 	for {
 		option, rest := value, []byte(nil)
 		i := bytes.IndexByte(value, ',')
@@ -302,6 +315,19 @@ func (h *Head) Each(f func(name, value []byte) bool) {
 			return
 		}
 		rest = rest[i+1:]
+	}
+}
+
+// SetCookies calls f with the value of every Set-Cookie field in order, as Each does, without looking at the rest of the
+// head.
+func (h *Head) SetCookies(f func(value []byte) bool) {
+	for rest := h.Raw[h.cookiesFrom:h.cookiesTo]; len(rest) > 0; {
+		i := bytes.IndexByte(rest, '\n')
+		line := rest[:i]
+		rest = rest[i+1:]
+		if colon := bytes.IndexByte(line, ':'); identify(line[:colon]) == setCookie && !f(trim(line[colon+1:])) {
+			return
+		}
 	}
 }
 

@@ -1,6 +1,8 @@
 package h1
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"testing/quick"
 )
@@ -119,6 +121,47 @@ func TestNamesCompareAsInASCII(t *testing.T) {
 		for _, d := range []byte{byte(c) | 0x20, byte(c) &^ 0x20, byte(c)} {
 			if !same([3]byte{byte(c)}, [3]byte{d}) {
 				t.Errorf("%q and %q", byte(c), d)
+			}
+		}
+	}
+}
+
+// SetCookies finds what Each finds, wherever the fields stand, however they are written, folded and cut by reads.
+func TestSetCookies(t *testing.T) {
+	for _, fields := range []string{
+		"", "Set-Cookie: a=1\r\n", "A: b\r\nSet-Cookie: a=1; Path=/\r\nB: c\r\n", "set-cookie:a=1\r\nX: y\r\nSET-COOKIE: b=2\r\nSet-Cookie:\r\nZ: z\r\n",
+		"Set-Cookie: a=1;\r\n Path=/\r\nX: y\r\n", "Set-Cookie2: no\r\nSet-Cooki: no\r\n", "X: 1\nSet-Cookie: a=1\nSet-Cookie: b=2\nContent-Length: 0\n",
+	} {
+		whole := []byte("HTTP/1.1 204 No\r\n" + fields + "\r\n")
+		for cut := range len(whole) {
+			var sc Scratch
+			var p Parser
+			p.Begin(&sc, false)
+			for rest, ev := append([]byte(nil), whole...), NeedMore; ev != HeadEnd; {
+				b := rest
+				if len(rest) == len(whole) && cut > 0 {
+					b = rest[:cut]
+				}
+				n, got, _, err := p.Feed(&sc, b)
+				if err != nil {
+					t.Fatalf("%q cut at %d: %v", whole, cut, err)
+				}
+				rest, ev = rest[n:], got
+			}
+			var want, got []string
+			for name, value := range sc.Head.Each {
+				if strings.EqualFold(string(name), "set-cookie") {
+					want = append(want, string(value))
+				}
+			}
+			for value := range sc.Head.SetCookies {
+				got = append(got, string(value))
+			}
+			if !slices.Equal(got, want) || sc.Head.SetCookie != (len(want) > 0) {
+				t.Errorf("%q cut at %d: cookies %q, want %q", whole, cut, got, want)
+			}
+			for range sc.Head.SetCookies {
+				break
 			}
 		}
 	}

@@ -165,14 +165,10 @@ func (p *Program) StoreCookies(st *Step, s *Session, req *Request, head *h1.Head
 	if !head.SetCookie || st.Src.HTTP.Cookies == scenario.CookiesOff {
 		return
 	}
-	for name, value := range head.Each {
-		if len(name) == len("set-cookie") && bytes.EqualFold(name, setCookie) {
-			s.store(&req.Origin, pathOf(req.Target), value, now)
-		}
+	for value := range head.SetCookies {
+		s.store(&req.Origin, pathOf(req.Target), value, now)
 	}
 }
-
-var setCookie = []byte("set-cookie")
 
 // store keeps, replaces or removes one cookie.
 func (s *Session) store(o *Origin, path, field []byte, now time.Time) {

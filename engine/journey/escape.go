@@ -75,13 +75,17 @@ func escapeTail(dst []byte, from int, e escape) ([]byte, error) {
 // percentTail percent-encodes the bytes of dst[from:] that are not of the class keep. It works from the end backwards, so
 // it needs no second buffer.
 func percentTail(dst []byte, from int, keep uint8, plus bool) []byte {
-	more := 0
+	more, spaces := 0, false
 	for _, c := range dst[from:] {
-		if plain[c]&keep == 0 && !(plus && c == ' ') {
-			more += 2
+		if plain[c]&keep == 0 {
+			if plus && c == ' ' {
+				spaces = true
+			} else {
+				more += 2
+			}
 		}
 	}
-	if more == 0 && !plus {
+	if more == 0 && !spaces {
 		return dst
 	}
 	r := len(dst) - 1

@@ -77,6 +77,16 @@ func (p *Program) extract(e *extract, st *Step, s *Session, in *Input, a *Answer
 func (p *Program) find(e *extract, st *Step, s *Session, in *Input, a *Answer, d *document) ([]byte, bool) {
 	switch e.source {
 	case scenario.FromJSON:
+		if e.path.full == nil { // one value at most, for which one walk is enough
+			value, ok := d.only(e.path)
+			if ok {
+				_, ok = p.choose(e, st, in, 1)
+			}
+			if !ok || string(value) == "null" {
+				return nil, false
+			}
+			return jsonText(value), true
+		}
 		n := d.count(e.path)
 		i, ok := p.choose(e, st, in, n)
 		if !ok {

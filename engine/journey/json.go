@@ -226,15 +226,15 @@ func (d *document) sel(p *jsonPath) jsonpath.NodeList {
 
 // first is the first value a path yields, as text: a string without quotes, anything else as JSON. null is a value here.
 func (d *document) first(p *jsonPath) ([]byte, bool) {
-	if !d.valid() {
-		return nil, false
-	}
 	if p.full == nil {
-		value, ok := d.walk(p.steps)
+		value, ok := d.only(p)
 		if !ok {
 			return nil, false
 		}
 		return jsonText(value), true
+	}
+	if !d.valid() {
+		return nil, false
 	}
 	nodes := d.sel(p)
 	if len(nodes) == 0 {
@@ -243,16 +243,18 @@ func (d *document) first(p *jsonPath) ([]byte, bool) {
 	return d.nodeText(nodes[0]), true
 }
 
-// count is how many values there are to pick from; null is none.
+// only is the value of a simple path, as it stands in the text.
+func (d *document) only(p *jsonPath) ([]byte, bool) {
+	if !d.valid() {
+		return nil, false
+	}
+	return d.walk(p.steps)
+}
+
+// count is how many values there are to pick from under a path that is not simple; null is none.
 func (d *document) count(p *jsonPath) int {
 	if !d.valid() {
 		return 0
-	}
-	if p.full == nil {
-		if value, ok := d.walk(p.steps); !ok || string(value) == "null" {
-			return 0
-		}
-		return 1
 	}
 	n := 0
 	for _, v := range d.sel(p) {
@@ -265,9 +267,6 @@ func (d *document) count(p *jsonPath) int {
 
 // at is the i-th value that count counted.
 func (d *document) at(p *jsonPath, i int) ([]byte, bool) {
-	if p.full == nil {
-		return d.first(p)
-	}
 	for _, v := range d.sel(p) {
 		if v == nil {
 			continue

@@ -224,6 +224,21 @@ func (l *Timeline) At(t time.Duration) State {
 	return s
 }
 
+// Span is the run times [from, to) around t in which stage, pause and end are as at t, for callers that ask of many times
+// close to each other.
+func (l *Timeline) Span(t time.Duration) (from, to time.Duration) {
+	switch i := l.find(t); {
+	case t < 0:
+		return math.MinInt64, 0
+	case len(l.pieces) == 0: // over from the start
+		return 0, Never
+	case i == len(l.pieces):
+		return l.pieces[i-1].to, Never
+	default:
+		return l.pieces[i].from, l.pieces[i].to
+	}
+}
+
 // Rate is State.Rate at t.
 func (l *Timeline) Rate(t time.Duration) float64 { return l.At(t).Rate }
 

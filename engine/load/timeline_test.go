@@ -187,3 +187,29 @@ func TestTheLogRefusesWhatCannotBe(t *testing.T) {
 	log := NewLog(hill())
 	appendAll(t, log, Change{Kind: Stop}, Change{Kind: Stop}, Change{Kind: Reshare, Epoch: &Epoch{ID: 1, Table: table}})
 }
+
+// TestSpansCoverTheTimeline: within a span stage, pause and end do not change.
+func TestSpansCoverTheTimeline(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		log := NewLog(drawSpec(t))
+		for _, c := range drawChanges(t) {
+			if err := log.Append(c); err != nil {
+				t.Fatal(err)
+			}
+		}
+		line := log.Timeline()
+		for range 20 {
+			at := time.Duration(rapid.Int64Range(-int64(time.Second), int64(20*time.Second)).Draw(t, "at"))
+			from, to := line.Span(at)
+			if at < from || at >= to {
+				t.Fatalf("%v is not in [%v, %v)", at, from, to)
+			}
+			want := line.At(at)
+			for _, other := range []time.Duration{max(from, -time.Hour), min(to, time.Hour) - 1, at + time.Duration(rapid.Int64Range(0, int64(min(to, time.Hour)-at)-1).Draw(t, "other"))} {
+				if got := line.At(other); got.Stage != want.Stage || got.Paused != want.Paused || got.Over != want.Over {
+					t.Fatalf("at %v it is %+v, at %v in the same span %+v", at, want, other, got)
+				}
+			}
+		}
+	})
+}

@@ -91,8 +91,8 @@ func (r *Recorder) Sample(s *Sample) {
 	}
 	rec.Response.Record(r.pages, s.End-s.Intended)
 	rec.Service.Record(r.pages, s.End-s.Start)
-	for p, d := range s.Phases {
-		if d >= 0 {
+	for p := range s.Phases { // ranging over the values would copy them all
+		if d := s.Phases[p]; d >= 0 {
 			rec.Phases[p].Record(r.pages, d)
 		}
 	}
