@@ -205,7 +205,7 @@ func (a *agent) preflight(ctx context.Context) (wire.Preflight, error) {
 	if err != nil {
 		return wire.Preflight{}, err
 	}
-	ask := Permit{File: job.File, Program: program, Engine: e, Claim: job.Claim, Policy: a.c.Policy, Agent: job.Agent, Dial: a.c.Dial}
+	ask := Permit{File: job.File, Program: program, Engine: e, Claim: job.Claim, Remote: true, Policy: a.c.Policy, Agent: job.Agent, Dial: a.c.Dial}
 	permission, err := ask.Ask(ctx)
 	if err != nil {
 		code := "refused"

@@ -36,6 +36,7 @@ type Permit struct {
 	Program *journey.Program
 	Engine  *engine.Engine
 	Claim   authz.Claim
+	Remote  bool         // it is a peer that asks: the load never comes from one machine alone, whatever the claim says
 	Policy  *wire.Policy // of the owner of this machine; nil: everything is allowed
 	Agent   string       // User-Agent with which proofs of ownership are asked for
 	// Typed asks for the name of a host to be typed; nil: the claim alone says which were.
@@ -74,6 +75,9 @@ func (p *Permit) Ask(ctx context.Context) (Permission, error) {
 	// What the file says counts where the claim says less: it is the file that will run.
 	claim, own := p.Claim, NewClaim(p.File, 0)
 	claim.Peak, claim.Users, claim.Duration = max(claim.Peak, own.Peak), max(claim.Users, own.Users), max(claim.Duration, own.Duration)
+	if p.Remote {
+		claim.Peers = max(claim.Peers, 1)
+	}
 	now := time.Now
 	if p.Now != nil {
 		now = p.Now

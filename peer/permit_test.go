@@ -94,7 +94,11 @@ func TestPermit(t *testing.T) {
 		}, want: "!require_proof|lt prove shop.example", asked: true},
 		"the policy demands a proof, and there is one": {proof: token, ask: func(p *Permit) { p.Policy = &wire.Policy{RequireProof: true} }, want: "proof of ownership", asked: true},
 		"the policy has other targets":                 {proof: token, ask: func(p *Permit) { p.Policy = &wire.Policy{Targets: []string{"10.0.0.0/8"}} }, want: "!shop.example (203.0.113.7) is not among the targets"},
-		"a claim that says less than the file":         {proof: token + " max_rate=99", ask: func(p *Permit) { p.Claim.Peak = 1 }, want: "!goes up to 100", asked: true},
+		"a peer that joined a run of one machine": {proof: "-", ask: func(p *Permit) {
+			p.Claim.Peers, p.Remote, p.File.Load.Profile.Stages[0].At, p.Claim.Peak = 0, true, 5, 5
+		}, want: "!1 further source(s)", asked: true},
+		"one machine within the free limits":   {proof: "-", ask: func(p *Permit) { p.Claim.Peers, p.File.Load.Profile.Stages[0].At, p.Claim.Peak = 0, 5, 5 }, want: "free limits"},
+		"a claim that says less than the file": {proof: token + " max_rate=99", ask: func(p *Permit) { p.Claim.Peak = 1 }, want: "!goes up to 100", asked: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, asked := permitOf(t, scenario.Quick{Rate: "100", Duration: "1m"}, c.proof)
