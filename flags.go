@@ -70,6 +70,8 @@ func (f *runFlags) add(cmd *cobra.Command, _ world) {
 	fs.StringVarP(&q.Proxy, "proxy", "x", "", "proxy, `http://HOST:PORT`")
 	fs.BoolVar(&q.HTTP1, "http1", false, "speak HTTP/1.1; today it is the only one")
 
+	o.fleet.add(fs)
+
 	fs.StringArrayVar(&q.SLO, "slo", nil, "criterion `EXPR`: 'p99 < 300ms', 'errors < 1%' (repeatable)")
 	fs.BoolVar(&o.strict, "strict", false, "exit with 98 if the generator was the bottleneck")
 	fs.StringArrayVar(&o.authorize, "authorize", nil, "the owner of `HOST` allows this test (repeatable)")
@@ -223,6 +225,9 @@ func (f *runFlags) play(ctx context.Context, w world, cmd *cobra.Command, file *
 		return usage("%w\n(set in the environment: %s)", err, strings.Join(mirrors, ", "))
 	case err != nil:
 		return coded{exitUsage, err}
+	}
+	if err := f.opt.fleet.apply(file); err != nil {
+		return err
 	}
 	if f.quick.Seed == "" && file.Load.Seed == 0 {
 		file.Load.Seed = uint64(rand.Uint32())<<16 | uint64(rand.Uint32N(1<<16)) | 1

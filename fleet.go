@@ -31,9 +31,6 @@ func startTable(w io.Writer, members []metrics.Member) {
 		switch {
 		case m.State == "refused":
 			state = "failed"
-			if m.Step != "" {
-				state += " at " + m.Step
-			}
 		case m.Step == "ready" || m.Step == "armed" || m.State == "running" || m.Kind == "local":
 			state = "was ready"
 		case m.Step == "":

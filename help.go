@@ -12,12 +12,12 @@ import (
 
 // groups are the parts in which the flags of a run are shown, each from the named flag on.
 var groups = []struct{ title, first string }{
-	{"Load", "rate"}, {"Request", "method"}, {"Verdict", "slo"}, {"Output", "plain"},
+	{"Load", "rate"}, {"Request", "method"}, {"Fleet", "peers"}, {"Verdict", "slo"}, {"Output", "plain"},
 }
 
 // codes explains the exit codes at the end of the help of everything that runs.
-const codes = `Exit codes: 0 finished, every SLO held; 1 could not be done; 2 usage or scenario; 4 refused by the safety rules;
-96 data incomplete; 97 ended by hand; 98 with --strict, the generator was the bottleneck; 99 an SLO failed.
+const codes = `Exit codes: 0 finished, every SLO held; 1 could not be done; 2 usage or scenario; 3 peers could not be started;
+4 refused by the safety rules; 96 data incomplete; 97 ended by hand; 98 with --strict, the generator was the bottleneck; 99 an SLO failed.
 Every flag has a mirror in the environment: LT_MAX_IN_FLIGHT=100 is --max-in-flight 100.
 `
 
@@ -77,8 +77,6 @@ func usageLines(cmd *cobra.Command, w io.Writer) {
 	}
 }
 
-const oneMachine = "this version loads from this machine alone"
-
 // foreign are flags of other tools, and ours that this version does not have, with what a friend would say.
 var foreign = map[string]string{
 	"vus": "users are -c, --users", "concurrency": "users are -c, --users", "connections": "users are -c, --users",
@@ -101,9 +99,8 @@ var foreign = map[string]string{
 	"http2":    "this version speaks HTTP/1.1 only", "h2c": "this version speaks HTTP/1.1 only", "h2": "this version speaks HTTP/1.1 only", "2": "this version speaks HTTP/1.1 only",
 	"http3": "this version speaks HTTP/1.1 only", "A": "an Accept header is -H 'Accept: ...'",
 	"find-knee": "this version has no search; panel 4 draws the curve of a run with rising stages (lt check ladder shows one)",
-	"peers":     oneMachine, "p": oneMachine, "no-local": oneMachine, "ssh": oneMachine, "min-peers": oneMachine,
-	"peer-binary": oneMachine, "on-peer-loss": oneMachine, "detach": "this version has no detached runs; start it in tmux or screen",
-	"yes": "this version asks nothing before a run", "y": "this version asks nothing before a run",
+	"detach":    "this version has no detached runs; start it in tmux or screen",
+	"yes":       "this version asks nothing before a run", "y": "this version asks nothing before a run",
 	"prom": "this version serves no metrics; -o FILE.jsonl has a line a second",
 }
 

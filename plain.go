@@ -83,13 +83,14 @@ func (p *plain) sources(v *conductor.View) {
 		s := &v.Snapshot.Sources[i]
 		text := ""
 		switch {
-		case s.State == "starting" && s.Step == "ready":
+		case s.Kind == "local":
+		case p.told[s.Name] == "" && (s.State == "running" || s.State == "starting" && (s.Step == "ready" || s.Step == "armed")):
 			text = "ready after " + chart.Duration(s.Starting)
 		case s.State == "refused" && s.Reason != "":
-			text = "failed: " + strings.Join(strings.Fields(s.Reason), " ")
+			text = "failed: " + strings.ReplaceAll(s.Reason, "\n", "; ")
 		}
-		if text != "" && p.told[s.Name] != s.State {
-			p.told[s.Name] = s.State
+		if text != "" && p.told[s.Name] != text {
+			p.told[s.Name] = text
 			fmt.Fprintf(p.w, "%7s  %s: %s\n", chart.Clock(v.Elapsed), redact.Neutralise(s.Name), redact.Neutralise(text))
 		}
 	}

@@ -45,7 +45,9 @@ type session struct {
 	crash    *crash
 	ledger   *ledger.Ledger
 	path     string // of the record
-	loopback bool   // every target is on this machine
+	id       string // of the run
+	started  time.Time
+	loopback bool // every target is on this machine
 	screen   bool
 	exit     int   // of a run that never began
 	cut      error // why the record does not hold all of the run
@@ -67,9 +69,6 @@ type runOptions struct {
 
 // play does a run. The error carries the exit code.
 func (s *session) play(ctx context.Context) error {
-	if len(s.file.Peers) > 0 {
-		return usage("peers: load from other machines is not in this version; remove the key, and this machine makes the load alone")
-	}
 	for _, o := range s.opt.out {
 		if err := writable(o); err != nil {
 			return err
@@ -84,7 +83,9 @@ func (s *session) play(ctx context.Context) error {
 	if _, err := limits.RaiseFiles(); err != nil {
 		fmt.Fprintf(s.w.stderr, "note: the limit of open files could not be raised: %s\n", err)
 	}
-	if s.fleet, err = peer.New(peer.Config{File: s.file, Program: s.program, Redact: s.redact, Recover: s.crash.Recover}); err != nil {
+	s.started = time.Now()
+	s.id = ledger.NewID(s.started)
+	if s.fleet, err = peer.New(s.sources()); err != nil {
 		return coded{exitUsage, err}
 	}
 	if err := s.permit(ctx); err != nil {
@@ -131,6 +132,16 @@ func (s *session) play(ctx context.Context) error {
 	return s.conduct(ctx, header)
 }
 
+// sources says of what the load is made. Questions of ssh are asked where somebody can answer them.
+func (s *session) sources() peer.Config {
+	o := &s.opt.fleet
+	return peer.Config{
+		File: s.file, Program: s.program, Redact: s.redact, Recover: s.crash.Recover,
+		NoLocal: o.noLocal, SSH: o.ssh, Programs: o.binaries, Ask: s.screen, MinPeers: o.minPeers, OnLoss: peer.OnLoss(o.onLoss),
+		KeepShares: o.rebalance == rebalanceOff, NoPreflight: s.opt.noPreflight, Run: s.id, Version: versionText(), Agent: "lt/" + versionText(),
+	}
+}
+
 // writable refuses a report that could not be written, before a run is done for it.
 func writable(path string) error {
 	if _, err := report.KindOf(path); err != nil {
@@ -167,6 +178,7 @@ func (s *session) permit(ctx context.Context) error {
 	}
 	s.basis, s.loopback = may.Basis, may.Loopback
 	s.fleet.Local().Permit(may.Allow)
+	s.fleet.Permit(s.claim) // with the names that were typed
 	return nil
 }
 
@@ -228,9 +240,8 @@ func (s *session) header() (ledger.Header, error) {
 	if err != nil {
 		return ledger.Header{}, fmt.Errorf("describe this machine: %w", err)
 	}
-	now := time.Now()
 	return ledger.NewHeader(s.file, ledger.About{
-		ID: ledger.NewID(now), Version: versionText(), Started: now, Basis: s.basis.Text, Labels: s.opt.labels, Host: facts,
+		ID: s.id, Version: versionText(), Started: s.started, Basis: s.basis.Text, Labels: s.opt.labels, Host: facts,
 		Target: s.redact.URL(s.file.Target), Steps: engine.StepNames(s.program),
 		Sources: s.fleet.Members(),
 	}), nil

@@ -145,7 +145,7 @@ func New(c Config) (*Fleet, error) {
 		File: c.File, Program: c.Program, Log: f.log, Lease: &f.lease, Name: localName,
 		Shards: c.Shards, Portable: c.Portable, Redact: c.Redact, Recover: c.Recover,
 		OnInterval: func(iv *metrics.Interval) { f.tell(func(now time.Time) { f.interval(f.all[0], iv, now) }) },
-		OnGuard:    func(text string, drain bool) { f.put(metrics.Report{Text: text, Drain: drain}) },
+		OnGuard:    func(text string, drain bool) { f.put(metrics.Report{Text: text, Guard: true, Drain: drain}) },
 	})
 	if err != nil {
 		return nil, err

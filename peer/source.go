@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -231,12 +232,26 @@ func (f *Fleet) refuse(s *source, err error) {
 		f.show(s, "%s could not take part anew: %s", s.name, err)
 		return
 	}
-	s.m.State, s.m.Reason = "refused", err.Error()
+	s.m.State, s.m.Reason = "refused", because(err)
 	if f.begun {
 		f.show(s, "%s does not join: %s", s.name, err)
 		return
 	}
 	f.show(s, "")
+}
+
+// because is why a source could not be started, without its name: the phase and what was said in the first line, what to do in the
+// second.
+func because(err error) string {
+	var start *StartError
+	if !errors.As(err, &start) {
+		return err.Error()
+	}
+	why := start.Phase + ": " + start.Said
+	if start.Do != "" {
+		why += "\n" + start.Do
+	}
+	return why
 }
 
 // Armed implements observer.
@@ -288,7 +303,7 @@ func (f *Fleet) interval(s *source, iv *metrics.Interval, now time.Time) {
 func (e *ears) Warn(n int, w wire.Warn) {
 	f := (*Fleet)(e)
 	f.peer(n, func(s *source, _ time.Time) {
-		f.put(metrics.Report{Source: n, Text: s.name + ": " + w.Text, Drain: w.Drain})
+		f.put(metrics.Report{Source: n, Text: s.name + ": " + w.Text, Guard: true, Drain: w.Drain})
 	})
 }
 

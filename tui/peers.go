@@ -148,7 +148,7 @@ func (m *model) drawPeers(c chart.Canvas) {
 			{Title: "cpu", Width: 6},
 			{Title: "data age", Width: 8},
 			{Title: "rtt", Width: 8},
-			{Title: "clock ±", Width: 16},
+			{Title: "clock ±", Width: 17},
 			{Title: "verdict", Width: 11, Left: true},
 			{Title: "memory", Width: 8},
 			{Title: "received", Width: 9},

@@ -19,7 +19,7 @@ func begins(v *conductor.View) bool { return !v.Begun || v.State == conductor.St
 
 // prepared reports whether a source has nothing left to do before the start.
 func prepared(s *metrics.SourceView) bool {
-	return s.State == "starting" && (s.Step == "ready" || s.Step == "armed") || s.State == "running"
+	return s.State == "starting" && (s.Step == "ready" || s.Step == "armed" || !remote(s)) || s.State == "running"
 }
 
 // drawStart is the row of figures before there are any: how far the sources are.
@@ -100,8 +100,10 @@ func (m *model) startState(s *metrics.SourceView) (theme.Style, string) {
 	switch {
 	case s.State == "refused":
 		return theme.Bad, "✗ failed"
+	case s.State == "starting" && s.Step == "armed":
+		return theme.Accent, "● armed"
 	case s.State == "starting" && prepared(s):
-		return theme.Accent, "● " + s.Step
+		return theme.Accent, "● ready"
 	}
 	st, glyph := stateGlyph(s.State)
 	return st, glyph + " " + chart.Clean(s.State)
@@ -175,9 +177,6 @@ func (m *model) drawFailures(c chart.Canvas, rows []peerRow, selected int) {
 // what to do.
 func failureLines(s *metrics.SourceView, w int) []string {
 	head := "✗ " + sourceName(s)
-	if s.Step != "" && !strings.HasPrefix(s.Reason, s.Step) {
-		head += ", " + chart.Clean(s.Step)
-	}
 	var out []string
 	for i, line := range chart.Wrap(head+": "+strings.TrimSpace(s.Reason), w, 8) {
 		if i > 0 {

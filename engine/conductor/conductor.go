@@ -91,6 +91,9 @@ func Start(ctx context.Context, c Config) *Run {
 		c.Recover = func() {}
 	}
 	r := &Run{cfg: c, commands: make(chan Command, 64), views: make(chan *View, 1), done: make(chan struct{}), stage: -1, called: time.Now()}
+	for _, m := range c.Source.Members() {
+		r.roll.see(&m, 0)
+	}
 	c.Source.Start(ctx)
 	go r.conduct()
 	return r
@@ -233,6 +236,9 @@ func (r *Run) report(rep metrics.Report) {
 // look judges what was entered since the last look, and lets plain mode say it. With many sources intervals come far more
 // often than a picture of the run is worth its price.
 func (r *Run) look() {
+	for _, m := range r.cfg.Source.Members() {
+		r.fresh = r.roll.see(&m, time.Since(r.called)) || r.fresh
+	}
 	if !r.fresh {
 		return
 	}
@@ -250,9 +256,11 @@ func (r *Run) look() {
 
 // tidings takes what is not an interval: what became of a source, that the run has begun, or a sentence.
 func (r *Run) tidings(rep metrics.Report) {
-	kind := EventGuard
+	kind := EventSource
+	if rep.Guard {
+		kind = EventGuard
+	}
 	if rep.Member != nil {
-		kind = EventSource
 		r.member(rep.Member)
 	}
 	if rep.Begun {

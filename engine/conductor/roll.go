@@ -12,28 +12,41 @@ import (
 // roll is what the conductor remembers of each source from one report to the next.
 type roll []entry
 
+// The sources are looked at with every View as well as when they report: while they start they say nothing of each step.
+
 type entry struct {
-	metrics.Member
-	known bool          // its state was told to the record
-	since time.Duration // of the conductor's own time: it began to start
-	took  time.Duration // until it was through with that; 0: not yet
+	name  string
+	told  metrics.Member // as the record knows it, if it does
+	known bool
+	seen  metrics.Member // as it was last
+	since time.Duration  // of the conductor's own time: it began to start
+	took  time.Duration  // until it was through with that; 0: not yet
 }
 
-// note takes what a source is now, at a time since the start was asked for, and says whether its account has changed.
-func (r *roll) note(m *metrics.Member, at time.Duration) bool {
+// see takes what a source is at a time since the start was asked for, and says whether it got on since the last look.
+func (r *roll) see(m *metrics.Member, at time.Duration) bool {
 	e := r.find(m.Name)
 	if e == nil {
-		*r = append(*r, entry{since: at})
+		*r = append(*r, entry{name: m.Name, since: at, seen: *m})
 		e = &(*r)[len(*r)-1]
 	}
-	if m.State == "starting" && e.State != "starting" && e.State != "" { // it joins anew
+	old := e.seen
+	e.seen = *m
+	if m.State == "starting" && old.State != "starting" { // it joins anew
 		e.since, e.took = at, 0
 	}
 	if e.took == 0 && (m.State != "starting" || m.Step == "ready" || m.Step == "armed") {
 		e.took = max(1, at-e.since)
 	}
-	old := e.Member
-	e.Member = *m
+	return old.State != m.State || old.Step != m.Step
+}
+
+// note is see for a source whose account may have changed, and says whether it has.
+func (r *roll) note(m *metrics.Member, at time.Duration) bool {
+	r.see(m, at)
+	e := r.find(m.Name)
+	old := e.told
+	e.told = *m
 	changed := !e.known || old.State != m.State || old.Share != m.Share || old.Weight != m.Weight || old.Label != m.Label || old.Reason != m.Reason || old.StartSkew != m.StartSkew || m.Account != nil
 	e.known = true
 	return changed
@@ -41,7 +54,7 @@ func (r *roll) note(m *metrics.Member, at time.Duration) bool {
 
 func (r *roll) find(name string) *entry {
 	for i := range *r {
-		if (*r)[i].Name == name {
+		if (*r)[i].name == name {
 			return &(*r)[i]
 		}
 	}

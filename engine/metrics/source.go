@@ -10,6 +10,7 @@ type Report struct {
 	Member   *Member   // the source is now so
 	Begun    bool      // run time zero is fixed: the sources start together
 	Text     string    // a sentence, which stands in the run's diary; beside Member, what happened to it
+	Guard    bool      // the sentence is a rule of safety, or about a machine that makes load; else about the sources as such
 	Drain    bool      // it asks for the run to be ended
 	Gap      *Gap      // a part of the plan that no source made
 }

@@ -121,16 +121,19 @@ func sourcesGrid(sources []metrics.SourceView) *grid {
 			if s.State == "lost" && s.LostAt >= 0 {
 				state += " at " + clock(s.LostAt)
 			}
-			p99 := ""
+			p99, lag := "", ""
 			if s.Response.Count > 0 {
 				p99 = duration(s.Response.P99)
+			}
+			if s.Lag.Count > 0 {
+				lag = duration(s.Lag.P99)
 			}
 			began := ""
 			if s.RTT > 0 {
 				began = duration(s.StartSkew) + " ±" + duration(s.ClockBound)
 			}
 			linked = linked || s.RTT > 0
-			g.add(indent+s.Name, state, percent(s.Share), count(s.Requests), share(s.Errors, s.Requests), p99, duration(s.Lag.P99), percent(s.CPUPeak), began, s.Verdict.Health.String())
+			g.add(indent+s.Name, state, percent(s.Share), count(s.Requests), share(s.Errors, s.Requests), p99, lag, percent(s.CPUPeak), began, s.Verdict.Health.String())
 		}
 	}
 	if !linked { // all of it is this machine, whose clock is the run's
@@ -158,7 +161,7 @@ func sourceReasons(sources []metrics.SourceView) []string {
 	var out []string
 	for i := range sources {
 		if s := &sources[i]; s.Reason != "" {
-			out = append(out, s.Name+": "+s.State+", "+strings.Join(strings.Fields(s.Reason), " "))
+			out = append(out, s.Name+": "+s.State+", "+strings.ReplaceAll(s.Reason, "\n", "; "))
 		}
 	}
 	return out

@@ -209,6 +209,9 @@ func (p *page) health(s *metrics.Snapshot) {
 	well := 0
 	for i := range s.Sources {
 		v := &s.Sources[i]
+		if v.State == "refused" { // it never was one
+			continue
+		}
 		if len(s.Sources) > shownSources && v.Verdict.Health == metrics.OK {
 			well++
 			continue
