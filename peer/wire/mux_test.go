@@ -63,13 +63,13 @@ func TestCloseNeedsNoConnectionThatEnds(t *testing.T) {
 	closed := make(chan error, 1)
 	go func() { closed <- client.Close() }()
 	readers.Wait()
-	if took := time.Since(began); took > time.Second {
+	if took := time.Since(began); took > closing*2/3 {
 		t.Errorf("the readers returned after %v", took)
 	}
 	if err := <-closed; err == nil {
 		t.Error("the connection cannot have been closed, and nobody said so")
 	}
-	if took := time.Since(began); took < closing || took > closing+2*time.Second {
+	if took := time.Since(began); took < closing || took > closing+10*time.Second {
 		t.Errorf("Close returned after %v", took)
 	}
 	<-stub.closed

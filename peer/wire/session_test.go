@@ -85,6 +85,7 @@ func ctxSoon(t *testing.T) context.Context {
 func TestControl(t *testing.T) {
 	near, far := pipe(t)
 	var slow *Request
+	asked := make(chan struct{})
 	events := make(chan string, 10)
 	_, c, _, p := sessions(t, near, far,
 		func(k Kind, b []byte) {
@@ -98,6 +99,7 @@ func TestControl(t *testing.T) {
 			switch r.Kind {
 			case KindPlan:
 				slow = r // answered later, by the next
+				close(asked)
 			case KindArm:
 				var a Arm
 				if r.Decode(&a) == nil && a.Name == "ada" {
@@ -112,7 +114,7 @@ func TestControl(t *testing.T) {
 	planned := make(chan error, 1)
 	var ready Ready
 	go func() { planned <- c.Control.Do(ctxSoon(t), KindPlan, Plan{Size: 1}, &ready) }()
-	time.Sleep(20 * time.Millisecond)
+	<-asked
 	if err := c.Control.Do(ctxSoon(t), KindArm, Arm{Name: "ada"}, nil); err != nil {
 		t.Fatal(err)
 	}
