@@ -1,10 +1,13 @@
 package h1
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"testing/quick"
+
+	"pgregory.net/rapid"
 )
 
 // headOf parses the head of an answer that has one.
@@ -165,4 +168,39 @@ func TestSetCookies(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestWhatIsFamiliarChangesNothing: a Scratch that has seen other heads reads a head as a new one does, error for error.
+func TestWhatIsFamiliarChangesNothing(t *testing.T) {
+	lines := []string{
+		"Server: x\r\n", "Server: y\r\n", "Date: Sat, 21 Nov 2026 09:31:30 GMT\r\n", "Server: x\n", "Connection: keep-alive\r\n", "Connection: close\r\n", "Connection: keep-alive, close\r\n",
+		"Content-Length: 3\r\n", "Content-Length: 4\r\n", "Set-Cookie: a=b\r\n", " folded\r\n", "\tfolded\r\n", "bad line\r\n", "Nul: \x00\r\n", "Server: x\r\r\n", "Location: /\r\n", "Transfer-Encoding: chunked\r\n", "X: " + strings.Repeat("y", 200) + "\r\n",
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		var used Scratch
+		for range rapid.IntRange(1, 6).Draw(t, "heads") {
+			raw := "HTTP/1." + rapid.SampledFrom([]string{"0", "1"}).Draw(t, "minor") + " 200 OK\r\n"
+			raw += strings.Join(rapid.SliceOfN(rapid.SampledFrom(lines), 0, 10).Draw(t, "lines"), "") + "\r\n"
+			cut := rapid.IntRange(1, len(raw)).Draw(t, "cut")
+			read := func(sc *Scratch) (h Head, text string) {
+				var p Parser
+				p.Begin(sc, true)
+				for _, b := range []string{raw[:cut], raw[cut:]} {
+					_, ev, _, err := p.Feed(sc, []byte(b))
+					if err != nil {
+						return Head{}, err.Error()
+					}
+					if ev == HeadEnd {
+						return sc.Head, ""
+					}
+				}
+				return Head{}, "not whole"
+			}
+			want, wantErr := read(new(Scratch))
+			got, gotErr := read(&used)
+			if gotErr != wantErr || !reflect.DeepEqual(got, want) {
+				t.Fatalf("%q cut at %d: %+v %q, a new Scratch reads %+v %q", raw, cut, got, gotErr, want, wantErr)
+			}
+		}
+	})
 }

@@ -186,7 +186,7 @@ func (p *Parser) feedHead(sc *Scratch, b []byte) (n int, ev Event, err *Error) {
 		window := b[:min(len(b), limit)]
 		h := &sc.Head
 		*h = Head{}
-		got, err := h.scan(window, false)
+		got, err := h.scan(window, false, &sc.seen)
 		if err != nil {
 			return 0, NeedMore, err
 		}
@@ -217,7 +217,7 @@ func (p *Parser) feedHead(sc *Scratch, b []byte) (n int, ev Event, err *Error) {
 		if before > len(version) && pt.raw[before-1] != '\n' && bytes.IndexByte(more, '\n') < 0 {
 			continue // still inside a line: reading it again would make long lines cost their square
 		}
-		got, err := pt.head.scan(pt.raw, true)
+		got, err := pt.head.scan(pt.raw, true, nil)
 		if err != nil {
 			return n, NeedMore, err
 		}

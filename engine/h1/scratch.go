@@ -29,6 +29,7 @@ type Scratch struct {
 	// Head is the head that the last Informational or Head event was about.
 	Head Head
 
+	seen  familiar
 	parts []part  // by Parser.part - 1
 	free  []int32 // indices into parts that no parser holds
 }
