@@ -36,7 +36,9 @@ func (m *model) drawOverview(c chart.Canvas) {
 		if charts < 10 {
 			upper = charts // room for one chart only
 		}
-		m.throughput().Draw(c.Rows(0, upper))
+		above := m.throughput()
+		above.Aligned = upper < charts
+		above.Draw(c.Rows(0, upper))
 		m.response().Draw(c.Rows(upper, charts-upper))
 	}
 	m.drawFigureBlock(c.Rows(charts, below), l.columns)

@@ -44,6 +44,7 @@ type Lines struct {
 	Stages   []Edge
 	Marks    []Mark
 	EndNames bool // names at the ends of the lines instead of a legend
+	Aligned  bool // the columns that names would take stay free, so that the time axes of charts above one another agree
 }
 
 // century bounds run time, so that sums of it cannot overflow.
@@ -63,7 +64,7 @@ func (l Lines) Draw(c Canvas) {
 		top = 1
 	}
 	gutter, names := gutterWidth(c.W()), 0
-	if l.EndNames && c.W() >= 60 {
+	if (l.EndNames || l.Aligned) && c.W() >= 60 {
 		names = 6
 	}
 	w, h := c.W()-gutter-names, c.H()-top-1
@@ -95,7 +96,7 @@ func (l Lines) Draw(c Canvas) {
 		d.draw(plot, s.Style)
 	}
 	l.drawStages(plot, true)
-	if names > 0 {
+	if names > 0 && l.EndNames {
 		l.drawNames(c.Sub(gutter+w, top, names, h), y)
 	}
 }
