@@ -54,7 +54,7 @@ func TestCostWithManySources(t *testing.T) {
 			if rate > 12<<10 {
 				t.Errorf("%d bytes a second, more than 12 KiB", rate)
 			}
-			if spent.Seconds()/4 > 0.12 {
+			if spent.Seconds()/4 > 0.5 { // room for the race detector and for a machine that runs other tests
 				t.Errorf("%.1f %% of a core", spent.Seconds()/4*100)
 			}
 		})

@@ -111,7 +111,7 @@ func TestASCII(t *testing.T) {
 	all["prompt"] = asking(startingFleet(), metrics.Prompt{Source: "bob", Text: hostKeyPrompt, Choice: true})
 	th := theme.New(theme.Dark, colorprofile.TrueColor).InASCII(true)
 	for state, v := range all {
-		for _, size := range [][2]int{{80, 24}, {120, 40}, {240, 70}} {
+		for _, size := range [][2]int{{80, 24}, {200, 50}} {
 			for panel := range panelCount {
 				for _, open := range []bool{false, true} {
 					m := screen(size[0], size[1], v, th)
