@@ -259,7 +259,7 @@ func TestAnythingDraws(t *testing.T) {
 		}
 		title, unit, log := text.Draw(t, "title"), Unit(rapid.Uint8Range(0, 4).Draw(t, "unit")), rapid.Bool().Draw(t, "log")
 		for _, draw := range []func(Canvas){
-			Lines{title, title, unit, log, every, from, to, series, stages, marks, log}.Draw,
+			Lines{title, title, unit, log, every, from, to, series, stages, marks, log, !log}.Draw,
 			XY{
 				title, title, title, unit, Plain, title, value.Draw(t, "xmax"), log, true,
 				[]Cloud{{title, style, '●', points}},
