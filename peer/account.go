@@ -2,6 +2,7 @@ package peer
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"lt/engine/load"
@@ -84,7 +85,7 @@ func (e *ears) Fin(n int, fin wire.Fin) {
 			s.link.Close()
 			return
 		}
-		early := !f.ending(now) && !s.draining
+		early := !f.ending(now) && !s.draining && !(f.counted() && fin.Err == "" && !fin.Lapsed)
 		if !early {
 			s.finished = true
 			s.m.State = "done"
@@ -115,10 +116,17 @@ func (e *ears) Fin(n int, fin wire.Fin) {
 	})
 }
 
+// counted says whether the run is over after a number of iterations: a source has then done its part when its own are begun, and
+// may say so before the others.
+func (f *Fleet) counted() bool { return f.cfg.File.Load.Iterations > 0 }
+
 // ending says whether the load is over or about to be, so that moving shares has no use any more.
 func (f *Fleet) ending(now time.Time) bool {
 	line := f.log.Timeline()
-	return !f.cutAt.IsZero() || f.begun && max(0, f.run(now))+f.ahead() >= line.End()
+	if !f.cutAt.IsZero() || f.begun && max(0, f.run(now))+f.ahead() >= line.End() {
+		return true
+	}
+	return f.counted() && slices.ContainsFunc(f.all, func(s *source) bool { return s != nil && s.finished })
 }
 
 // finish ends the run when all that is to be expected has come, or has not come for long enough.
