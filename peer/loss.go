@@ -172,13 +172,13 @@ func (f *Fleet) decide(names []string, share float64, now time.Time) {
 	if len(names) > 1 {
 		is = "are"
 	}
+	if f.ending(now) {
+		return // the others have done their parts: what this one did not say is missing in its account
+	}
 	if len(f.alive()) == 0 {
 		f.say("%s %s lost, and no source of load is left", who, is)
 		f.err = fmt.Errorf("no source of load is left: %s %s lost", who, is)
 		f.cut(now)
-		return
-	}
-	if f.ending(now) {
 		return
 	}
 	f.redeal("%s %s lost", who, is)
