@@ -2,7 +2,7 @@ package peer
 
 import (
 	"fmt"
-	"slices"
+	"math"
 	"time"
 
 	"lt/engine/load"
@@ -25,44 +25,30 @@ type gapState struct {
 	total int64
 }
 
-// count looks at the arrivals that have become due since the last time, and tells of those that nobody was there to begin: their
-// entry named nobody, or a source that surely began nothing any more. What a lost source may have begun is not among them: it
-// is in that source's account, as unreported.
+// count looks every second at the arrivals that have become due.
 func (f *Fleet) count(now time.Time) {
 	if f.closedModel() || f.alone() {
 		return
 	}
-	if now.Before(f.gap.next) && len(f.missing()) == 0 {
-		f.at(f.gap.next)
-		return
+	if !now.Before(f.gap.next) {
+		f.countTo(now)
+		f.gap.next = now.Add(time.Second)
 	}
-	run := max(0, f.run(now))
-	to := min(f.log.Timeline().FirstAfter(run), f.shares.known())
-	if to > f.gap.index {
-		n := f.shares.owned(f.gap.index, to, func(n uint16) bool { return n == nobody || !f.all[n].living() && !f.all[n].orderly() })
-		f.missed(f.gap.from, run, n)
-		f.gap.index, f.gap.from = to, run
-	}
-	if now.Before(f.gap.next) {
-		f.at(f.gap.next)
-		return
-	}
-	f.gap.next = now.Add(time.Second)
 	f.at(f.gap.next)
 }
 
-// missing are sources that were given up and may still have entries in the table.
-func (f *Fleet) missing() (out []*source) {
-	for _, s := range f.rows {
-		if !s.dead.IsZero() && f.owns(s) {
-			out = append(out, s)
-		}
+// countTo looks at the arrivals that have become due since the last time, and tells of those that nobody was there to begin. What a
+// lost source may have begun before it was given up is not among them: it is in that source's account, as unreported.
+func (f *Fleet) countTo(now time.Time) {
+	run := max(0, f.run(now))
+	to := min(f.log.Timeline().FirstAfter(run), f.shares.known())
+	if f.closedModel() || to <= f.gap.index {
+		return
 	}
-	return out
+	n := f.shares.owned(f.gap.index, to, func(n uint16) bool { return n == nobody })
+	f.missed(f.gap.from, run, n)
+	f.gap.index, f.gap.from = to, run
 }
-
-// orderly says whether a source ended as the plan has it, so that nothing of its share is missing.
-func (s *source) orderly() bool { return s.finished && s.dead.IsZero() }
 
 // missed tells of arrivals that nobody began.
 func (f *Fleet) missed(from, to time.Duration, n int64) {
@@ -73,6 +59,27 @@ func (f *Fleet) missed(from, to time.Duration, n int64) {
 	f.put(metrics.Report{Gap: &metrics.Gap{From: from, To: to, Arrivals: uint64(n)}})
 }
 
+// missedBy tells of what a source did not begin between its last word and a run time.
+func (f *Fleet) missedBy(s *source, until time.Duration) {
+	f.missed(s.edge, until, f.owes(s, until))
+}
+
+// owes is how many of a source's arrivals that were due up to a run time it has not reported. It comes to its own in their order;
+// so their number says more than the time up to which it reported, which a source that did not hear of a change of the level
+// has filled with others.
+func (f *Fleet) owes(s *source, until time.Duration) int64 {
+	if f.closedModel() {
+		return 0
+	}
+	got, _ := s.link.Applied()
+	line := f.log.Timeline()
+	to := line.FirstAfter(until)
+	if !s.dead.IsZero() {
+		to = min(s.since, line.FirstAfter(line.End()))
+	}
+	return max(0, f.shares.owned(0, to, func(n uint16) bool { return int(n) == s.n })-int64(got.Scheduled))
+}
+
 // Fin implements observer.
 func (e *ears) Fin(n int, fin wire.Fin) {
 	f := (*Fleet)(e)
@@ -81,11 +88,13 @@ func (e *ears) Fin(n int, fin wire.Fin) {
 			return
 		}
 		s.fin = &fin
-		if !s.dead.IsZero() { // late, but now its account can be closed
+		if !s.dead.IsZero() {
+			// Late, but now it is known what it did: what it might have begun after that it did not.
+			f.missedBy(s, max(0, f.run(s.dead)))
 			s.link.Close()
 			return
 		}
-		early := !f.ending(now) && !s.draining && !(f.counted() && fin.Err == "" && !fin.Lapsed)
+		early := !f.ending(now) && !s.draining
 		if !early {
 			s.finished = true
 			s.m.State = "done"
@@ -105,28 +114,17 @@ func (e *ears) Fin(n int, fin wire.Fin) {
 			why = "its lease was over"
 		}
 		f.lose(s, now, why)
-		from := f.log.Timeline().FirstAfter(s.edge)
-		if f.gap.index > from && !f.closedModel() {
-			f.missed(s.edge, f.gap.from, f.shares.owned(from, f.gap.index, func(n uint16) bool { return int(n) == s.n }))
-		}
-		f.count(now)
 		f.bury(s, now)
+		f.missedBy(s, max(0, f.run(now)))
 		f.show(s, "")
 		f.decide([]string{s.name}, s.m.Share, now)
 	})
 }
 
-// counted says whether the run is over after a number of iterations: a source has then done its part when its own are begun, and
-// may say so before the others.
-func (f *Fleet) counted() bool { return f.cfg.File.Load.Iterations > 0 }
-
 // ending says whether the load is over or about to be, so that moving shares has no use any more.
 func (f *Fleet) ending(now time.Time) bool {
 	line := f.log.Timeline()
-	if !f.cutAt.IsZero() || f.begun && max(0, f.run(now))+f.ahead() >= line.End() {
-		return true
-	}
-	return f.counted() && slices.ContainsFunc(f.all, func(s *source) bool { return s != nil && s.finished })
+	return !f.cutAt.IsZero() || f.begun && max(0, f.run(now))+f.ahead() >= line.End()
 }
 
 // finish ends the run when all that is to be expected has come, or has not come for long enough.
@@ -165,13 +163,18 @@ func (f *Fleet) finish(now time.Time) {
 
 // settle closes the accounts: of each peer what it says that it did against what came of it here.
 func (f *Fleet) settle(now time.Time) {
-	f.gap.next = now
 	for i := range f.shares.epochs { // whoever has not confirmed an epoch by now never will
 		for n := range f.shares.epochs[i].waiting {
-			f.follows(f.all[n], int(^uint(0)>>1), max(0, f.run(now)))
+			f.follows(f.all[n], math.MaxInt, f.firstAfter(max(0, f.run(now))))
 		}
 	}
-	f.count(now)
+	f.countTo(now)
+	for _, s := range f.all {
+		// What a source had and did not come to: it learnt too late that it had it.
+		if s != nil && s.link != nil && s.fin != nil && s.dead.IsZero() && f.cutAt.IsZero() {
+			f.missedBy(s, f.log.Timeline().End())
+		}
+	}
 	if n := f.gap.total; n > 0 {
 		f.say("load gap: no source was there to begin %d arrivals of the plan, %s of all that were due", n, percent(float64(n)/float64(max(1, f.gap.index))))
 	}
@@ -236,14 +239,12 @@ func (f *Fleet) close(s *source, now time.Time) metrics.Account {
 	if got.Started > 0 {
 		each = max(1, float64(got.Requests)/float64(got.Started))
 	}
-	line := f.log.Timeline()
 	if f.closedModel() {
 		if s.edge > 0 {
 			a.Unreported = uint64(float64(got.Requests)*float64(a.Window)/float64(s.edge-min(s.from, s.edge-1))) + uint64(s.inHand)
 		}
 	} else {
-		n := f.shares.owned(line.FirstAfter(s.edge), line.FirstAfter(to), func(n uint16) bool { return int(n) == s.n })
-		a.Unreported = uint64(float64(n+int64(s.inHand))*each + 0.5)
+		a.Unreported = uint64(float64(f.owes(s, to)+int64(s.inHand))*each + 0.5)
 	}
 	a.Text = fmt.Sprintf("it never said what it did in all: at most %d requests of %s are unreported", a.Unreported, short(a.Window))
 	return a

@@ -70,6 +70,7 @@ type agent struct {
 	mu       sync.Mutex
 	phase    phase
 	job      *Job
+	late     int64 // see wire.Applied
 	program  *journey.Program
 	redact   *redact.Redactor
 	permit   Permission
@@ -406,8 +407,14 @@ func (a *agent) changes(from int, entries []load.Change) (wire.Applied, error) {
 	if from < 0 || from > have {
 		return wire.Applied{}, refuse("limit", "these are the changes from the %dth on, and there are %d", from+1, have)
 	}
-	for i := have - from; i < len(entries); i++ {
-		if err := a.log.Append(entries[i]); err != nil {
+	now := -time.Hour // nothing is late before the start
+	if a.phase >= running {
+		now = time.Since(a.epoch)
+	}
+	if n := have - from; n < len(entries) {
+		late, err := learn(a.log, &a.job.File.Load, entries[n:], now)
+		a.late = max(a.late, late)
+		if err != nil {
 			return wire.Applied{}, refuse("limit", "%s", err)
 		}
 	}
@@ -416,11 +423,7 @@ func (a *agent) changes(from int, entries []load.Change) (wire.Applied, error) {
 		a.halt("its owner's policy does not allow the load that it was given")
 		return wire.Applied{}, err
 	}
-	out := wire.Applied{Count: len(a.log.Changes())}
-	if a.phase >= running {
-		out.At = time.Since(a.epoch)
-	}
-	return out, nil
+	return wire.Applied{Count: len(a.log.Changes()), At: max(0, now), Late: a.late}, nil
 }
 
 // stop ends the load, if there is one: it drains, or with now is cut.

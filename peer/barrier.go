@@ -146,6 +146,7 @@ func (f *Fleet) arm(now time.Time) {
 
 // order is what a peer is armed with.
 func (f *Fleet) order(s *source, zero time.Time) wire.Arm {
+	s.known = len(f.log.Changes())
 	return wire.Arm{Zero: clockNow() + time.Until(zero), Source: s.n, Name: s.name, Changes: f.log.Changes(), From: s.from}
 }
 

@@ -87,6 +87,7 @@ type Fleet struct {
 	claim  authz.Claim
 	stage  stage
 	epoch  time.Time
+	level  float64 // factor of the load
 	err    error
 	all    []*source // by number in the share tables; the first is this process, nil if it makes no load
 	rows   []*source // as they are shown; one that took part anew stands in the place of its former self
@@ -138,7 +139,7 @@ func New(c Config) (*Fleet, error) {
 	}
 	f := &Fleet{
 		cfg: c, log: load.NewLog(&c.File.Load), reports: make(chan metrics.Report), wake: make(chan struct{}, 1), told: make(chan struct{}, 1),
-		said: make(map[string]bool), claim: NewClaim(c.File, len(addresses)),
+		said: make(map[string]bool), level: 1, claim: NewClaim(c.File, len(addresses)),
 	}
 	f.lease.Forever()
 	f.local, err = engine.New(engine.Config{
@@ -489,8 +490,17 @@ func (f *Fleet) Change(kind load.ChangeKind, factor float64) (time.Duration, err
 		return 0, errors.New("the run has not begun")
 	}
 	ahead := f.ahead()
-	if kind == load.Stop {
+	switch kind {
+	case load.Stop:
 		ahead = min(ahead, stopAhead)
+	case load.Factor:
+		// First what the owners of peers allow: a peer that is given more ends its part.
+		f.level = factor
+		if slices.ContainsFunc(f.rows, func(s *source) bool { return s.limit > 0 }) {
+			f.redeal("the load changes")
+			f.shares.until = time.Time{}
+			f.deal(time.Now())
+		}
 	}
 	return f.enter(load.Change{At: max(0, f.run(time.Now())) + ahead, Kind: kind, Factor: factor})
 }

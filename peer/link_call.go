@@ -368,7 +368,7 @@ func (o *orders) next() *task {
 				return err
 			},
 			func(o *orders) { o.entered = max(o.entered, applied.Count) },
-			func(l *Link) { l.cfg.Observer.Applied(l.cfg.N, applied.Count, applied.At) },
+			func(l *Link) { l.cfg.Observer.Applied(l.cfg.N, applied) },
 		}
 	case o.stop != nil && !o.stopped && o.committed:
 		stop := o.stop

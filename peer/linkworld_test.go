@@ -287,17 +287,17 @@ func (d *diary) Ready(_ int, _ wire.Hello, p wire.Preflight) {
 	d.do(func() { d.prefl = p })
 	d.note("ready")
 }
-func (d *diary) Failed(_ int, err error)               { d.do(func() { d.failed = err }); d.note("failed %v", err) }
-func (d *diary) Armed(int)                             { d.note("armed") }
-func (d *diary) Applied(_, count int, _ time.Duration) { d.note("applied %d", count) }
-func (d *diary) Beat(_ int, b wire.Beat)               { d.do(func() { d.beats = append(d.beats, b) }) }
-func (d *diary) Suspect(_ int, silent time.Duration)   { d.note("suspect") }
-func (d *diary) Back(int)                              { d.note("back") }
-func (d *diary) Lost(_ int, reason string)             { d.note("lost: %s", reason) }
-func (d *diary) Gone(_ int, proof string)              { d.note("gone: %s", proof) }
-func (d *diary) Rejoin(int, wire.Hello)                { d.note("rejoin") }
-func (d *diary) Warn(_ int, w wire.Warn)               { d.note("warn: %s", w.Text) }
-func (d *diary) Fin(_ int, f wire.Fin)                 { d.do(func() { d.fin = &f }); d.note("fin") }
+func (d *diary) Failed(_ int, err error)             { d.do(func() { d.failed = err }); d.note("failed %v", err) }
+func (d *diary) Armed(int)                           { d.note("armed") }
+func (d *diary) Applied(_ int, a wire.Applied)       { d.note("applied %d", a.Count) }
+func (d *diary) Beat(_ int, b wire.Beat)             { d.do(func() { d.beats = append(d.beats, b) }) }
+func (d *diary) Suspect(_ int, silent time.Duration) { d.note("suspect") }
+func (d *diary) Back(int)                            { d.note("back") }
+func (d *diary) Lost(_ int, reason string)           { d.note("lost: %s", reason) }
+func (d *diary) Gone(_ int, proof string)            { d.note("gone: %s", proof) }
+func (d *diary) Rejoin(int, wire.Hello)              { d.note("rejoin") }
+func (d *diary) Warn(_ int, w wire.Warn)             { d.note("warn: %s", w.Text) }
+func (d *diary) Fin(_ int, f wire.Fin)               { d.do(func() { d.fin = &f }); d.note("fin") }
 func (d *diary) Interval(_ int, iv *metrics.Interval) {
 	d.do(func() { d.intervals = append(d.intervals, iv) })
 }

@@ -1,11 +1,14 @@
 package peer
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
 
+	"lt/engine/load"
 	"lt/peer/wire"
 )
 
@@ -140,7 +143,6 @@ func (f *Fleet) watch(now time.Time) {
 		f.at(decide)
 		return
 	}
-	f.count(now) // up to here they may have begun what is theirs
 	var names []string
 	share := 0.0
 	for _, s := range lost {
@@ -162,7 +164,15 @@ func (f *Fleet) watch(now time.Time) {
 // bury gives a source up: nothing begins there any more.
 func (f *Fleet) bury(s *source, now time.Time) {
 	s.dead = now
-	f.follows(s, int(^uint(0)>>1), max(0, f.run(now)))
+	run := max(0, f.run(now))
+	if f.closedModel() {
+		f.follows(s, math.MaxInt, 0)
+		return
+	}
+	beyond := f.beyond(s, run)
+	f.follows(s, math.MaxInt, beyond)
+	s.since = max(s.since, beyond)
+	f.shares.late(stretch{n: s.n, from: beyond, until: math.MaxInt64})
 }
 
 // decide does what is to be done about sources that are given up.
@@ -172,17 +182,23 @@ func (f *Fleet) decide(names []string, share float64, now time.Time) {
 	if len(names) > 1 {
 		is = "are"
 	}
-	if f.ending(now) {
-		return // the others have done their parts: what this one did not say is missing in its account
-	}
 	if len(f.alive()) == 0 {
 		f.say("%s %s lost, and no source of load is left", who, is)
 		f.err = fmt.Errorf("no source of load is left: %s %s lost", who, is)
+		if _, err := f.enter(load.Change{At: max(0, f.run(now)), Kind: load.Stop}); err != nil {
+			f.err = errors.Join(f.err, err)
+		}
 		f.cut(now)
 		return
 	}
-	f.redeal("%s %s lost", who, is)
-	if f.cfg.OnLoss == StopRun && !f.loss.stopped {
+	if f.ending(now) {
+		return
+	}
+	if f.cfg.OnLoss != StopRun {
+		f.redeal("%s %s lost", who, is)
+		return
+	}
+	if !f.loss.stopped {
 		f.loss.stopped = true
 		f.put(reportDrain(fmt.Sprintf("%s %s lost with %s of the load, and a loss is to stop the run: it is drained", who, is, percent(share))))
 	}
@@ -201,7 +217,7 @@ func (f *Fleet) alive() []*source {
 
 // renew starts those peers anew whose hosts are there again, once they have cooled down.
 func (f *Fleet) renew(now time.Time) {
-	if !f.loss.stopped && f.cfg.OnLoss == StopRun {
+	if f.cfg.OnLoss == StopRun {
 		return // whoever wants no loss wants no patched run
 	}
 	end := f.log.Timeline().End()
@@ -209,7 +225,7 @@ func (f *Fleet) renew(now time.Time) {
 		if s.dead.IsZero() || s.back == nil || s.lives >= mostLives || f.run(now)+worthJoining > end {
 			continue
 		}
-		if s.starting.After(s.dead) { // its next life is on its way, or failed
+		if s.renewing {
 			continue
 		}
 		at := s.lost.Add(coolDown << s.lives)
@@ -221,7 +237,7 @@ func (f *Fleet) renew(now time.Time) {
 		next.lives, next.joins = s.lives+1, true
 		next.m = f.member(s)
 		next.m.State, next.m.Reason, next.m.Share = "starting", "", 0
-		s.starting = now
+		s.renewing = true
 		f.say("%s is there again and is started anew", s.name)
 		f.dial(next)
 	}

@@ -46,8 +46,8 @@ type observer interface {
 	Ready(n int, h wire.Hello, p wire.Preflight)
 	Failed(n int, err error) // before the start, for good: a *StartError
 	Armed(n int)
-	Applied(n, count int, at time.Duration) // its log has so many entries, the last of them since its run time at
-	Beat(n int, b wire.Beat)                // newest heartbeat: clock, bound, rtt, begun
+	Applied(n int, a wire.Applied)
+	Beat(n int, b wire.Beat) // newest heartbeat: clock, bound, rtt, begun
 	Suspect(n int, silent time.Duration)
 	Back(n int)                           // heard again, over the old session or a new one, within its lease: nothing was lost
 	Lost(n int, reason string)            // silent for 6 s or the session broke; the link goes on redialling until Close

@@ -2,13 +2,13 @@ package peer
 
 import (
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strings"
 	"time"
 
 	"lt/engine/load"
+	"lt/peer/wire"
 )
 
 // nobody is the number that stands in a share table for what no source begins.
@@ -30,11 +30,17 @@ const fineTable = 2048
 type shares struct {
 	owner  []uint16 // of arrival i in the open model, of user i in the closed one: owner[i mod len]
 	held   []uint16 // who has to let go of an entry that names nobody before others may have it; nobody: it is free
-	epochs []epoch  // all of them, with what is known of when each source followed; in order of from
-	dirty  bool     // the shares are not what they should be
-	causes []string // why, for the diary
-	retry  time.Time
-	id     int
+	safe   []int64  // first arrival of a free entry that surely nobody has begun
+	epochs []epoch  // all of them, in order
+	// stretches are where sources did not follow the epochs: late, or not any more.
+	stretches []stretch
+	dirty     bool      // the shares are not what they should be
+	causes    []string  // why, for the diary
+	retry     time.Time // when what is missing is tried again
+	until     time.Time // so long those who gave something up are waited for, so that it is taken up at once and not bit by bit
+	later     time.Time // when it is looked at again what may not be dealt yet
+	short     float64   // of the load, as it was last said
+	id        int
 }
 
 // epoch is from when a table held.
@@ -72,19 +78,18 @@ func (f *Fleet) firstEpoch(list []*source) error {
 			counts[n] = c
 			left -= c
 		}
-		if counts[len(f.all)] = left; left > 0 {
-			table = load.Table(counts)
-			for i, n := range table {
-				if int(n) == len(f.all) {
-					table[i] = nobody
-				}
+		counts[len(f.all)] = left
+		table = load.Table(counts)
+		for i, n := range table {
+			if int(n) == len(f.all) {
+				table[i] = nobody
 			}
-			table = repeated(table)
 		}
+		table = repeated(table)
 	}
 	// A second attempt to start replaces the table of the first: both hold from run time zero on.
 	id := f.shares.id + 1
-	f.shares = shares{owner: table, held: slices.Repeat([]uint16{nobody}, len(table)), id: id}
+	f.shares = shares{owner: table, held: slices.Repeat([]uint16{nobody}, len(table)), safe: make([]int64, len(table)), id: id}
 	f.shares.epochs = []epoch{{count: id, owner: table}}
 	f.showShares()
 	return f.log.Append(load.Change{Kind: load.Reshare, Epoch: &load.Epoch{ID: id, Table: table}})
@@ -131,7 +136,7 @@ func (f *Fleet) desired(list []*source) map[int]int {
 			if s.hot {
 				most[s] = max(own[s], float64(have[s.n]))
 			}
-			if peak := f.cfg.File.Load.Profile.Peak(); s.limit > 0 && peak > 0 {
+			if peak := f.cfg.File.Load.Profile.Peak() * f.level; s.limit > 0 && peak > 0 {
 				most[s] = min(most[s], math.Floor(float64(size)*s.limit/peak))
 			}
 			sum += own[s]
@@ -212,6 +217,14 @@ func (f *Fleet) deal(now time.Time) {
 	if !sh.dirty || f.ending(now) || f.alone() {
 		return
 	}
+	if now.Before(sh.later) {
+		f.at(sh.later)
+		return
+	}
+	if now.Before(sh.until) && slices.ContainsFunc(sh.held, func(n uint16) bool { return n != nobody && f.all[n].heard() }) {
+		f.at(sh.until)
+		return
+	}
 	at := max(0, f.run(now)) + f.ahead()
 	var list []*source
 	sh.dirty = false
@@ -226,15 +239,24 @@ func (f *Fleet) deal(now time.Time) {
 	if len(sh.owner) < fineTable { // the run began with this process alone
 		sh.owner = repeated(sh.owner)
 		sh.held = slices.Repeat([]uint16{nobody}, len(sh.owner))
+		sh.safe = make([]int64, len(sh.owner))
 	}
 	owner, held := slices.Clone(sh.owner), slices.Clone(sh.held)
 	have, want := sh.counts(), f.desired(list)
 
-	// What the dead had is free: their leases are over.
+	// What the dead had is free, since their leases are over.
+	at = f.notBefore(at)
+	from := f.firstAfter(at)
+	unsafe := false
 	for i, n := range owner {
-		if n != nobody && !f.all[n].living() {
-			owner[i] = nobody
+		if n == nobody || f.all[n].living() {
+			continue
 		}
+		if f.all[n].since > from { // some of it may have been begun before its time, by a source that did not hear of a change
+			unsafe = true
+			continue
+		}
+		owner[i], sh.safe[i] = nobody, 0
 	}
 	for _, s := range list {
 		over := have[s.n] - want[s.n]
@@ -242,7 +264,14 @@ func (f *Fleet) deal(now time.Time) {
 			give(owner, held, s, have[s.n], over)
 		}
 	}
-	f.take(owner, held, have, want, list)
+	if !f.take(owner, held, have, want, list, from) {
+		unsafe = true
+	}
+	if unsafe { // some of it later
+		sh.dirty = true
+		sh.later = now.Add(time.Second)
+		f.at(sh.later)
+	}
 	if !slices.Equal(owner, sh.owner) {
 		f.adopt(owner, held, at)
 	}
@@ -251,6 +280,10 @@ func (f *Fleet) deal(now time.Time) {
 		f.at(sh.retry)
 	}
 }
+
+// confirmTime is how long after it took effect an epoch is waited for to be confirmed by all, before what some have given up is dealt
+// again.
+const confirmTime = 2 * time.Second
 
 // roundoff is how many entries a source may have too many before it is worth an epoch.
 const roundoff = 2
@@ -272,13 +305,16 @@ func give(owner, held []uint16, s *source, have, n int) {
 	}
 }
 
-// take deals what is free to those who have too little.
-func (f *Fleet) take(owner, held []uint16, have, want map[int]int, list []*source) {
-	free, lack := 0, 0
+// take deals what is free from an arrival on to those who have too little. False: there will be more that they can have.
+func (f *Fleet) take(owner, held []uint16, have, want map[int]int, list []*source, from int64) (all bool) {
+	free, later, lack := 0, 0, 0
 	weights := make([]int, len(f.all))
-	for i, n := range owner {
-		if n == nobody && held[i] == nobody {
+	ready := func(i int) bool { return owner[i] == nobody && held[i] == nobody && f.shares.safe[i] <= from }
+	for i := range owner {
+		if ready(i) {
 			free++
+		} else if owner[i] == nobody && held[i] == nobody {
+			later++
 		}
 	}
 	for _, s := range list {
@@ -288,13 +324,14 @@ func (f *Fleet) take(owner, held []uint16, have, want map[int]int, list []*sourc
 		}
 	}
 	n := min(free, lack)
+	all = lack <= free || later == 0
 	if n == 0 {
-		return
+		return all
 	}
 	turns := load.Table(weights)
 	k, dealt := 0, 0
 	for i := range owner {
-		if owner[i] != nobody || held[i] != nobody {
+		if !ready(i) {
 			continue
 		}
 		if (k+1)*n/free > k*n/free {
@@ -303,20 +340,34 @@ func (f *Fleet) take(owner, held []uint16, have, want map[int]int, list []*sourc
 		}
 		k++
 	}
+	return all
+}
+
+// notBefore is a run time for the next entry of the log that is not before at.
+func (f *Fleet) notBefore(at time.Duration) time.Duration {
+	if cs := f.log.Changes(); len(cs) > 0 {
+		at = max(at, cs[len(cs)-1].At)
+	}
+	return at
+}
+
+// firstAfter is where an epoch begins that takes effect at a run time: in the closed model a table says whose the users are, whatever
+// the time.
+func (f *Fleet) firstAfter(at time.Duration) int64 {
+	if f.closedModel() {
+		return 0
+	}
+	return f.log.Timeline().FirstAfter(at)
 }
 
 // adopt makes a table the one that holds from run time at on.
 func (f *Fleet) adopt(owner, held []uint16, at time.Duration) {
 	sh := &f.shares
 	before := f.log.Changes()
-	if n := len(before); n > 0 {
-		at = max(at, before[n-1].At)
-	}
-	e := epoch{count: len(before) + 1, at: at, owner: owner, before: sh.owner, waiting: make(map[int]struct{})}
+	e := epoch{count: len(before) + 1, at: at, from: f.firstAfter(at), owner: owner, before: sh.owner, waiting: make(map[int]struct{})}
 	table := owner
 	if !f.closedModel() {
 		// A table's first entry is its epoch's first arrival, and in ours an arrival's entry never moves.
-		e.from = f.log.Timeline().FirstAfter(at)
 		turn := int(e.from % int64(len(owner)))
 		table = slices.Concat(owner[turn:], owner[:turn])
 	}
@@ -340,13 +391,17 @@ func (f *Fleet) adopt(owner, held []uint16, at time.Duration) {
 	sh.epochs = append(sh.epochs, e)
 	f.showShares()
 	if gave {
+		sh.until = f.epoch.Add(at + confirmTime)
 		return // said when it is taken up
 	}
-	f.sayDeal(at)
+	if short := f.shortOf(owner, f.partners()); len(sh.causes) > 0 || short != sh.short {
+		f.sayDeal(at, short)
+		sh.short = short
+	}
 }
 
 // sayDeal puts into the diary who has which share now, and why.
-func (f *Fleet) sayDeal(at time.Duration) {
+func (f *Fleet) sayDeal(at time.Duration, short float64) {
 	why := "shares moved"
 	if len(f.shares.causes) > 0 {
 		why = strings.Join(f.shares.causes, ", ")
@@ -370,7 +425,7 @@ func (f *Fleet) sayDeal(at time.Duration) {
 		parts = append(parts, fmt.Sprintf("%d sources share the load", n))
 	}
 	text := fmt.Sprintf("%s: from %s on %s", why, clock(at), strings.Join(parts, ", "))
-	if short := f.shortOf(f.shares.owner, rows); short > 0 {
+	if short > 0 {
 		text += fmt.Sprintf("; load gap: %s stay missing%s", percent(short), f.whyShort())
 	}
 	f.say("%s", text)
@@ -394,13 +449,11 @@ func (f *Fleet) whyShort() string {
 // shortOf is the part of the load that a table gives to nobody for good: entries on their way from one source to another are not
 // among it.
 func (f *Fleet) shortOf(owner []uint16, list []*source) float64 {
-	want, have := f.desired(list), 0
+	want := f.desired(list)
 	missing := 0
 	for _, n := range owner {
-		if n == nobody {
+		if n == nobody || !f.all[n].living() {
 			missing++
-		} else {
-			have++
 		}
 	}
 	total := 0
@@ -431,25 +484,34 @@ func (f *Fleet) showShares() {
 	}
 }
 
-// Applied implements observer: a source has the log up to count entries, the last of them since its run time at.
-func (e *ears) Applied(n, count int, at time.Duration) {
+// Applied implements observer.
+func (e *ears) Applied(n int, a wire.Applied) {
 	f := (*Fleet)(e)
-	f.peer(n, func(s *source, _ time.Time) { f.follows(s, count, at) })
+	f.peer(n, func(s *source, _ time.Time) { f.follows(s, a.Count, a.Late) })
 }
 
-// follows notes that a source has followed all epochs up to an entry of the log. Where that was later than the epoch's own time it
-// went on until then as before, which counts: it made what it had given up, and did not make what it had taken up.
-func (f *Fleet) follows(s *source, count int, at time.Duration) {
+// follows notes that a source has followed all epochs up to an entry of the log, those of which it learnt too late from an arrival
+// on. Until then it went on as before, which counts: it made what it had given up, and did not make what it had taken up.
+//
+// For a source that is given up count is math.MaxInt, and late beyond all that it may have begun.
+func (f *Fleet) follows(s *source, count int, late int64) {
 	sh := &f.shares
-	for i := 0; i < len(sh.epochs); i++ {
+	s.known = max(s.known, count)
+	var first *epoch
+	for i := range sh.epochs {
 		e := &sh.epochs[i]
 		if _, waits := e.waiting[s.n]; !waits || e.count > count {
 			continue
 		}
 		delete(e.waiting, s.n)
-		if at > e.at && !f.closedModel() {
-			i += sh.late(i, s.n, f.log.Timeline().FirstAfter(at))
+		if first == nil {
+			c := *e
+			first = &c
 		}
+	}
+	if first != nil && !f.closedModel() {
+		sh.late(stretch{s.n, max(first.from, s.since), late, first.before, count == math.MaxInt})
+		s.since = max(s.since, late) // up to there it is written down what it had
 	}
 	for _, e := range sh.epochs {
 		if _, waits := e.waiting[s.n]; waits {
@@ -458,36 +520,101 @@ func (f *Fleet) follows(s *source, count int, at time.Duration) {
 	}
 	for i, h := range sh.held {
 		if int(h) == s.n {
-			sh.held[i] = nobody
+			sh.held[i], sh.safe[i] = nobody, max(s.since, late)
 			sh.dirty = true
 		}
 	}
 }
 
-// late writes into the history that a source followed epoch i only from arrival until on. It returns how many epochs it added.
-func (sh *shares) late(i, n int, until int64) int {
-	e := sh.epochs[i]
-	if i+1 < len(sh.epochs) {
-		until = min(until, sh.epochs[i+1].from)
-	}
-	if until <= e.from {
-		return 0
-	}
-	first := e
-	first.owner = slices.Clone(e.owner)
-	for j := range first.owner {
-		if b := e.before[j]; b != e.owner[j] && (int(b) == n || int(e.owner[j]) == n) {
-			first.owner[j] = b
+// beyond is the first arrival that a source that is given up at a run time surely did not begin. It is not always that of the
+// plan: of changes of the level after those that it confirmed it may not have heard.
+func (f *Fleet) beyond(s *source, run time.Duration) int64 {
+	log := load.NewLog(&f.cfg.File.Load)
+	most := int64(0)
+	for i, c := range f.log.Changes() {
+		if i >= s.known {
+			most = max(most, log.Timeline().FirstAfter(run))
+		}
+		if c.Kind != load.Reshare && log.Append(c) != nil {
+			break // there is none that the fleet's log has and this one does not take
 		}
 	}
-	rest := e
-	rest.from, rest.waiting = until, maps.Clone(e.waiting)
-	sh.epochs[i] = first
-	if i+1 < len(sh.epochs) && until == sh.epochs[i+1].from {
-		return 0
+	return max(most, log.Timeline().FirstAfter(run))
+}
+
+// learn enters further entries into the log of a source whose run time is now. One that it learns in time is entered as it is. An
+// epoch that it learns too late, after a silence, it follows from the arrival late on, a moment ahead: until then all its shards
+// go on as before, and they change over together. Otherwise one of them would take up what another has begun already. late is 0
+// if there was none.
+func learn(log *load.Log, spec *load.Spec, entries []load.Change, now time.Duration) (late int64, err error) {
+	first := int64(0) // of the newest epoch
+	for _, c := range log.Changes() {
+		if c.Epoch != nil {
+			first = c.Epoch.From
+		}
 	}
-	sh.epochs = slices.Insert(sh.epochs, i+1, rest)
-	return 1
+	for _, c := range entries {
+		if c.Kind == load.Reshare && spec.Model == load.Open && c.Epoch != nil && len(c.Epoch.Table) > 0 {
+			e := *c.Epoch
+			if c.At < now+learntAhead {
+				if late == 0 {
+					// A change of the level that it learns late too has it stand at another arrival than the plan.
+					line, err := levels(spec, log.Changes(), entries)
+					if err != nil {
+						return 0, err
+					}
+					late = max(line.FirstAfter(now+learntAhead), log.Timeline().FirstAfter(now+learntAhead))
+				}
+				e.From = max(e.From, late)
+			}
+			if e.From = max(e.From, first); e.From != c.Epoch.From {
+				turn := int((e.From - c.Epoch.From) % int64(len(e.Table)))
+				e.Table = slices.Concat(e.Table[turn:], e.Table[:turn])
+				c.Epoch = &e
+				late = max(late, e.From)
+			}
+			first = e.From
+		}
+		if err := log.Append(c); err != nil {
+			return late, err
+		}
+	}
+	return late, nil
+}
+
+// levels is the timeline under the changes of the level in two lists.
+func levels(spec *load.Spec, lists ...[]load.Change) (*load.Timeline, error) {
+	log := load.NewLog(spec)
+	for _, list := range lists {
+		for _, c := range list {
+			if c.Kind != load.Reshare {
+				if err := log.Append(c); err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
+	return log.Timeline(), nil
+}
+
+// learntAhead is time enough for the shards of a process to hear of an epoch.
+const learntAhead = 50 * time.Millisecond
+
+// stretch is arrivals from..until-1 in which a source had what an earlier table gave it; of no table, nothing. Open is one of a
+// source that was given up before it could confirm a table: nobody knows whether it had the earlier one or the later one, and
+// what either gave it may have been begun.
+type stretch struct {
+	n           int
+	from, until int64
+	table       []uint16
+	open        bool
+}
+
+// late notes a stretch.
+func (sh *shares) late(s stretch) {
+	if s.from < s.until {
+		sh.stretches = append(sh.stretches, s)
+	}
 }
 
 // known is the first arrival of which it is not yet known who followed which table.
@@ -500,25 +627,68 @@ func (sh *shares) known() int64 {
 	return math.MaxInt64
 }
 
-// owned is how many of the arrivals from..to-1 belonged to numbers that which wants.
+// owned is how many of the arrivals from..to-1 belonged to numbers that which wants, as far as it is known who followed which
+// table.
 func (sh *shares) owned(from, to int64, which func(n uint16) bool) int64 {
-	total := int64(0)
-	for i, e := range sh.epochs {
-		lo, hi := max(from, e.from), to
-		if i+1 < len(sh.epochs) {
-			hi = min(hi, sh.epochs[i+1].from)
+	edges := []int64{from, to}
+	edge := func(at int64) {
+		if from < at && at < to {
+			edges = append(edges, at)
 		}
-		if hi <= lo {
+	}
+	for _, e := range sh.epochs {
+		edge(e.from)
+	}
+	for _, s := range sh.stretches {
+		edge(s.from)
+		edge(s.until)
+	}
+	slices.Sort(edges)
+	total := int64(0)
+	for i, lo := range edges[:len(edges)-1] {
+		if hi := edges[i+1]; lo < hi {
+			total += wanted(sh.had(lo), lo, hi, which)
+		}
+	}
+	return total
+}
+
+// had is the table by which arrival i belonged to whom it did.
+func (sh *shares) had(i int64) []uint16 {
+	k := len(sh.epochs) - 1
+	for k > 0 && sh.epochs[k].from > i {
+		k--
+	}
+	table, own := sh.epochs[k].owner, false
+	for _, s := range sh.stretches {
+		if i < s.from || i >= s.until {
 			continue
 		}
-		size := int64(len(e.owner))
-		rounds, rest := (hi-lo)/size, (hi-lo)%size
-		for j := range size {
-			if which(e.owner[(lo+j)%size]) {
-				total += rounds
-				if j < rest {
-					total++
-				}
+		if !own {
+			table, own = slices.Clone(table), true
+		}
+		for j := range table {
+			switch {
+			case s.table != nil && int(s.table[j]) == s.n:
+				table[j] = s.table[j]
+			case int(table[j]) == s.n && !s.open:
+				table[j] = nobody
+			}
+		}
+	}
+	return table
+}
+
+// wanted is how many of the arrivals lo..hi-1 a table gives to numbers that which wants.
+func wanted(table []uint16, lo, hi int64, which func(n uint16) bool) int64 {
+	size := int64(len(table))
+	rounds, rest := (hi-lo)/size, (hi-lo)%size
+	total := int64(0)
+	for j := range size {
+		if which(table[(lo+j)%size]) {
+			total += rounds
+			if j < rest {
+				total++
 			}
 		}
 	}

@@ -36,6 +36,8 @@ type source struct {
 	joins               bool          // while the run goes on
 	asked               bool          // to arm, as a joiner
 	from                time.Duration // run time from which a joiner may have a share
+	known               int           // entries of the log that it confirmed
+	since               int64         // first arrival from which it follows them; of one that is given up: beyond what it may have begun
 	draining            bool
 	stopAt              time.Time // when a drained source, whose share is gone, is stopped; zero: not yet
 	stopped             bool
@@ -49,7 +51,7 @@ type source struct {
 	back                *wire.Hello // its host is there again
 	replaced            bool        // by its next life
 	lives               int         // before this one
-	starting            time.Time   // this life began to start
+	renewing            bool        // its next life is starting
 
 	edge     time.Duration // run time up to which it reported
 	any      bool          // it reported something
@@ -69,7 +71,7 @@ func (s *source) heard() bool { return s.living() && !s.suspect && s.lost.IsZero
 // enlist makes a source of an address, with the next number.
 func (f *Fleet) enlist(a boot.Address) *source {
 	s := &source{
-		n: len(f.all), name: a.Name, at: a, tilt: 1, starting: time.Now(),
+		n: len(f.all), name: a.Name, at: a, tilt: 1,
 		m: metrics.Member{Name: a.Name, Kind: a.Kind(), Label: a.Label, State: "starting"},
 	}
 	f.all = append(f.all, s)
@@ -228,8 +230,11 @@ func (f *Fleet) refuse(s *source, err error) {
 		s.link.Close()
 	}
 	if s.lives > 0 { // as it was before
-		s.m.State, s.m.Step = "lost", ""
-		f.show(s, "%s could not take part anew: %s", s.name, err)
+		f.say("%s could not take part anew: %s", s.name, err)
+		if i := slices.IndexFunc(f.rows, func(o *source) bool { return o.name == s.name }); i >= 0 {
+			before := f.rows[i]
+			before.renewing, before.lives, before.lost = false, s.lives, time.Now()
+		}
 		return
 	}
 	s.m.State, s.m.Reason = "refused", because(err)

@@ -154,16 +154,12 @@ func jsonSpace(b []byte, i int) int {
 func jsonEnd(b []byte, i int) int {
 	switch b[i] {
 	case '"':
-		for i++; ; i++ {
-			i += bytes.IndexByte(b[i:], '"')
-			escapes := 0
-			for b[i-1-escapes] == '\\' {
-				escapes++
-			}
-			if escapes%2 == 0 {
-				return i + 1
+		for i++; b[i] != '"'; i++ {
+			if b[i] == '\\' {
+				i++
 			}
 		}
+		return i + 1
 	case '{', '[':
 		for depth := 0; ; {
 			switch b[i] {

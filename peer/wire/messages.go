@@ -192,6 +192,9 @@ type Changes struct {
 type Applied struct {
 	Count int           `cbor:"1,keyasint"`
 	At    time.Duration `cbor:"2,keyasint"`
+	// Late is the first arrival from which it follows the epochs of which it learnt too late to change over at their own first
+	// arrival; 0: there was none.
+	Late int64 `cbor:"3,keyasint,omitempty"`
 }
 
 // Stop ends a peer's load: it drains, or with Now is cut.

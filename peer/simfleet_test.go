@@ -1,0 +1,654 @@
+package peer
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"runtime"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"lt/engine/journey"
+	"lt/engine/load"
+	"lt/engine/metrics"
+	"lt/engine/scenario"
+	"lt/peer/sshproc"
+	"lt/peer/wire"
+)
+
+// simulation is a fleet whose peers are simulated in virtual time: their schedules are real, and so is every promise of a link;
+// networks fail, processes die and machines are slow as a test wants it. What each of them begins, and when, is kept.
+type simulation struct {
+	t     *testing.T
+	fleet *Fleet
+	spec  *load.Spec
+	end   chan struct{} // closed to end the loop
+
+	mu      sync.Mutex
+	hosts   map[string]*simHost
+	links   []*simLink
+	begins  []begin
+	dropped []int64
+	reports []metrics.Report
+	calls   []simCall // what the test does when
+}
+
+type begin struct {
+	index  int64
+	source int
+	at     time.Time
+}
+
+type simCall struct {
+	at time.Duration // run time
+	do func()
+}
+
+// simHost is a machine with its network path.
+type simHost struct {
+	name    string
+	cores   int
+	policy  *wire.Policy
+	delay   time.Duration // each way
+	blocked bool          // nothing gets through
+	refuses bool          // nothing new can be started there
+	slow    bool          // its intervals say that it cannot keep up
+	shards  int
+	mute    bool // figures do not come, heartbeats do
+	lateArm bool // it never confirms to be armed
+	lies    bool // its last account is wrong
+}
+
+// simMessage is on its way.
+type simMessage struct {
+	at time.Time
+	do func()
+}
+
+// simLink is both ends of a link.
+type simLink struct {
+	s    *simulation
+	n    int
+	host *simHost
+	dir  [2][]simMessage // up: to the peer, down: to the coordinator
+
+	// The coordinator's end.
+	dialled, closed, granting   bool
+	over                        time.Time
+	heard                       time.Time
+	suspect, lost, gone, rejoin bool
+	redial                      time.Time
+	totals                      wire.Totals
+	applied                     uint64
+	finTold                     bool
+	log                         []load.Change
+
+	// The peer's end.
+	alive              bool
+	arm                *wire.Arm
+	committed, stopped bool
+	zero               time.Time
+	lease              time.Time
+	peerLog            *load.Log
+	count              int
+	late               int64
+	schedules          []*load.Schedule
+	beatAt             time.Time
+	nextEdge           time.Duration
+	seq                uint64
+	iv                 metrics.Interval
+	sum                wire.Totals
+	done               bool
+	begun              uint64
+}
+
+const simTick = 10 * time.Millisecond
+
+// simulate runs a fleet of peers with these names until it ends by itself.
+func simulate(t *testing.T, q scenario.Quick, names []string, setup func(s *simulation, c *Config)) *simulation {
+	t.Helper()
+	var out *simulation
+	runtime.GC()
+	runtime.GC()
+	synctest.Test(t, func(t *testing.T) {
+		q.URL = "http://127.0.0.1:9"
+		file, err := q.File(scenario.Env{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range names {
+			file.Peers = append(file.Peers, scenario.Peer{Name: n, SSH: n})
+		}
+		program, err := journey.Compile(file, "lt/test")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &simulation{t: t, spec: &file.Load, end: make(chan struct{}), hosts: make(map[string]*simHost)}
+		c := Config{File: file, Program: program, NoLocal: true, link: s.link, self: "here"}
+		for _, n := range names {
+			s.host(n)
+		}
+		if setup != nil {
+			setup(s, &c)
+		}
+		if s.fleet, err = New(c); err != nil {
+			t.Fatal(err)
+		}
+		var wait sync.WaitGroup
+		wait.Go(s.loop)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		s.fleet.Start(ctx)
+		for r := range s.fleet.Reports() {
+			s.mu.Lock()
+			s.reports = append(s.reports, r)
+			s.mu.Unlock()
+			if r.Drain {
+				if _, err := s.fleet.Change(load.Stop, 0); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		close(s.end)
+		wait.Wait()
+		out = s
+	})
+	return out
+}
+
+// host is the machine with a name; it is made when it is first asked for.
+func (s *simulation) host(name string) *simHost {
+	h := s.hosts[name]
+	if h == nil {
+		h = &simHost{name: name, cores: 1, delay: 5 * time.Millisecond, shards: 1}
+		s.hosts[name] = h
+	}
+	return h
+}
+
+// at does something at a run time.
+func (s *simulation) at(t time.Duration, do func()) { s.calls = append(s.calls, simCall{t, do}) }
+
+func (s *simulation) link(_ *Fleet, src *source) (remote, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := &simLink{s: s, n: src.n, host: s.host(src.name), granting: true}
+	s.links = append(s.links, l)
+	return l, nil
+}
+
+// loop is the world.
+func (s *simulation) loop() {
+	tick := time.NewTicker(simTick)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.end:
+			return
+		case <-tick.C:
+		}
+		now := time.Now()
+		s.mu.Lock()
+		for _, l := range slices.Clone(s.links) {
+			l.step(now)
+		}
+		var due []func()
+		if zero := s.zero(); !zero.IsZero() {
+			s.calls = slices.DeleteFunc(s.calls, func(c simCall) bool {
+				if now.Sub(zero) < c.at {
+					return false
+				}
+				due = append(due, c.do)
+				return true
+			})
+		}
+		s.mu.Unlock()
+		for _, do := range due {
+			do()
+		}
+	}
+}
+
+// zero is run time zero as the peers that began first know it.
+func (s *simulation) zero() time.Time {
+	for _, l := range s.links {
+		if l.committed {
+			return l.zero
+		}
+	}
+	return time.Time{}
+}
+
+// kill ends the process of a peer.
+func (s *simulation) kill(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.links {
+		if l.host.name == name && l.alive {
+			l.alive = false
+			l.dir = [2][]simMessage{}
+			if !l.host.blocked {
+				l.lose("the connection broke")
+			}
+		}
+	}
+}
+
+func (s *simulation) set(do func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	do()
+}
+
+// block cuts or heals the way to a machine.
+func (s *simulation) block(blocked bool, names ...string) {
+	s.set(func() {
+		for _, n := range names {
+			s.host(n).blocked = blocked
+		}
+	})
+}
+
+const (
+	toPeer = iota
+	toFleet
+)
+
+// send puts a message on its way.
+func (l *simLink) send(dir int, do func()) {
+	if dir == toFleet && !l.alive {
+		return
+	}
+	l.dir[dir] = append(l.dir[dir], simMessage{time.Now().Add(l.host.delay), do})
+}
+
+func (l *simLink) step(now time.Time) {
+	if !l.dialled {
+		return
+	}
+	if !l.host.blocked {
+		for dir := range l.dir {
+			for len(l.dir[dir]) > 0 && !l.dir[dir][0].at.After(now) {
+				m := l.dir[dir][0]
+				l.dir[dir] = l.dir[dir][1:]
+				if dir == toFleet && !l.closed {
+					l.listen(now)
+				}
+				if dir == toPeer && !l.alive {
+					continue
+				}
+				m.do()
+			}
+		}
+	}
+	if l.alive {
+		l.live(now)
+	}
+	if !l.closed {
+		l.listenFor(now)
+	}
+}
+
+// listen notes that the peer is heard.
+func (l *simLink) listen(now time.Time) {
+	l.heard = now
+	if !l.suspect && !l.lost || l.gone {
+		return
+	}
+	if l.lost && !l.over.IsZero() && now.After(l.over) {
+		if !l.rejoin {
+			l.rejoin = true
+			l.ears().Rejoin(l.n, l.hello())
+		}
+		return
+	}
+	l.suspect, l.lost = false, false
+	l.ears().Back(l.n)
+}
+
+func (l *simLink) ears() *ears { return (*ears)(l.s.fleet) }
+
+func (l *simLink) lose(why string) {
+	if !l.lost && !l.closed {
+		l.lost = true
+		l.redial = time.Now().Add(time.Second)
+		l.ears().Lost(l.n, why)
+	}
+}
+
+// listenFor is how a link notices silence, and dials again.
+func (l *simLink) listenFor(now time.Time) {
+	silent := now.Sub(l.heard)
+	switch {
+	case l.heard.IsZero() || l.finTold:
+	case silent > lostAfter:
+		l.lose("nothing was heard of it")
+	case silent > suspectAfter && !l.suspect && !l.lost:
+		l.suspect = true
+		l.ears().Suspect(l.n, silent)
+	}
+	if l.lost && !l.gone && !l.alive && !l.host.blocked && now.After(l.redial) {
+		l.gone = true
+		l.ears().Gone(l.n, "its process is gone")
+		l.rejoin = true
+		l.ears().Rejoin(l.n, l.hello())
+	}
+}
+
+func (l *simLink) hello() wire.Hello { return wire.Hello{CPUs: l.host.cores, Policy: l.host.policy} }
+
+// Dial implements remote, and so do those that follow.
+func (l *simLink) Dial(context.Context) {
+	l.s.mu.Lock()
+	defer l.s.mu.Unlock()
+	l.dialled, l.heard = true, time.Now()
+	if l.host.refuses || l.host.blocked {
+		l.ears().Failed(l.n, fmt.Errorf("peer %s: dial: nobody answers", l.host.name))
+		return
+	}
+	l.alive = true
+	l.send(toFleet, func() {
+		l.ears().Beat(l.n, wire.Beat{RTT: 2 * l.host.delay, Bound: l.host.delay, Probes: 16})
+		l.ears().Ready(l.n, l.hello(), wire.Preflight{})
+	})
+}
+
+func (l *simLink) Arm(a wire.Arm) {
+	l.s.mu.Lock()
+	defer l.s.mu.Unlock()
+	l.log = a.Changes
+	zero := time.Now().Add(a.Zero - clockNow())
+	l.send(toPeer, func() {
+		if l.host.lateArm {
+			return
+		}
+		l.arm, l.zero, l.peerLog, l.count = &a, zero, load.NewLog(l.s.spec), 0
+		l.enter(a.Changes)
+		l.send(toFleet, func() { l.ears().Armed(l.n) })
+	})
+}
+
+func (l *simLink) enter(entries []load.Change) {
+	for _, c := range entries {
+		if err := l.peerLog.Append(c); err != nil {
+			l.s.t.Errorf("%s: %v", l.host.name, err)
+		}
+		l.count++
+	}
+}
+
+func (l *simLink) Commit() {
+	l.s.mu.Lock()
+	defer l.s.mu.Unlock()
+	l.send(toPeer, func() {
+		l.committed = true
+		for i := range l.host.shards {
+			l.schedules = append(l.schedules, load.NewSchedule(l.s.spec, l.peerLog, l.arm.Source, i, l.host.shards))
+		}
+		l.nextEdge = l.arm.From/time.Second*time.Second + time.Second
+		l.lease = time.Now().Add(Grace)
+	})
+}
+
+func (l *simLink) Abort() {
+	l.s.mu.Lock()
+	defer l.s.mu.Unlock()
+	l.send(toPeer, func() { l.arm = nil })
+}
+
+func (l *simLink) Changes(from int, entries []load.Change) {
+	l.s.mu.Lock()
+	defer l.s.mu.Unlock()
+	l.log = append(l.log[:from:from], entries...)
+	log := l.log
+	l.send(toPeer, func() {
+		late := int64(0)
+		if l.count < len(log) {
+			var err error
+			if late, err = learn(l.peerLog, l.s.spec, log[l.count:], time.Since(l.zero)); err != nil {
+				l.s.t.Errorf("%s: %v", l.host.name, err)
+			}
+			l.count = len(log)
+		}
+		l.late = max(l.late, late)
+		a := wire.Applied{Count: l.count, Late: l.late}
+		l.send(toFleet, func() { l.ears().Applied(l.n, a) })
+	})
+}
+
+func (l *simLink) Stop(now bool) {
+	l.s.mu.Lock()
+	defer l.s.mu.Unlock()
+	l.send(toPeer, func() {
+		l.stopped = true
+	})
+}
+
+func (l *simLink) Granting(on bool) {
+	l.s.mu.Lock()
+	defer l.s.mu.Unlock()
+	l.granting = on
+}
+
+func (l *simLink) Over() time.Time {
+	l.s.mu.Lock()
+	defer l.s.mu.Unlock()
+	return l.over
+}
+
+func (l *simLink) Applied() (wire.Totals, uint64) {
+	l.s.mu.Lock()
+	defer l.s.mu.Unlock()
+	return l.totals, l.applied
+}
+
+func (l *simLink) Close() {
+	l.s.mu.Lock()
+	defer l.s.mu.Unlock()
+	l.closed = true
+	l.send(toPeer, func() { l.alive = false })
+}
+
+func (l *simLink) Wait() {}
+
+// live is what the peer does.
+func (l *simLink) live(now time.Time) {
+	if !now.Before(l.beatAt) {
+		l.beatAt = now.Add(500 * time.Millisecond)
+		sent, begun := now, l.begun
+		l.send(toFleet, func() {
+			if at := time.Now(); l.granting && !l.closed && (l.over.IsZero() || !at.After(l.over)) {
+				l.over = at.Add(Grace + leaseMargin)
+				l.send(toPeer, func() { l.lease = sent.Add(Grace) })
+			}
+			if !l.closed {
+				l.ears().Beat(l.n, wire.Beat{RTT: 2 * l.host.delay, Bound: l.host.delay, Probes: 16, Begun: begun})
+			}
+		})
+	}
+	if !l.committed || l.done || now.Before(l.zero) {
+		return
+	}
+	run := now.Sub(l.zero)
+	lapsed := now.After(l.lease)
+	for _, s := range l.schedules {
+		if s.Stale() {
+			s.Refresh()
+		}
+		for {
+			index, due, ok := s.Peek()
+			if !ok || due > run {
+				break
+			}
+			s.Next()
+			if lapsed || l.stopped { // since the tick before
+				l.iv.Scheduled++
+				l.iv.Dropped++
+				l.s.dropped = append(l.s.dropped, index)
+				continue
+			}
+			l.s.begins = append(l.s.begins, begin{index, l.n, now})
+			l.iv.Scheduled++
+			l.iv.Started++
+			l.begun++
+		}
+	}
+	over := lapsed || l.stopped || run >= l.peerLog.Timeline().End()
+	if over || run >= l.nextEdge {
+		l.edge(run, over)
+	}
+	if over {
+		l.done = true
+		l.finish(lapsed)
+	}
+}
+
+// edge hands an interval over.
+func (l *simLink) edge(run time.Duration, final bool) {
+	iv := l.iv
+	l.iv = metrics.Interval{}
+	iv.From = l.nextEdge - time.Second
+	iv.Length = max(min(run, l.nextEdge)-iv.From, 0)
+	if final {
+		iv.Length = max(0, run-iv.From)
+	}
+	iv.Final = final
+	l.nextEdge += time.Second
+	iv.Due, iv.Iterations = iv.Started, iv.Started
+	iv.Records = []metrics.Record{{Requests: iv.Started}}
+	iv.Audit.Cores, iv.Audit.CPU = 1, 0.2
+	if l.host.slow {
+		iv.Audit.CPU = 0.9
+	}
+	l.sum.Add(&iv, 1)
+	l.seq++
+	seq := l.seq
+	if l.host.mute {
+		return
+	}
+	l.send(toFleet, func() {
+		l.totals.Add(&iv, 1)
+		l.applied = seq
+		if !l.closed {
+			l.ears().Interval(l.n, &iv)
+		}
+	})
+}
+
+func (l *simLink) finish(lapsed bool) {
+	fin := wire.Fin{LastSeq: l.seq, Totals: l.sum, Lapsed: lapsed}
+	if l.host.lies {
+		fin.Totals.Requests += 7
+	}
+	if l.host.mute {
+		return
+	}
+	l.send(toFleet, func() {
+		l.finTold = true
+		if !l.closed {
+			l.ears().Fin(l.n, fin)
+		}
+	})
+}
+
+// verdict is what a simulation came to.
+type verdict struct {
+	planned, begun  int64
+	gap, unreported int64
+	missing         int64
+	events          []string
+	members         map[string]metrics.Member
+	busiest         float64 // the worst second against the plan
+	decisions       int
+	lastBegin       map[int]time.Time // by source
+	whole           bool
+}
+
+// check holds the history to the invariants.
+func (s *simulation) check(t *testing.T) *verdict {
+	t.Helper()
+	v := &verdict{members: make(map[string]metrics.Member), lastBegin: make(map[int]time.Time), whole: true}
+	line := s.fleet.Timeline()
+	known := load.NewLog(s.spec)
+	lines := []*load.Timeline{known.Timeline()}
+	for _, c := range s.fleet.log.Changes() {
+		if c.Kind != load.Reshare {
+			if err := known.Append(c); err != nil {
+				t.Fatal(err)
+			}
+			lines = append(lines, known.Timeline())
+		}
+	}
+	v.planned = line.FirstAfter(line.End())
+	zero := s.fleet.Epoch()
+	seen := make(map[int64]begin)
+	seconds := make(map[int]int)
+	for _, b := range s.begins {
+		if o, twice := seen[b.index]; twice {
+			t.Errorf("arrival %d began twice: by source %d at %v and by %d at %v", b.index, o.source, o.at.Sub(zero), b.source, b.at.Sub(zero))
+		}
+		seen[b.index] = b
+		seconds[int(b.at.Sub(zero)/time.Second)]++
+		v.lastBegin[b.source] = b.at
+		if src := s.fleet.all[b.source]; !src.dead.IsZero() && b.at.After(src.dead) {
+			t.Errorf("source %d began arrival %d at %v, after it was given up at %v", b.source, b.index, b.at.Sub(zero), src.dead.Sub(zero))
+		}
+	}
+	for index := range seen {
+		if index < v.planned { // a peer that does not hear of a stop goes on, at most until its lease is over
+			v.begun++
+		}
+	}
+	v.missing = v.planned - v.begun
+	for _, index := range s.dropped {
+		if _, begun := seen[index]; index < v.planned && !begun { // it may be another's already
+			v.missing--
+		}
+	}
+	for sec, n := range seconds {
+		from, to := time.Duration(sec)*time.Second, time.Duration(sec+1)*time.Second
+		plan := 0.0
+		for _, line := range lines { // not every peer has heard of every change of the level
+			plan = max(plan, float64(line.FirstAfter(to)-line.FirstAfter(from-2*simTick))) // a peer looks once a tick
+		}
+		v.busiest = max(v.busiest, (float64(n)-3)/max(plan, 1))
+	}
+	// Who hears late that the load was raised comes to what has become due since: that second has more, and the sum has not.
+	if v.busiest > 1.05 && len(lines) == 1 {
+		t.Errorf("the busiest second had %.2f of the plan", v.busiest)
+	}
+	for _, r := range s.reports {
+		if r.Text != "" {
+			v.events = append(v.events, r.Text)
+		}
+		if r.Gap != nil {
+			v.gap += int64(r.Gap.Arrivals)
+		}
+		if r.Member != nil {
+			v.members[r.Member.Name] = *r.Member
+		}
+	}
+	for _, m := range v.members {
+		if a := m.Account; a != nil {
+			v.unreported += int64(a.Unreported)
+			v.whole = v.whole && a.Whole
+		}
+	}
+	if v.gap > v.missing || v.missing > v.gap+v.unreported {
+		t.Errorf("%d of %d arrivals were not begun; declared are %d as nobody's and at most %d as unreported", v.missing, v.planned, v.gap, v.unreported)
+	}
+	if t.Failed() {
+		for _, e := range v.events {
+			t.Log(e)
+		}
+		for _, n := range slices.Sorted(maps.Keys(v.members)) {
+			t.Logf("%+v", v.members[n])
+		}
+	}
+	return v
+}
+
+func promptOf(peer, text string) sshproc.Prompt { return sshproc.Prompt{Peer: peer, Text: text} }
