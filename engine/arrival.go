@@ -3,6 +3,7 @@ package engine
 import (
 	"time"
 
+	"lt/engine/loop"
 	"lt/engine/metrics"
 )
 
@@ -19,6 +20,9 @@ func (s *shard) nextArrival(now time.Duration) time.Duration {
 	if !s.closing {
 		if _, due, ok := s.schedule.Peek(); ok {
 			next = due
+			if s.anothers(due) {
+				next = loop.Never
+			}
 		} else {
 			next = max(s.e.cfg.Log.Timeline().End(), now)
 		}
@@ -37,9 +41,10 @@ func (s *shard) begin(by, now time.Duration) {
 	if s.schedule.Stale() {
 		s.refresh()
 	}
+	s.barred(now)
 	for first := true; !s.closing; first = false {
 		index, due, ok := s.schedule.Peek()
-		if !ok || due > by {
+		if !ok || due > by || s.anothers(due) {
 			break
 		}
 		if !first && due > s.gap {

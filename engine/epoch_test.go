@@ -411,6 +411,9 @@ func TestALeaseThatEndedWhileTheLoopDidNotRun(t *testing.T) {
 				t.Fatalf("%v: a request at %v, after the loop had stood still", spec.Model, at)
 			}
 		}
+		if spec.Model == load.Open && (o.scheduled != 1500 || o.stalled != 1200) {
+			t.Errorf("%d arrivals, %d of them dropped; it is to drop what was due within its lease of 15 s and nothing else", o.scheduled, o.stalled)
+		}
 		sums(t, &o)
 	}
 }

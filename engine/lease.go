@@ -7,9 +7,10 @@ import (
 )
 
 // A source's lease may end while it has work in hand: whoever granted it has fallen silent, or this process was stopped. From
-// then on nothing begins, no iteration and no request of one: arrivals are dropped as they become due, and users that come to
-// their next request wait, parked. If the lease is extended before the grace is over, they go on in the order and at the pace at
-// which they came; else everything is cut.
+// then on nothing begins, no iteration and no request of one: users that come to their next request wait, parked, and arrivals stay
+// where they are. If the lease is extended before the grace is over, the users go on in the order and at the pace at which they came,
+// and what was due meanwhile is dropped; else everything is cut, and those arrivals are not in our account: they may have been
+// given to others, and whoever deals them out counts them.
 
 // barred says whether nothing may begin at now. It is asked before every iteration and every request.
 func (s *shard) barred(now time.Duration) bool {
@@ -17,6 +18,7 @@ func (s *shard) barred(now time.Duration) bool {
 		s.lapsed = over
 		switch {
 		case !over:
+			s.gap = now
 			s.resume, s.interval = now, (now-s.since)/time.Duration(max(1, len(s.parked)))
 		case s.e.cfg.Lease.Revoked():
 			s.since = now
@@ -26,6 +28,9 @@ func (s *shard) barred(now time.Duration) bool {
 	}
 	return s.lapsed
 }
+
+// anothers says whether an arrival became due after the end of the lease.
+func (s *shard) anothers(due time.Duration) bool { return s.lapsed && due >= s.since }
 
 // keepLease looks at the lease once a turn: it lets those go on who were parked under one that was extended, and ends the
 // engine's run if it was not. It says when it has to be called again.
