@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"os/exec"
@@ -15,9 +16,13 @@ var built struct {
 	err  error
 }
 
-// Binary is the real lt, built once in the life of a test process, as releases are: without cgo.
+// Binary is the real lt, built once in the life of a test process, as releases are: without cgo. With -short there is none, and the
+// test is skipped.
 func Binary(t testing.TB) string {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("starts the real program, which takes its time")
+	}
 	built.once.Do(func() {
 		dir, err := scratch("bin")
 		if err != nil {
@@ -37,3 +42,12 @@ func Binary(t testing.TB) string {
 	}
 	return built.path
 }
+
+// digest is the name that a peer's cache has for the program.
+var digest = sync.OnceValues(func() (string, error) {
+	b, err := os.ReadFile(built.path)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%x", sha256.Sum256(b)), nil
+})

@@ -36,6 +36,16 @@ type Findings struct {
 	Wrong    []string
 }
 
+// stood is for how long the machine stood still between two times.
+func stood(stops []Stop, from, to time.Duration) (sum time.Duration) {
+	for _, s := range stops {
+		if s.At > from && s.At-s.For < to {
+			sum += s.For
+		}
+	}
+	return sum
+}
+
 const (
 	aboveBy = 1.05                    // of the plan, in any second
 	jitter  = 100 * time.Millisecond  // by which two requests may change places in time
@@ -88,7 +98,7 @@ func Check(hits []Hit, p Plan, s *Summary) Findings {
 		if before, ok := arrivals[h.Index]; !ok || h.At < before.At {
 			arrivals[h.Index] = h
 		}
-		if from, ok := p.Silent[h.Source]; ok && h.At > from {
+		if from, ok := p.Silent[h.Source]; ok && h.At > from+stood(p.Stood, from, h.At) {
 			wrong("source %d began index %d at %v and had to be silent from %v on", h.Source, h.Index, h.At, from)
 		}
 	}
@@ -120,19 +130,14 @@ func Check(hits []Hit, p Plan, s *Summary) Findings {
 	for begin, h := range ordered {
 		for ; end < len(ordered) && ordered[end].At < h.At+time.Second; end++ {
 		}
-		allowed := jitter
-		for _, g := range p.Stood {
-			if g.At > h.At-time.Second && g.At < h.At+time.Second {
-				allowed += g.For
-			}
-		}
+		allowed := jitter + stood(p.Stood, h.At-stalled, h.At+time.Second)
 		n := end - begin
 		f.Busiest = max(f.Busiest, n)
 		if most := (aboveBy+allowed.Seconds())*p.Rate + 1; float64(n) > most {
 			wrong("%d arrivals in the second from %v on; the plan has %.0f", n, h.At, p.Rate)
 		}
 		by := h.At - f.Zero - due(h.Index)
-		if f.Latest = max(f.Latest, by); by > stalled {
+		if f.Latest = max(f.Latest, by); by > stalled+stood(p.Stood, h.At-by-stalled, h.At) {
 			wrong("index %d came %v after it was due: it was caught up", h.Index, by)
 		}
 	}

@@ -207,6 +207,25 @@ func (l *Lab) config() string { return filepath.Join(l.Dir, "ssh_config") }
 // SSH is the client's command line for this lab, as --ssh takes it.
 func (l *Lab) SSH() string { return "ssh -F " + l.config() }
 
+// Install puts the program where a start of before would have left it, on every host: uploads are dear when many labs are at work.
+func (l *Lab) Install() {
+	l.t.Helper()
+	program := Binary(l.t)
+	name, err := digest()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	for _, h := range l.Hosts {
+		dir := filepath.Join(h.Home, ".cache", "lt", "agents")
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			l.t.Fatal(err)
+		}
+		if err := os.Link(program, filepath.Join(dir, name)); err != nil && !os.IsExist(err) {
+			l.t.Fatal(err)
+		}
+	}
+}
+
 // Host finds one by its name.
 func (l *Lab) Host(name string) *Host {
 	i := slices.IndexFunc(l.Hosts, func(h *Host) bool { return h.Name == name })

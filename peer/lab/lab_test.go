@@ -15,7 +15,7 @@ import (
 func TestMain(m *testing.M) {
 	Modes()
 	flag.Parse()
-	if err := flag.Set("test.parallel", "12"); err != nil { // nearly all of the time is spent in waiting
+	if err := flag.Set("test.parallel", "5"); err != nil { // most of the time is spent in waiting
 		panic(err)
 	}
 	code := Main(m).Run()

@@ -87,7 +87,8 @@ func (w *network) join(h *Host) error {
 
 func (w *network) remove() {
 	for _, ns := range w.spaces {
-		_ = command("ip", "netns", "del", ns) // its links go with it
+		_ = command("ip", "link", "del", ns+"v") // its other end goes with it; a namespace may take its time
+		_ = command("ip", "netns", "del", ns)
 	}
 	_ = command("ip", "link", "del", w.name)
 }
@@ -117,7 +118,8 @@ func sweepNetworks() {
 // isolated is argv, run in the host's namespaces.
 func (h *Host) isolated(argv []string) []string {
 	t := h.lab.t
-	script := "set -e\nhostname " + h.Name + "\n"
+	// The mounts that are copied here hold the namespaces of other labs, which would stay as long as this one.
+	script := "set -e\numount /run/netns/* 2>/dev/null || :\nhostname " + h.Name + "\n"
 	bind := func(from, to string) { script += fmt.Sprintf("mount --bind %s %s\n", from, to) }
 	bind(h.Dir+"/shm", "/dev/shm")
 	bind(h.Dir+"/vartmp", "/var/tmp")
