@@ -79,7 +79,9 @@ func TestLinkSurvives(t *testing.T) {
 	}{
 		"ssh killed": {
 			func(w *linkWorld) { w.at(5 * time.Second); w.host.path(0).cut() },
-			[]string{"lost", "back"}, []string{"gone", "rejoin"}, 2,
+			[]string{"lost", "back"},
+			[]string{"gone", "rejoin"},
+			2,
 		},
 		"partition of 4 s": {
 			func(w *linkWorld) {
@@ -88,7 +90,9 @@ func TestLinkSurvives(t *testing.T) {
 				w.at(9 * time.Second)
 				w.host.path(0).heal()
 			},
-			[]string{"suspect", "back"}, []string{"lost", "gone", "rejoin"}, 1,
+			[]string{"suspect", "back"},
+			[]string{"lost", "gone", "rejoin"},
+			1,
 		},
 		"partition of 12 s": {
 			func(w *linkWorld) {
@@ -104,7 +108,9 @@ func TestLinkSurvives(t *testing.T) {
 				w.at(17 * time.Second)
 				w.host.path(0).heal()
 			},
-			[]string{"suspect", "lost", "back"}, []string{"gone", "rejoin"}, 0,
+			[]string{"suspect", "lost", "back"},
+			[]string{"gone", "rejoin"},
+			0,
 		},
 		"partition of 12 s, the connection dead for good": {
 			func(w *linkWorld) {
@@ -117,7 +123,9 @@ func TestLinkSurvives(t *testing.T) {
 				w.at(5 * time.Second)
 				w.host.path(0).stall()
 			},
-			[]string{"suspect", "lost", "back"}, []string{"gone", "rejoin"}, 0,
+			[]string{"suspect", "lost", "back"},
+			[]string{"gone", "rejoin"},
+			0,
 		},
 		"partition of 12 s, after which the peer is heard, and what is on its way to it comes 9 s later": {
 			func(w *linkWorld) {
@@ -134,7 +142,9 @@ func TestLinkSurvives(t *testing.T) {
 				w.at(26 * time.Second)
 				w.host.path(0).heal()
 			},
-			[]string{"suspect", "lost", "back"}, []string{"gone", "rejoin"}, 0,
+			[]string{"suspect", "lost", "back"},
+			[]string{"gone", "rejoin"},
+			0,
 		},
 		"nothing comes down for 5 s": {
 			func(w *linkWorld) {
@@ -143,23 +153,33 @@ func TestLinkSurvives(t *testing.T) {
 				w.at(10 * time.Second)
 				w.host.path(0).heal()
 			},
-			[]string{"suspect", "back"}, []string{"lost", "gone", "rejoin"}, 1,
+			[]string{"suspect", "back"},
+			[]string{"lost", "gone", "rejoin"},
+			1,
 		},
 		"a bit flipped on its way down": {
 			func(w *linkWorld) { w.at(5 * time.Second); w.host.path(0).down.flip(1) },
-			[]string{"lost", "back"}, []string{"gone", "rejoin"}, 2,
+			[]string{"lost", "back"},
+			[]string{"gone", "rejoin"},
+			2,
 		},
 		"a bit flipped on its way up": {
 			func(w *linkWorld) { w.at(5 * time.Second); w.host.path(0).up.flip(1) },
-			[]string{"lost", "back"}, []string{"gone", "rejoin"}, 2,
+			[]string{"lost", "back"},
+			[]string{"gone", "rejoin"},
+			2,
 		},
 		"the connection ends within a frame": {
 			func(w *linkWorld) { w.at(5 * time.Second); w.host.path(0).down.truncate(5) },
-			[]string{"lost", "back"}, []string{"gone", "rejoin"}, 2,
+			[]string{"lost", "back"},
+			[]string{"gone", "rejoin"},
+			2,
 		},
 		"something sent twice": {
 			func(w *linkWorld) { w.at(5 * time.Second); w.host.path(0).down.duplicate(1) },
-			[]string{"lost", "back"}, []string{"gone", "rejoin"}, 2,
+			[]string{"lost", "back"},
+			[]string{"gone", "rejoin"},
+			2,
 		},
 		"ssh killed again and again": {
 			func(w *linkWorld) {
@@ -168,7 +188,9 @@ func TestLinkSurvives(t *testing.T) {
 					w.host.path(w.host.dials() - 1).cut()
 				}
 			},
-			[]string{"lost", "back"}, []string{"gone", "rejoin"}, 9,
+			[]string{"lost", "back"},
+			[]string{"gone", "rejoin"},
+			9,
 		},
 	}
 	for name, test := range tests {

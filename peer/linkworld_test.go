@@ -287,6 +287,7 @@ func (d *diary) Ready(_ int, _ wire.Hello, p wire.Preflight) {
 	d.do(func() { d.prefl = p })
 	d.note("ready")
 }
+
 func (d *diary) Failed(_ int, err error)             { d.do(func() { d.failed = err }); d.note("failed %v", err) }
 func (d *diary) Armed(int)                           { d.note("armed") }
 func (d *diary) Applied(_ int, a wire.Applied)       { d.note("applied %d", a.Count) }

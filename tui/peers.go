@@ -215,7 +215,8 @@ func sourceCells(s *metrics.SourceView) []chart.Cell {
 	if s.State == "starting" || s.State == "refused" { // it has no figures
 		blank := chart.Cell{}
 		return []chart.Cell{
-			{Text: sourceName(s)}, {Text: state, Style: st},
+			{Text: sourceName(s)},
+			{Text: state, Style: st},
 			blank, blank, blank, blank, blank, blank, blank, blank, blank, blank, blank, blank, lastWord(s),
 		}
 	}

@@ -340,7 +340,8 @@ func TestProofsBind(t *testing.T) {
 	// Nobody is asked where the answer counts for nothing.
 	asked = nil
 	for _, r := range []Request{
-		{Hosts: []Host{shop}, PeakArrivals: 50}, {Hosts: []Host{at("localhost", "::1")}, PeakArrivals: 900, Peers: 3},
+		{Hosts: []Host{shop}, PeakArrivals: 50},
+		{Hosts: []Host{at("localhost", "::1")}, PeakArrivals: 900, Peers: 3},
 		{Hosts: []Host{shop}, PeakArrivals: 900, Authorize: []string{"shop.example"}},
 	} {
 		r.Now, r.Prove = noon, ask

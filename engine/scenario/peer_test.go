@@ -12,8 +12,13 @@ func TestPeersAreReadFromAList(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []Peer{
-		{Name: "ada", SSH: "ada"}, {Name: "10.0.0.7", SSH: "bob@10.0.0.7:2222", Weight: 2}, {Name: "::1", SSH: "[::1]:22"},
-		{Name: "fe80::1%eth0", SSH: "fe80::1%eth0"}, {Name: "ada#2", SSH: "ada"}, {Name: "d", SSH: "c@d:9"}, {Name: "local#2", SSH: "local"},
+		{Name: "ada", SSH: "ada"},
+		{Name: "10.0.0.7", SSH: "bob@10.0.0.7:2222", Weight: 2},
+		{Name: "::1", SSH: "[::1]:22"},
+		{Name: "fe80::1%eth0", SSH: "fe80::1%eth0"},
+		{Name: "ada#2", SSH: "ada"},
+		{Name: "d", SSH: "c@d:9"},
+		{Name: "local#2", SSH: "local"},
 	}
 	if len(got) != len(want) {
 		t.Fatalf("%+v", got)
