@@ -95,7 +95,7 @@ func (p *faultPipe) flip(writes int)          { p.set(func() { p.flips = writes 
 func (p *faultPipe) truncate(after int)       { p.set(func() { p.short = after }) }
 func (p *faultPipe) duplicate(writes int)     { p.set(func() { p.twice = writes }) }
 func (p *faultPipe) finish()                  { p.set(func() { p.finished = true }) }
-func (p *faultPipe) abandon() { p.set(func() { p.gone, p.chunks, p.held = true, nil, 0 }) }
+func (p *faultPipe) abandon()                 { p.set(func() { p.gone, p.chunks, p.held = true, nil, 0 }) }
 
 func (p *faultPipe) cut() {
 	p.set(func() { p.gone, p.finished, p.chunks, p.held = true, true, nil, 0 })
