@@ -71,6 +71,7 @@ type agent struct {
 	phase    phase
 	job      *Job
 	late     int64 // see wire.Applied
+	reached  int64 // see learn
 	program  *journey.Program
 	redact   *redact.Redactor
 	permit   Permission
@@ -412,7 +413,7 @@ func (a *agent) changes(from int, entries []load.Change) (wire.Applied, error) {
 		now = time.Since(a.epoch)
 	}
 	if n := have - from; n < len(entries) {
-		late, err := learn(a.log, &a.job.File.Load, entries[n:], now)
+		late, err := learn(a.log, &a.job.File.Load, entries[n:], now, &a.reached)
 		a.late = max(a.late, late)
 		if err != nil {
 			return wire.Applied{}, refuse("limit", "%s", err)

@@ -546,32 +546,32 @@ func (f *Fleet) beyond(s *source, run time.Duration) int64 {
 // epoch that it learns too late, after a silence, it follows from the arrival late on, a moment ahead: until then all its shards
 // go on as before, and they change over together. Otherwise one of them would take up what another has begun already. late is 0
 // if there was none.
-func learn(log *load.Log, spec *load.Spec, entries []load.Change, now time.Duration) (late int64, err error) {
+//
+// reached, which the caller keeps from one call to the next and begins with 0, is the arrival before which the source may have begun
+// any of its own: a change of the level that it learns late has it ahead of the plan.
+func learn(log *load.Log, spec *load.Spec, entries []load.Change, now time.Duration, reached *int64) (late int64, err error) {
 	first := int64(0) // of the newest epoch
 	for _, c := range log.Changes() {
 		if c.Epoch != nil {
 			first = c.Epoch.From
 		}
 	}
+	ahead := now + learntAhead
+	if slices.ContainsFunc(entries, func(c load.Change) bool { return c.At < ahead }) && spec.Model == load.Open && ahead > 0 {
+		line, err := levels(spec, log.Changes(), entries)
+		if err != nil {
+			return 0, err
+		}
+		*reached = max(*reached, line.FirstAfter(ahead), log.Timeline().FirstAfter(ahead))
+	}
 	for _, c := range entries {
 		if c.Kind == load.Reshare && spec.Model == load.Open && c.Epoch != nil && len(c.Epoch.Table) > 0 {
 			e := *c.Epoch
-			if c.At < now+learntAhead {
-				if late == 0 {
-					// A change of the level that it learns late too has it stand at another arrival than the plan.
-					line, err := levels(spec, log.Changes(), entries)
-					if err != nil {
-						return 0, err
-					}
-					late = max(line.FirstAfter(now+learntAhead), log.Timeline().FirstAfter(now+learntAhead))
-				}
-				e.From = max(e.From, late)
-			}
-			if e.From = max(e.From, first); e.From != c.Epoch.From {
+			if e.From = max(e.From, first, *reached); e.From != c.Epoch.From {
 				turn := int((e.From - c.Epoch.From) % int64(len(e.Table)))
 				e.Table = slices.Concat(e.Table[turn:], e.Table[:turn])
 				c.Epoch = &e
-				late = max(late, e.From)
+				late = e.From
 			}
 			first = e.From
 		}

@@ -94,7 +94,7 @@ type simLink struct {
 	lease              time.Time
 	peerLog            *load.Log
 	count              int
-	late               int64
+	late, reached      int64
 	schedules          []*load.Schedule
 	beatAt             time.Time
 	nextEdge           time.Duration
@@ -408,7 +408,7 @@ func (l *simLink) Changes(from int, entries []load.Change) {
 		late := int64(0)
 		if l.count < len(log) {
 			var err error
-			if late, err = learn(l.peerLog, l.s.spec, log[l.count:], time.Since(l.zero)); err != nil {
+			if late, err = learn(l.peerLog, l.s.spec, log[l.count:], time.Since(l.zero), &l.reached); err != nil {
 				l.s.t.Errorf("%s: %v", l.host.name, err)
 			}
 			l.count = len(log)
@@ -561,8 +561,7 @@ type verdict struct {
 	missing         int64
 	events          []string
 	members         map[string]metrics.Member
-	busiest         float64 // the worst second against the plan
-	decisions       int
+	busiest         float64           // the worst second against the plan
 	lastBegin       map[int]time.Time // by source
 	whole           bool
 }

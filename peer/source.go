@@ -54,12 +54,10 @@ type source struct {
 	renewing            bool        // its next life is starting
 
 	edge     time.Duration // run time up to which it reported
-	any      bool          // it reported something
 	inHand   int           // iterations in hand or queued when it last reported
 	skewed   bool          // its first interval with a start in it was seen
 	hot      bool          // its newest interval says that it has no processor time to spare
 	strained []bool        // by second, the newest last: it could not keep up
-	account  *metrics.Account
 }
 
 // living says whether a source takes part, or may still.
@@ -291,7 +289,6 @@ func (e *ears) Interval(n int, iv *metrics.Interval) {
 // interval takes what a source measured.
 func (f *Fleet) interval(s *source, iv *metrics.Interval, now time.Time) {
 	iv.Source = s.name
-	s.any = true
 	s.edge = max(s.edge, iv.From+iv.Length)
 	s.inHand = iv.InFlight + iv.Queued
 	if s.link != nil && !s.skewed && iv.Started > 0 {
