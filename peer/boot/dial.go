@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"time"
 
@@ -145,6 +146,9 @@ func (d *Dialer) once(ctx context.Context, a Address, servers []string, t Told) 
 	if errors.As(err, &e) {
 		e.Peer = who
 		explain(e, a, p, a.byHand(d.program))
+		if e.Phase == Exec && a.Agent == "" && d.binaries != nil && d.binaries.bound(runtime.GOOS, runtime.GOARCH) {
+			e.Do = "this lt was built with cgo, and may need libraries that are not there: build it with CGO_ENABLED=0 go build"
+		}
 	}
 	return nil, err
 }

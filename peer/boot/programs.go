@@ -24,6 +24,7 @@ type Program struct {
 	Path     string
 	SHA256   string // hex
 	Size     int64  // bytes
+	Bound    bool   // built with cgo: it runs where there are libraries like those of the machine that built it
 
 	once   sync.Once
 	packed []byte
@@ -41,6 +42,9 @@ type Binaries struct {
 // itself for the system that it runs on, then lt-OS-ARCH in libexec/ beside the program's directory or in it, beside the
 // program, and in dist/VERSION of the user's cache. Nothing is downloaded. An explicit one that cannot be used is an error; what
 // else is not there is only missed when a peer asks for it.
+//
+// This program may have been built with cgo, as a plain go build does where there is a C compiler. It then travels if there is
+// no other for its system: most peers are like the machine that it was built on, and one that is not says so at once.
 func FindBinaries(version string, explicit map[string]string) (*Binaries, error) {
 	exe, err := os.Executable()
 	if err != nil {
@@ -90,13 +94,16 @@ func findBinaries(explicit map[string]string, self string, dirs []string) (*Bina
 		if b.find(goos, goarch) != nil {
 			continue
 		}
+		var own *Program
 		if goos == runtime.GOOS && goarch == runtime.GOARCH && self != "" {
 			p, err := program(goos, goarch, self)
-			if err == nil {
+			if err == nil && !p.Bound {
 				b.programs = append(b.programs, p)
 				continue
 			}
-			b.reasons[goos+"/"+goarch] = err.Error()
+			if own = p; err != nil {
+				b.reasons[goos+"/"+goarch] = err.Error()
+			}
 		}
 		for _, d := range dirs {
 			path := filepath.Join(d, "lt-"+goos+"-"+goarch)
@@ -105,10 +112,13 @@ func findBinaries(explicit map[string]string, self string, dirs []string) (*Bina
 			}
 			p, err := program(goos, goarch, path)
 			if err == nil {
-				b.programs = append(b.programs, p)
+				b.programs, own = append(b.programs, p), nil
 				break
 			}
 			b.reasons[goos+"/"+goarch] = err.Error()
+		}
+		if own != nil {
+			b.programs = append(b.programs, own)
 		}
 	}
 	return b, errors.Join(errs...)
@@ -136,6 +146,12 @@ func (b *Binaries) find(goos, goarch string) *Program {
 // Programs are the programs that were found, at most one for each system.
 func (b *Binaries) Programs() []*Program { return slices.Clone(b.programs) }
 
+// bound says whether the program for a system was built with cgo.
+func (b *Binaries) bound(goos, goarch string) bool {
+	p := b.find(goos, goarch)
+	return p != nil && p.Bound
+}
+
 // Missing is what to tell a user whose peer needs a program that there is not.
 func (b *Binaries) Missing(goos, goarch string) *Error {
 	key := goos + "/" + goarch
@@ -162,7 +178,7 @@ func (b *Binaries) home() string {
 	return b.dirs[0]
 }
 
-// program checks that a file is a build for a system that runs anywhere on it, and hashes it.
+// program checks that a file is a build for a system, and hashes it.
 func program(goos, goarch, path string) (*Program, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -176,7 +192,8 @@ func program(goos, goarch, path string) (*Program, error) {
 	if !info.Mode().IsRegular() || info.Size() == 0 {
 		return nil, fmt.Errorf("%s is not a program", path)
 	}
-	if err := travels(f, goos, goarch); err != nil {
+	bound, err := travels(f, goos, goarch)
+	if err != nil {
 		return nil, fmt.Errorf("%s %w", path, err)
 	}
 	h := sha256.New()
@@ -187,7 +204,7 @@ func program(goos, goarch, path string) (*Program, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Program{OS: goos, Arch: goarch, Path: path, SHA256: hex.EncodeToString(h.Sum(nil)), Size: n}, nil
+	return &Program{OS: goos, Arch: goarch, Path: path, SHA256: hex.EncodeToString(h.Sum(nil)), Size: n, Bound: bound}, nil
 }
 
 var machines = map[string]elf.Machine{
@@ -195,34 +212,35 @@ var machines = map[string]elf.Machine{
 	"riscv64": elf.EM_RISCV, "ppc64le": elf.EM_PPC64, "s390x": elf.EM_S390, "loong64": elf.EM_LOONGARCH,
 }
 
-// travels returns why a program would not run on every machine of that kind, as the end of a sentence.
-func travels(r io.ReaderAt, goos, goarch string) error {
+// travels says whether a program is for a system, with an error that ends a sentence if not, and whether it is bound to libraries
+// of the machine that built it.
+func travels(r io.ReaderAt, goos, goarch string) (bound bool, err error) {
 	if goos == "darwin" {
 		f, err := macho.NewFile(r)
 		if err != nil {
-			return errors.New("is not a program for macOS")
+			return false, errors.New("is not a program for macOS")
 		}
 		if want := map[string]macho.Cpu{"amd64": macho.CpuAmd64, "arm64": macho.CpuArm64}[goarch]; f.Cpu != want {
-			return fmt.Errorf("is a program for %s, not for %s", f.Cpu, goarch)
+			return false, fmt.Errorf("is a program for %s, not for %s", f.Cpu, goarch)
 		}
-		return nil // always linked with the system's own library, which is everywhere
+		return false, nil // always linked with the system's own library, which is everywhere
 	}
 	f, err := elf.NewFile(r)
 	if err != nil {
-		return fmt.Errorf("is not a program for %s", goos)
+		return false, fmt.Errorf("is not a program for %s", goos)
 	}
 	if f.Machine != machines[goarch] {
-		return fmt.Errorf("is a program for %s, not for %s", strings.TrimPrefix(f.Machine.String(), "EM_"), goarch)
+		return false, fmt.Errorf("is a program for %s, not for %s", strings.TrimPrefix(f.Machine.String(), "EM_"), goarch)
 	}
 	if goos != "linux" {
-		return nil
+		return false, nil
 	}
 	for _, p := range f.Progs {
 		if p.Type == elf.PT_INTERP {
-			return errors.New("was built with cgo and needs the libraries of the machine that built it")
+			return true, nil
 		}
 	}
-	return nil
+	return false, nil
 }
 
 // open is the program as it travels, and how many bytes that is. The packed form is made once.
