@@ -214,7 +214,7 @@ func (f *Fleet) deal(now time.Time) {
 	if !sh.retry.IsZero() {
 		f.at(sh.retry)
 	}
-	if !sh.dirty || f.ending(now) || f.alone() {
+	if !sh.dirty || f.ending(now) || f.alone() || f.loss.stopped {
 		return
 	}
 	if now.Before(sh.later) {
