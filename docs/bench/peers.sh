@@ -2,7 +2,7 @@
 # The figures of PEERS.md, made again: docs/bench/peers.sh
 #
 # What peers cost: how long a start takes over ssh, first and again; 64 of them as processes of this machine (their launcher is a
-# shell, so that nothing but lt is measured): how long until they are armed, how many are dialled at once, what the coordinator
+# shell, so that nothing but lt is measured): how long until they are armed, what the coordinator
 # needs of a core and what goes over the wire; and how many connections eight of them hold open together.
 #
 #   LT=path            the program to measure; without it, it is built from this tree
@@ -39,11 +39,11 @@ rows=()
 row() { rows+=("| $1 | $2 | $3 |"); echo "$1: $3" >&2; }
 
 cat >"$work/nginx.conf" <<NGINX
-daemon off; pid $work/pid; error_log $work/error.log; worker_processes 2; worker_rlimit_nofile 400000;
-events { worker_connections 200000; multi_accept on; }
+daemon off; pid $work/pid; error_log $work/error.log; worker_processes $((2 + 2 * connections / $(ulimit -n)));
+events { worker_connections $(($(ulimit -n) - 100)); multi_accept on; }
 http {
 	keepalive_requests 100000000; keepalive_timeout 3600s; access_log off;
-	server { listen 127.0.0.1:$port backlog=65535; location / { return 200 "hello, this is a body 24"; } location /status { stub_status; } }
+	server { listen 127.0.0.1:$port backlog=65535 reuseport; location / { return 200 "hello, this is a body 24"; } location /status { stub_status; } }
 }
 NGINX
 nginx -c "$work/nginx.conf" &
@@ -86,6 +86,7 @@ SSHD
 	for _ in $(seq 50); do ssh -F "$work/ssh_config" one true 2>/dev/null && break || sleep 0.1; done
 	ready() {
 		local t0
+		: >"$work/start.log"
 		t0=$(now)
 		"$lt" --plain -r 10 -d 1s --peers one --ssh "ssh -F $work/ssh_config" "$url/" >"$work/start.log" 2>&1 &
 		local pid=$!
@@ -107,16 +108,12 @@ if has many; then
 		echo "steps: [$(for i in 0 1 2 3 4 5 6 7 8 9; do printf '{get: /%s}, ' "$i"; done | sed 's/, $//')]"
 		launchers 64
 	} >"$work/many.yaml"
+	: >"$work/many.log"
 	t0=$(now)
 	"$lt" run "$work/many.yaml" --plain --no-local -o "$work/many.json" >"$work/many.log" 2>&1 &
 	pid=$!
-	: >"$work/dialling"
-	until grep -q 'begin together' "$work/many.log"; do
-		kill -0 "$pid" 2>/dev/null || { tail -n 20 "$work/many.log" >&2; exit 1; }
-		grep -lz 'LTB1' /proc/[0-9]*/cmdline 2>/dev/null | wc -l >>"$work/dialling" || true
-		sleep 0.05
-	done
-	armed=$(since "$t0") dialling=$(sort -n "$work/dialling" | tail -n 1)
+	await "$work/many.log" 'begin together' "$pid"
+	armed=$(since "$t0")
 	sleep 5
 	c0=$(used "$pid") r0=$(bytes "$pid" rchar) w0=$(bytes "$pid" wchar) t0=$(now)
 	sleep 20
@@ -124,7 +121,6 @@ if has many; then
 	wait "$pid" || true
 	requests=$(grep -o '"requests": *[0-9]*' "$work/many.json" | head -n 1 | sed 's/.*: *//')
 	row "64 peers of ten steps and 10,000 requests/s in all: from the command to armed" "<= 15 s" "$armed s"
-	row "dialled at once, at most" "8" "$dialling"
 	row "the coordinator, of one core" "<= 20 %" "$(awk -v a="$c0" -v b="$c1" -v w="$window" 'BEGIN {printf "%.1f %%", 100 * (b - a) / w}')"
 	row "to the coordinator: a peer; all" "<= 100 KiB/s; <= 1 MB/s" "$(awk -v a="$r0" -v b="$r1" -v w="$window" 'BEGIN {printf "%.1f KiB/s; %.2f MB/s", (b - a) / w / 64 / 1024, (b - a) / w / 1e6}')"
 	row "from the coordinator: a peer" "" "$(awk -v a="$w0" -v b="$w1" -v w="$window" 'BEGIN {printf "%.1f KiB/s", (b - a) / w / 64 / 1024}')"
