@@ -68,7 +68,6 @@ type faultPipe struct {
 	flips    int  // a bit of each of the next so many writes is turned
 	short    int  // the next write loses all but so many bytes, and the direction ends; -1: no
 	twice    int  // the next so many writes arrive twice
-	carried  int  // bytes that were read
 }
 
 type chunk struct {
@@ -100,7 +99,7 @@ func (p *faultPipe) abandon()                 { p.set(func() { p.gone, p.chunks,
 func (p *faultPipe) cut() {
 	p.set(func() { p.gone, p.finished, p.chunks, p.held = true, true, nil, 0 })
 }
-func (p *faultPipe) total() (n int) { p.set(func() { n = p.carried }); return n }
+
 func (p *faultPipe) setRate(bytesPerSecond int) {
 	p.set(func() {
 		p.perByte = 0
@@ -162,7 +161,6 @@ func (p *faultPipe) read(b []byte) (int, error) {
 				p.chunks = p.chunks[1:]
 			}
 			p.held -= n
-			p.carried += n
 			p.change.Broadcast()
 			return n, nil
 		case p.finished && len(p.chunks) == 0 && !p.stalled:
