@@ -94,7 +94,8 @@ func (e *ears) Fin(n int, fin wire.Fin) {
 			s.link.Close()
 			return
 		}
-		early := !f.ending(now) && !s.draining
+		// A lease that ran out near the end left arrivals of the plan unbegun, whatever else is over by now.
+		early := !s.draining && (fin.Lapsed || !f.ending(now))
 		if !early {
 			s.finished = true
 			s.m.State = "done"

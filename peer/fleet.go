@@ -137,6 +137,13 @@ func New(c Config) (*Fleet, error) {
 	if c.NoLocal && len(addresses) == 0 {
 		return nil, errors.New("with --no-local and without peers nobody makes the load: name peers, or leave it out")
 	}
+	sources := len(addresses)
+	if !c.NoLocal {
+		sources++
+	}
+	if spec := &c.File.Load; spec.Model == load.Open && spec.MaxInFlight > 0 && spec.MaxInFlight < sources {
+		return nil, fmt.Errorf("max_in_flight is %d, and there are %d sources: one without a slot could begin nothing; raise it, or name fewer peers", spec.MaxInFlight, sources)
+	}
 	f := &Fleet{
 		cfg: c, log: load.NewLog(&c.File.Load), reports: make(chan metrics.Report), wake: make(chan struct{}, 1), told: make(chan struct{}, 1),
 		said: make(map[string]bool), level: 1, claim: NewClaim(c.File, len(addresses)),
@@ -553,6 +560,9 @@ func (f *Fleet) Add(spec string) error {
 	if f.stage == fresh || f.stage == over || !f.cutAt.IsZero() {
 		return errors.New("the run is not going on")
 	}
+	if f.counted() {
+		return errors.New("this run has a number of iterations, whose parts are dealt already; end it by time to let peers join")
+	}
 	var taken []string
 	for _, s := range f.all {
 		if s != nil {
@@ -572,6 +582,10 @@ func (f *Fleet) Add(spec string) error {
 	}
 	return nil
 }
+
+// counted says whether users make a number of iterations, of which each source has had its part from the start: who comes later
+// has none, and would make nothing of the users that it took from others.
+func (f *Fleet) counted() bool { return f.closedModel() && f.cfg.File.Load.Iterations > 0 }
 
 // Drain lets a source give its share to the others, finish what it has in hand, and leave.
 func (f *Fleet) Drain(name string) error {

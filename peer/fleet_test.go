@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -128,4 +129,37 @@ func TestFleetWaitsForNoReader(t *testing.T) {
 		s.add(t, f, r)
 	}
 	s.check(t, 200, got)
+}
+
+// Sources that could begin nothing are refused before anybody is dialled: without a slot, or without a part of the iterations.
+func TestSourcesThatCouldBeginNothing(t *testing.T) {
+	peers, err := scenario.ParsePeers("a,b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := scenario.Quick{URL: "http://127.0.0.1:1", Rate: "10", Duration: "1s", MaxInFlight: "2", Seed: "1"}.File(scenario.Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := journey.Compile(file, "lt/test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file.Peers = peers
+	if _, err := New(Config{File: file, Program: program}); err == nil || !strings.Contains(err.Error(), "max_in_flight is 2, and there are 3 sources") {
+		t.Errorf("three sources for two slots: %v", err)
+	}
+	if _, err := New(Config{File: file, Program: program, NoLocal: true}); err != nil {
+		t.Errorf("two sources for two slots: %v", err)
+	}
+	f, _ := fleetOf(t, scenario.Quick{Users: "2", Iterations: "50", Duration: "20s", Seed: "1"})
+	f.Start(t.Context())
+	if err := f.Add("a"); err == nil || !strings.Contains(err.Error(), "number of iterations") {
+		t.Errorf("a peer joins a run of 50 iterations: %v", err)
+	}
+	for r := range f.Reports() {
+		if r.Interval != nil {
+			f.Release(r.Interval)
+		}
+	}
 }

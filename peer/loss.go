@@ -220,6 +220,9 @@ func (f *Fleet) renew(now time.Time) {
 	if f.cfg.OnLoss == StopRun {
 		return // whoever wants no loss wants no patched run
 	}
+	if f.counted() {
+		return
+	}
 	end := f.log.Timeline().End()
 	for _, s := range f.rows {
 		if s.dead.IsZero() || s.back == nil || s.lives >= mostLives || f.run(now)+worthJoining > end {

@@ -85,7 +85,7 @@ func (m *model) drawFoot(c chart.Canvas) {
 	case m.ask == askQuit && m.newest != nil && m.newest.State == conductor.Draining:
 		ask(c, "End now?", "What is still in hand is cut and counted as unfinished.")
 	case m.ask == askQuit:
-		ask(c, "Stop the run and quit?", "What is in hand finishes first.")
+		ask(c, "Stop the run and quit?", "What is in hand finishes first; q once more ends at once.")
 	case m.filtering:
 		x := c.Text(1, 0, theme.Accent|theme.Bold, "/")
 		x = c.Text(x, 0, theme.Text, chart.Shorten(m.filter, c.W()/2))

@@ -54,7 +54,7 @@ var Keys = KeyMap{
 	Order:  bind("o", "order of the rows, or of the picture", "o"),
 
 	Help:      bind("?", "this help", "?"),
-	Quit:      bind("q", "quit; asks while the run goes on", "q"),
+	Quit:      bind("q", "quit (asks), twice: end at once", "q"),
 	Interrupt: bind("ctrl+c", "stop and leave; twice: end it at once", "ctrl+c"),
 	Suspend:   bind("ctrl+z", "to the shell, and the load stands still", "ctrl+z"),
 }

@@ -417,11 +417,13 @@ func (m *model) interrupt() tea.Cmd {
 	return nil
 }
 
-// answer takes the answer to a question: y or enter is yes, everything else no.
+// answer takes the answer to a question: y or enter is yes, everything else no. A second q does not wait for what is in hand:
+// whoever presses it twice wants the load gone.
 func (m *model) answer(k tea.KeyPressMsg) tea.Cmd {
 	asked := m.ask
 	m.ask = askNothing
-	if s := k.String(); s != "y" && s != "Y" && s != "enter" {
+	atOnce := asked == askQuit && k.String() == "q"
+	if s := k.String(); s != "y" && s != "Y" && s != "enter" && !atOnce {
 		return nil
 	}
 	switch {
@@ -431,7 +433,7 @@ func (m *model) answer(k tea.KeyPressMsg) tea.Cmd {
 		m.command(conductor.Pause{}, "Paused: nothing new begins; P goes on.")
 	case m.newest == nil || over(m.newest):
 		return tea.Quit
-	case m.newest.State == conductor.Draining:
+	case atOnce || m.newest.State == conductor.Draining:
 		m.leaving = true
 		m.send(conductor.Now{})
 		m.say("Ending now.")

@@ -146,6 +146,17 @@ func TestQuitAsksWhileTheRunGoesOn(t *testing.T) {
 	}
 }
 
+func TestQuitTwiceEndsAtOnce(t *testing.T) {
+	p := fly(t, "running").press("q", "q")
+	p.wantSent(conductor.Now{})
+	if p.quit {
+		t.Fatal("left before the run had ended")
+	}
+	if p.take(viewMsg{states()["ended"]}); !p.quit {
+		t.Error("did not leave at the end")
+	}
+}
+
 func TestTheScreenStaysAfterTheEnd(t *testing.T) {
 	p := fly(t, "running")
 	if p.take(viewMsg{states()["ended"]}); p.quit {
