@@ -452,8 +452,10 @@ func TestALeaseThatIsExtendedInTime(t *testing.T) {
 					t.Errorf("%d requests at %d.%d s, %d at most in a tenth before the lease ended: a burst", n, i/10, i%10, before)
 				}
 			}
-			if spec.Model == load.Open && (o.scheduled != 1200 || o.stalled != 200 || o.dropped != 200) {
-				t.Errorf("%d arrivals, %d dropped, %d of them stalled; want 200 of 1200", o.scheduled, o.dropped, o.stalled)
+			// The lease is looked at every leasePoll while it is over: what comes due until then is dropped too.
+			most := uint64(200 + 100*leasePoll.Seconds())
+			if spec.Model == load.Open && (o.scheduled != 1200 || o.stalled < 200 || o.stalled > most || o.dropped != o.stalled) {
+				t.Errorf("%d arrivals, %d dropped, %d of them stalled; want 200 to %d of 1200", o.scheduled, o.dropped, o.stalled, most)
 			}
 			if spec.Model == load.Closed && o.intervals[8].Users != 50 {
 				t.Errorf("%d users are left of 50", o.intervals[8].Users)
