@@ -6,8 +6,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,6 +33,10 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("LT_STATE_DIR", filepath.Join(e.WorkDir, "state"))
 			e.Setenv("CI", "1")
+			if strings.HasSuffix(e.WorkDir, "script-fleet") && !testing.Short() {
+				e.Setenv("PEER", released(t))
+				e.Setenv("PEER_SYSTEM", runtime.GOOS+"/"+runtime.GOARCH)
+			}
 			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				switch r.URL.Path {
 				case "/status":
@@ -87,6 +94,18 @@ func TestScripts(t *testing.T) {
 			return closed.Close()
 		},
 	})
+}
+
+// released builds the program as releases are, so that it can be carried to a peer.
+func released(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "lt")
+	cmd := exec.Command("go", "build", "-trimpath", "-o", path, ".")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	return path
 }
 
 // Every shipped scenario parses, and runs for a second against the bundled target without an error of its own making.

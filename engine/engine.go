@@ -319,7 +319,8 @@ type bound struct {
 	quota   int64
 	begun   atomic.Int64
 	joined  atomic.Int64 // users that have begun their first iteration
-	level   func(now time.Duration) int64
+	line    func() *load.Timeline
+	source  int
 }
 
 func (b *bound) init(e *Engine) {
@@ -330,7 +331,7 @@ func (b *bound) init(e *Engine) {
 	if e.cfg.From == 0 {
 		b.quota = load.Share(e.spec.Iterations, e.cfg.Log.Timeline().First(), e.cfg.Source, 0, 1)
 	}
-	b.level = func(now time.Duration) int64 { return e.cfg.Log.Timeline().Users(now, e.cfg.Source) }
+	b.line, b.source = e.cfg.Log.Timeline, e.cfg.Source
 }
 
 // used reports whether no iteration may begin any more.
@@ -344,8 +345,17 @@ func (b *bound) take(first bool, now time.Duration) bool {
 	}
 	if first {
 		b.joined.Add(1)
-	} else if b.begun.Load()+max(0, b.level(now)-b.joined.Load()) >= b.quota {
+	} else if !b.room(now) {
 		return false
 	}
 	return b.begun.Add(1) <= b.quota
+}
+
+// room says whether something is left beyond what is kept for users to come.
+func (b *bound) room(now time.Duration) bool {
+	line, begun := b.line(), b.begun.Load()
+	if begun+int64(line.Rate(now))+1 < b.quota {
+		return true // even if all users of all sources were to come here; whose they are is worked out near the end only
+	}
+	return begun+max(0, line.Users(now, b.source)-b.joined.Load()) < b.quota
 }

@@ -3,6 +3,7 @@ package peer
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"lt/engine/load"
@@ -95,7 +96,7 @@ func (e *ears) Fin(n int, fin wire.Fin) {
 			return
 		}
 		// A lease that ran out near the end left arrivals of the plan unbegun, whatever else is over by now.
-		early := !s.draining && (fin.Lapsed || !f.ending(now))
+		early := !s.draining && (fin.Lapsed || !f.ending(now) && !(f.counted() && fin.Err == ""))
 		if !early {
 			s.finished = true
 			s.m.State = "done"
@@ -122,10 +123,17 @@ func (e *ears) Fin(n int, fin wire.Fin) {
 	})
 }
 
+// counted says whether the run is over after a number of iterations: a source has then done its part when its own are begun, and
+// may say so before the others.
+func (f *Fleet) counted() bool { return f.cfg.File.Load.Iterations > 0 }
+
 // ending says whether the load is over or about to be, so that moving shares has no use any more.
 func (f *Fleet) ending(now time.Time) bool {
 	line := f.log.Timeline()
-	return !f.cutAt.IsZero() || f.begun && max(0, f.run(now))+f.ahead() >= line.End()
+	if !f.cutAt.IsZero() || f.begun && max(0, f.run(now))+f.ahead() >= line.End() {
+		return true
+	}
+	return f.counted() && slices.ContainsFunc(f.all, func(s *source) bool { return s != nil && s.finished })
 }
 
 // finish ends the run when all that is to be expected has come, or has not come for long enough.

@@ -560,7 +560,8 @@ func (f *Fleet) Add(spec string) error {
 	if f.stage == fresh || f.stage == over || !f.cutAt.IsZero() {
 		return errors.New("the run is not going on")
 	}
-	if f.counted() {
+	if f.counted() && f.closedModel() {
+		// Each source has had its part from the start: who comes later would make nothing of the users that it took from others.
 		return errors.New("this run has a number of iterations, whose parts are dealt already; end it by time to let peers join")
 	}
 	var taken []string
@@ -582,10 +583,6 @@ func (f *Fleet) Add(spec string) error {
 	}
 	return nil
 }
-
-// counted says whether users make a number of iterations, of which each source has had its part from the start: who comes later
-// has none, and would make nothing of the users that it took from others.
-func (f *Fleet) counted() bool { return f.closedModel() && f.cfg.File.Load.Iterations > 0 }
 
 // Drain lets a source give its share to the others, finish what it has in hand, and leave.
 func (f *Fleet) Drain(name string) error {

@@ -182,6 +182,9 @@ func (f *Fleet) decide(names []string, share float64, now time.Time) {
 	if len(names) > 1 {
 		is = "are"
 	}
+	if f.ending(now) {
+		return // the others have done their parts: what this one did not say is missing in its account
+	}
 	if len(f.alive()) == 0 {
 		f.say("%s %s lost, and no source of load is left", who, is)
 		f.err = fmt.Errorf("no source of load is left: %s %s lost", who, is)
@@ -189,9 +192,6 @@ func (f *Fleet) decide(names []string, share float64, now time.Time) {
 			f.err = errors.Join(f.err, err)
 		}
 		f.cut(now)
-		return
-	}
-	if f.ending(now) {
 		return
 	}
 	if f.cfg.OnLoss != StopRun {
@@ -220,8 +220,8 @@ func (f *Fleet) renew(now time.Time) {
 	if f.cfg.OnLoss == StopRun {
 		return // whoever wants no loss wants no patched run
 	}
-	if f.counted() {
-		return
+	if f.counted() && f.closedModel() {
+		return // its part of the iterations was dealt to its former self
 	}
 	end := f.log.Timeline().End()
 	for _, s := range f.rows {
