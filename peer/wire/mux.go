@@ -75,8 +75,9 @@ func newSession(conn io.ReadWriteCloser, c SessionConfig, server bool) *Session 
 		ConnectionWriteTimeout: 8 * time.Second,
 		MaxStreamWindowSize:    window,
 		StreamOpenTimeout:      10 * time.Second,
-		StreamCloseTimeout:     10 * time.Second,
-		Logger:                 muxLog{s},
+		// Streams live as long as their session, so none has to be given up alone; a timer for it would only outlive the session.
+		StreamCloseTimeout: 0,
+		Logger:             muxLog{s},
 	}
 	begin := yamux.Client
 	if server {
