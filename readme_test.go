@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"lt/engine/report"
 	"lt/engine/scenario"
 	"lt/scenarios/shop"
 )
@@ -49,7 +50,9 @@ func TestReadmeCommandsWork(t *testing.T) {
 		cmd := exec.Command(exe, args...)
 		cmd.Args[0], cmd.Dir = "lt", dir // TestMain goes by the name
 		cmd.Env = append(os.Environ(), "CI=1", "LT_STATE_DIR="+filepath.Join(dir, "state"))
-		if out, err := cmd.CombinedOutput(); err != nil {
+		out, err := cmd.CombinedOutput()
+		// How fast the target answers is this machine's affair: a criterion that does not hold is an answer too.
+		if err != nil && cmd.ProcessState.ExitCode() != report.CodeSLO {
 			t.Errorf("%s: %v\n%s", line, err, out)
 		}
 	}

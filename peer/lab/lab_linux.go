@@ -66,6 +66,7 @@ type Host struct {
 // Loopback makes a lab of n hosts on 127.0.0.2 and further, each an sshd of this very user.
 func Loopback(t testing.TB, n int, o Options) *Lab {
 	t.Helper()
+	inFull(t)
 	Need(t, "linux", "sshd", "ssh", "ssh-keygen")
 	l := newLab(t)
 	l.Listen = "127.0.0.1:0"
@@ -74,6 +75,15 @@ func Loopback(t testing.TB, n int, o Options) *Lab {
 	}
 	l.begin()
 	return l
+}
+
+// inFull skips a test under -short: hosts are made of processes of others, which take the time that they take, and with the race
+// detector in ours more than they allow one another.
+func inFull(t testing.TB) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("hosts with a real sshd are not for -short")
+	}
 }
 
 func newLab(t testing.TB) *Lab {

@@ -21,6 +21,7 @@ type network struct {
 // Hosts makes a lab of n hosts that are network namespaces with mounts, a host name and a home folder of their own. It needs root.
 func Hosts(t testing.TB, n int, o Options) *Lab {
 	t.Helper()
+	inFull(t)
 	Need(t, "linux", "root", "netns", "sshd", "ssh", "ssh-keygen")
 	l := newLab(t)
 	var err error
