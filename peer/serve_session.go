@@ -12,11 +12,11 @@ import (
 )
 
 const (
-	// beatEvery is the pace of heartbeats; the first quickBeats come each quickBeat, so that the clocks are compared within half a
-	// second, before anything bulky is on its way.
+	// beatEvery is the pace of heartbeats. The first quickBeats come each quickBeat, so that the clocks are compared within two
+	// tenths of a second, before anything bulky is on its way: they are clockProbes, and two that carry the news of the last answers.
 	beatEvery  = 500 * time.Millisecond
-	quickBeat  = 30 * time.Millisecond
-	quickBeats = 16
+	quickBeat  = 10 * time.Millisecond
+	quickBeats = clockProbes + 2
 )
 
 // attachment is one session with the coordinator, and the goroutines that serve its streams.
