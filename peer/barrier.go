@@ -2,6 +2,7 @@ package peer
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"lt/peer/wire"
@@ -299,3 +300,21 @@ func (f *Fleet) partners() []*source {
 	}
 	return out
 }
+
+// StartErrors is why a run with peers did not begin: what became of each that could not be started.
+type StartErrors struct {
+	Errs          []error // in the order in which the peers were named
+	Ready, Wanted int     // peers
+}
+
+func (e *StartErrors) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d of %d peers could not be started, and %d are wanted:", len(e.Errs), len(e.Errs)+e.Ready, e.Wanted)
+	for _, err := range e.Errs {
+		b.WriteString("\n  " + err.Error())
+	}
+	return b.String()
+}
+
+// Unwrap is for errors.Is and As.
+func (e *StartErrors) Unwrap() []error { return e.Errs }

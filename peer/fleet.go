@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -393,63 +392,6 @@ func (f *Fleet) cut(now time.Time) {
 // Cut ends everything at once; before the run has begun it calls the start off.
 func (f *Fleet) Cut() { f.tell(f.cut) }
 
-// put takes a report without ever waiting for whoever reads them: nothing slow may hold a source back.
-func (f *Fleet) put(r metrics.Report) {
-	f.telling.Lock()
-	f.backlog = append(f.backlog, r)
-	f.telling.Unlock()
-	nudge(f.told)
-}
-
-// say enters a sentence into the run's diary.
-func (f *Fleet) say(format string, args ...any) {
-	f.put(metrics.Report{Text: fmt.Sprintf(format, args...)})
-}
-
-// once says a sentence the first time.
-func (f *Fleet) once(key, format string, args ...any) {
-	if !f.said[key] {
-		f.said[key] = true
-		f.say(format, args...)
-	}
-}
-
-// show tells what a source is now, and what happened to it.
-func (f *Fleet) show(s *source, format string, args ...any) {
-	m := f.member(s)
-	r := metrics.Report{Source: s.n, Member: &m}
-	if format != "" {
-		r.Text = fmt.Sprintf(format, args...)
-	}
-	f.put(r)
-}
-
-// pump hands the reports on, in order. It ends when every member has ended and all was taken.
-func (f *Fleet) pump() {
-	defer f.cfg.Recover()
-	defer close(f.reports)
-	for range f.told {
-		for {
-			f.telling.Lock()
-			batch, closed := f.backlog, f.closed
-			f.backlog = nil
-			f.telling.Unlock()
-			for _, r := range batch {
-				f.reports <- r
-			}
-			if len(batch) == 0 {
-				if closed {
-					return
-				}
-				break
-			}
-		}
-	}
-}
-
-// Reports is read by the conductor until it is closed.
-func (f *Fleet) Reports() <-chan metrics.Report { return f.reports }
-
 // Err is how the run of the members ended; it is meant to be read after Reports was closed.
 func (f *Fleet) Err() error {
 	f.mu.Lock()
@@ -466,70 +408,6 @@ func (f *Fleet) Epoch() time.Time {
 
 // Timeline is the profile under the changes so far.
 func (f *Fleet) Timeline() *load.Timeline { return f.log.Timeline() }
-
-const (
-	// aloneAhead is how far in the future a live change takes effect, so that every shard of this process knows of it before it
-	// is due.
-	aloneAhead = 20 * time.Millisecond
-	// leastAhead and mostAhead bound it where peers have to learn of it too: three round trips, for one that is lost on its way.
-	leastAhead = 250 * time.Millisecond
-	mostAhead  = time.Second
-	// stopAhead is the most that a stop by hand may lie ahead: whoever asks for it wants it.
-	stopAhead = 500 * time.Millisecond
-)
-
-// ahead is how far in the future a change takes effect.
-func (f *Fleet) ahead() time.Duration {
-	d := aloneAhead
-	for _, s := range f.all {
-		if s != nil && s.link != nil && s.begun && s.living() {
-			d = max(d, leastAhead, 3*s.beat.RTT)
-		}
-	}
-	return min(d, mostAhead)
-}
-
-// Change enters a live change into the log of every source and says when it takes effect.
-func (f *Fleet) Change(kind load.ChangeKind, factor float64) (time.Duration, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if !f.begun {
-		return 0, errors.New("the run has not begun")
-	}
-	ahead := f.ahead()
-	switch kind {
-	case load.Stop:
-		ahead = min(ahead, stopAhead)
-	case load.Factor:
-		// First what the owners of peers allow: a peer that is given more ends its part.
-		f.level = factor
-		if slices.ContainsFunc(f.rows, func(s *source) bool { return s.limit > 0 }) {
-			f.redeal("the load changes")
-			f.shares.until = time.Time{}
-			f.deal(time.Now())
-		}
-	}
-	return f.enter(load.Change{At: max(0, f.run(time.Now())) + ahead, Kind: kind, Factor: factor})
-}
-
-// enter appends a change to the log and passes it on. It takes effect no earlier than the one before.
-func (f *Fleet) enter(c load.Change) (time.Duration, error) {
-	before := f.log.Changes()
-	if n := len(before); n > 0 {
-		c.At = max(c.At, before[n-1].At)
-	}
-	if err := f.log.Append(c); err != nil {
-		return 0, err
-	}
-	f.local.Refresh()
-	entries := f.log.Changes()[len(before):]
-	for _, s := range f.all {
-		if s != nil && s.link != nil && s.armed && !s.finished && s.dead.IsZero() {
-			s.link.Changes(len(before), entries)
-		}
-	}
-	return c.At, nil
-}
 
 // Members lists the sources, in the order in which they were named.
 func (f *Fleet) Members() []metrics.Member {
@@ -549,88 +427,9 @@ func (f *Fleet) member(s *source) metrics.Member {
 	return m
 }
 
-// Add lets peers join, named as in --peers. The error is one of spelling; whatever comes of it is told as with every peer.
-func (f *Fleet) Add(spec string) error {
-	list, err := boot.List(spec)
-	if err != nil {
-		return err
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.stage == fresh || f.stage == over || !f.cutAt.IsZero() {
-		return errors.New("the run is not going on")
-	}
-	if f.counted() && f.closedModel() {
-		// Each source has had its part from the start: who comes later would make nothing of the users that it took from others.
-		return errors.New("this run has a number of iterations, whose parts are dealt already; end it by time to let peers join")
-	}
-	var taken []string
-	for _, s := range f.all {
-		if s != nil {
-			taken = append(taken, s.name)
-		}
-	}
-	boot.Name(list, taken...)
-	for _, a := range list {
-		if len(f.all) >= nobody-1 {
-			return errors.New("there are more sources than the share table has numbers")
-		}
-		s := f.enlist(a)
-		s.joins = f.begun
-		f.rows = append(f.rows, s)
-		f.show(s, "")
-		f.dial(s)
-	}
-	return nil
-}
-
-// Drain lets a source give its share to the others, finish what it has in hand, and leave.
-func (f *Fleet) Drain(name string) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	i := slices.IndexFunc(f.rows, func(s *source) bool { return s.name == name })
-	if i < 0 {
-		return fmt.Errorf("there is no source %q", name)
-	}
-	s := f.rows[i]
-	switch {
-	case f.stage != underway || !f.cutAt.IsZero():
-		return errors.New("the run is not going on")
-	case !s.begun || !s.living() || s.draining:
-		return fmt.Errorf("it makes no load: it is %s", s.m.State)
-	}
-	if !slices.ContainsFunc(f.rows, func(o *source) bool { return o != s && o.begun && o.living() && !o.draining }) {
-		return errors.New("it is the only source of load")
-	}
-	s.draining = true
-	s.m.State = "draining"
-	f.redeal("%s leaves", s.name)
-	f.show(s, "")
-	nudge(f.wake)
-	return nil
-}
-
 // Release gives an interval's pages back once everybody has read it. Those of peers were made for them alone.
 func (f *Fleet) Release(iv *metrics.Interval) {
 	if iv.Source == localName || iv.Source == "" {
 		iv.Release(f.local.Pages())
 	}
 }
-
-// StartErrors is why a run with peers did not begin: what became of each that could not be started.
-type StartErrors struct {
-	Errs          []error // in the order in which the peers were named
-	Ready, Wanted int     // peers
-}
-
-func (e *StartErrors) Error() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%d of %d peers could not be started, and %d are wanted:", len(e.Errs), len(e.Errs)+e.Ready, e.Wanted)
-	for _, err := range e.Errs {
-		b.WriteString("\n  " + err.Error())
-	}
-	return b.String()
-}
-
-// Unwrap is for errors.Is and As.
-func (e *StartErrors) Unwrap() []error { return e.Errs }

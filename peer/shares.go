@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"lt/engine/load"
-	"lt/peer/wire"
 )
 
 // nobody is the number that stands in a share table for what no source begins.
@@ -400,6 +399,27 @@ func (f *Fleet) adopt(owner, held []uint16, at time.Duration) {
 	}
 }
 
+// shortOf is the part of the load that a table gives to nobody for good: entries on their way from one source to another are not
+// among it.
+func (f *Fleet) shortOf(owner []uint16, list []*source) float64 {
+	want := f.desired(list)
+	missing := 0
+	for _, n := range owner {
+		if n == nobody || !f.all[n].living() {
+			missing++
+		}
+	}
+	total := 0
+	for _, n := range want {
+		total += n
+	}
+	short := min(missing, len(owner)-total)
+	if short <= roundoff {
+		return 0
+	}
+	return float64(short) / float64(len(owner))
+}
+
 // sayDeal puts into the diary who has which share now, and why.
 func (f *Fleet) sayDeal(at time.Duration, short float64) {
 	why := "shares moved"
@@ -446,27 +466,6 @@ func (f *Fleet) whyShort() string {
 	return fmt.Sprintf(": a source takes at most %g times its own share, and none whose processors are busy takes more", Elastic)
 }
 
-// shortOf is the part of the load that a table gives to nobody for good: entries on their way from one source to another are not
-// among it.
-func (f *Fleet) shortOf(owner []uint16, list []*source) float64 {
-	want := f.desired(list)
-	missing := 0
-	for _, n := range owner {
-		if n == nobody || !f.all[n].living() {
-			missing++
-		}
-	}
-	total := 0
-	for _, n := range want {
-		total += n
-	}
-	short := min(missing, len(owner)-total)
-	if short <= roundoff {
-		return 0
-	}
-	return float64(short) / float64(len(owner))
-}
-
 // showShares brings the sources' shares up to date.
 func (f *Fleet) showShares() {
 	have := f.shares.counts()
@@ -482,215 +481,4 @@ func (f *Fleet) showShares() {
 			}
 		}
 	}
-}
-
-// Applied implements observer.
-func (e *ears) Applied(n int, a wire.Applied) {
-	f := (*Fleet)(e)
-	f.peer(n, func(s *source, _ time.Time) { f.follows(s, a.Count, a.Late) })
-}
-
-// follows notes that a source has followed all epochs up to an entry of the log, those of which it learnt too late from an arrival
-// on. Until then it went on as before, which counts: it made what it had given up, and did not make what it had taken up.
-//
-// For a source that is given up count is math.MaxInt, and late beyond all that it may have begun.
-func (f *Fleet) follows(s *source, count int, late int64) {
-	sh := &f.shares
-	s.known = max(s.known, count)
-	var first *epoch
-	for i := range sh.epochs {
-		e := &sh.epochs[i]
-		if _, waits := e.waiting[s.n]; !waits || e.count > count {
-			continue
-		}
-		delete(e.waiting, s.n)
-		if first == nil {
-			c := *e
-			first = &c
-		}
-	}
-	if first != nil && !f.closedModel() {
-		sh.late(stretch{s.n, max(first.from, s.since), late, first.before, count == math.MaxInt})
-		s.since = max(s.since, late) // up to there it is written down what it had
-	}
-	for _, e := range sh.epochs {
-		if _, waits := e.waiting[s.n]; waits {
-			return
-		}
-	}
-	for i, h := range sh.held {
-		if int(h) == s.n {
-			sh.held[i], sh.safe[i] = nobody, max(s.since, late)
-			sh.dirty = true
-		}
-	}
-}
-
-// beyond is the first arrival that a source that is given up at a run time surely did not begin. It is not always that of the
-// plan: of changes of the level after those that it confirmed it may not have heard.
-func (f *Fleet) beyond(s *source, run time.Duration) int64 {
-	log := load.NewLog(&f.cfg.File.Load)
-	most := int64(0)
-	for i, c := range f.log.Changes() {
-		if i >= s.known {
-			most = max(most, log.Timeline().FirstAfter(run))
-		}
-		if c.Kind != load.Reshare && log.Append(c) != nil {
-			break // there is none that the fleet's log has and this one does not take
-		}
-	}
-	return max(most, log.Timeline().FirstAfter(run))
-}
-
-// learn enters further entries into the log of a source whose run time is now. One that it learns in time is entered as it is. An
-// epoch that it learns too late, after a silence, it follows from the arrival late on, a moment ahead: until then all its shards
-// go on as before, and they change over together. Otherwise one of them would take up what another has begun already. late is 0
-// if there was none.
-//
-// reached, which the caller keeps from one call to the next and begins with 0, is the arrival before which the source may have begun
-// any of its own: a change of the level that it learns late has it ahead of the plan.
-func learn(log *load.Log, spec *load.Spec, entries []load.Change, now time.Duration, reached *int64) (late int64, err error) {
-	first := int64(0) // of the newest epoch
-	for _, c := range log.Changes() {
-		if c.Epoch != nil {
-			first = c.Epoch.From
-		}
-	}
-	ahead := now + learntAhead
-	if slices.ContainsFunc(entries, func(c load.Change) bool { return c.At < ahead }) && spec.Model == load.Open && ahead > 0 {
-		line, err := levels(spec, log.Changes(), entries)
-		if err != nil {
-			return 0, err
-		}
-		*reached = max(*reached, line.FirstAfter(ahead), log.Timeline().FirstAfter(ahead))
-	}
-	for _, c := range entries {
-		if c.Kind == load.Reshare && spec.Model == load.Open && c.Epoch != nil && len(c.Epoch.Table) > 0 {
-			e := *c.Epoch
-			if e.From = max(e.From, first, *reached); e.From != c.Epoch.From {
-				turn := int((e.From - c.Epoch.From) % int64(len(e.Table)))
-				e.Table = slices.Concat(e.Table[turn:], e.Table[:turn])
-				c.Epoch = &e
-				late = e.From
-			}
-			first = e.From
-		}
-		if err := log.Append(c); err != nil {
-			return late, err
-		}
-	}
-	return late, nil
-}
-
-// levels is the timeline under the changes of the level in two lists.
-func levels(spec *load.Spec, lists ...[]load.Change) (*load.Timeline, error) {
-	log := load.NewLog(spec)
-	for _, list := range lists {
-		for _, c := range list {
-			if c.Kind != load.Reshare {
-				if err := log.Append(c); err != nil {
-					return nil, err
-				}
-			}
-		}
-	}
-	return log.Timeline(), nil
-}
-
-// learntAhead is time enough for the shards of a process to hear of an epoch.
-const learntAhead = 50 * time.Millisecond
-
-// stretch is arrivals from..until-1 in which a source had what an earlier table gave it; of no table, nothing. Open is one of a
-// source that was given up before it could confirm a table: nobody knows whether it had the earlier one or the later one, and
-// what either gave it may have been begun.
-type stretch struct {
-	n           int
-	from, until int64
-	table       []uint16
-	open        bool
-}
-
-// late notes a stretch.
-func (sh *shares) late(s stretch) {
-	if s.from < s.until {
-		sh.stretches = append(sh.stretches, s)
-	}
-}
-
-// known is the first arrival of which it is not yet known who followed which table.
-func (sh *shares) known() int64 {
-	for _, e := range sh.epochs {
-		if len(e.waiting) > 0 {
-			return e.from
-		}
-	}
-	return math.MaxInt64
-}
-
-// owned is how many of the arrivals from..to-1 belonged to numbers that which wants, as far as it is known who followed which
-// table.
-func (sh *shares) owned(from, to int64, which func(n uint16) bool) int64 {
-	edges := []int64{from, to}
-	edge := func(at int64) {
-		if from < at && at < to {
-			edges = append(edges, at)
-		}
-	}
-	for _, e := range sh.epochs {
-		edge(e.from)
-	}
-	for _, s := range sh.stretches {
-		edge(s.from)
-		edge(s.until)
-	}
-	slices.Sort(edges)
-	total := int64(0)
-	for i, lo := range edges[:len(edges)-1] {
-		if hi := edges[i+1]; lo < hi {
-			total += wanted(sh.had(lo), lo, hi, which)
-		}
-	}
-	return total
-}
-
-// had is the table by which arrival i belonged to whom it did.
-func (sh *shares) had(i int64) []uint16 {
-	k := len(sh.epochs) - 1
-	for k > 0 && sh.epochs[k].from > i {
-		k--
-	}
-	table, own := sh.epochs[k].owner, false
-	for _, s := range sh.stretches {
-		if i < s.from || i >= s.until {
-			continue
-		}
-		if !own {
-			table, own = slices.Clone(table), true
-		}
-		for j := range table {
-			switch {
-			case s.table != nil && int(s.table[j]) == s.n:
-				table[j] = s.table[j]
-			case int(table[j]) == s.n && !s.open:
-				table[j] = nobody
-			}
-		}
-	}
-	return table
-}
-
-// wanted is how many of the arrivals lo..hi-1 a table gives to numbers that which wants.
-func wanted(table []uint16, lo, hi int64, which func(n uint16) bool) int64 {
-	size := int64(len(table))
-	rounds, rest := (hi-lo)/size, (hi-lo)%size
-	total := int64(0)
-	for j := range size {
-		if which(table[(lo+j)%size]) {
-			total += rounds
-			if j < rest {
-				total++
-			}
-		}
-	}
-	return total
 }

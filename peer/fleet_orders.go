@@ -1,0 +1,136 @@
+package peer
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"lt/engine/load"
+	"lt/peer/boot"
+)
+
+const (
+	// aloneAhead is how far in the future a live change takes effect, so that every shard of this process knows of it before it
+	// is due.
+	aloneAhead = 20 * time.Millisecond
+	// leastAhead and mostAhead bound it where peers have to learn of it too: three round trips, for one that is lost on its way.
+	leastAhead = 250 * time.Millisecond
+	mostAhead  = time.Second
+	// stopAhead is the most that a stop by hand may lie ahead: whoever asks for it wants it.
+	stopAhead = 500 * time.Millisecond
+)
+
+// ahead is how far in the future a change takes effect.
+func (f *Fleet) ahead() time.Duration {
+	d := aloneAhead
+	for _, s := range f.all {
+		if s != nil && s.link != nil && s.begun && s.living() {
+			d = max(d, leastAhead, 3*s.beat.RTT)
+		}
+	}
+	return min(d, mostAhead)
+}
+
+// Change enters a live change into the log of every source and says when it takes effect.
+func (f *Fleet) Change(kind load.ChangeKind, factor float64) (time.Duration, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.begun {
+		return 0, errors.New("the run has not begun")
+	}
+	ahead := f.ahead()
+	switch kind {
+	case load.Stop:
+		ahead = min(ahead, stopAhead)
+	case load.Factor:
+		// First what the owners of peers allow: a peer that is given more ends its part.
+		f.level = factor
+		if slices.ContainsFunc(f.rows, func(s *source) bool { return s.limit > 0 }) {
+			f.redeal("the load changes")
+			f.shares.until = time.Time{}
+			f.deal(time.Now())
+		}
+	}
+	return f.enter(load.Change{At: max(0, f.run(time.Now())) + ahead, Kind: kind, Factor: factor})
+}
+
+// enter appends a change to the log and passes it on. It takes effect no earlier than the one before.
+func (f *Fleet) enter(c load.Change) (time.Duration, error) {
+	before := f.log.Changes()
+	if n := len(before); n > 0 {
+		c.At = max(c.At, before[n-1].At)
+	}
+	if err := f.log.Append(c); err != nil {
+		return 0, err
+	}
+	f.local.Refresh()
+	entries := f.log.Changes()[len(before):]
+	for _, s := range f.all {
+		if s != nil && s.link != nil && s.armed && !s.finished && s.dead.IsZero() {
+			s.link.Changes(len(before), entries)
+		}
+	}
+	return c.At, nil
+}
+
+// Add lets peers join, named as in --peers. The error is one of spelling; whatever comes of it is told as with every peer.
+func (f *Fleet) Add(spec string) error {
+	list, err := boot.List(spec)
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.stage == fresh || f.stage == over || !f.cutAt.IsZero() {
+		return errors.New("the run is not going on")
+	}
+	if f.counted() && f.closedModel() {
+		// Each source has had its part from the start: who comes later would make nothing of the users that it took from others.
+		return errors.New("this run has a number of iterations, whose parts are dealt already; end it by time to let peers join")
+	}
+	var taken []string
+	for _, s := range f.all {
+		if s != nil {
+			taken = append(taken, s.name)
+		}
+	}
+	boot.Name(list, taken...)
+	for _, a := range list {
+		if len(f.all) >= nobody-1 {
+			return errors.New("there are more sources than the share table has numbers")
+		}
+		s := f.enlist(a)
+		s.joins = f.begun
+		f.rows = append(f.rows, s)
+		f.show(s, "")
+		f.dial(s)
+	}
+	return nil
+}
+
+// Drain lets a source give its share to the others, finish what it has in hand, and leave.
+func (f *Fleet) Drain(name string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	i := slices.IndexFunc(f.rows, func(s *source) bool { return s.name == name })
+	if i < 0 {
+		return fmt.Errorf("there is no source %q", name)
+	}
+	s := f.rows[i]
+	switch {
+	case f.stage != underway || !f.cutAt.IsZero():
+		return errors.New("the run is not going on")
+	case !s.begun || !s.living() || s.draining:
+		return fmt.Errorf("it makes no load: it is %s", s.m.State)
+	}
+	if !slices.ContainsFunc(f.rows, func(o *source) bool { return o != s && o.begun && o.living() && !o.draining }) {
+		return errors.New("it is the only source of load")
+	}
+	s.draining = true
+	s.m.State = "draining"
+	f.redeal("%s leaves", s.name)
+	f.show(s, "")
+	nudge(f.wake)
+	return nil
+}
