@@ -7,11 +7,10 @@
 package theme
 
 import (
-	"fmt"
 	"image/color"
-	"strconv"
 	"strings"
 
+	"charm.land/lipgloss/v2"
 	"github.com/charmbracelet/colorprofile"
 )
 
@@ -99,38 +98,37 @@ func (t *Theme) InASCII(on bool) *Theme {
 // Reset ends what a prefix began.
 const Reset = "\x1b[m"
 
-// palette has the values of the tokens for each depth of colour. All are chosen by hand: a conversion by distance turns greys
-// violet in 256 colours and half of the tokens grey in 16.
+// tint is one colour as lipgloss reads it, for each depth that a terminal may have; empty: the terminal's foreground. All are
+// chosen by hand: a conversion by distance turns greys violet in 256 colours and half of the tokens grey in 16.
+type tint struct {
+	full  string // #RRGGBB
+	fixed string // of the 256 colours
+	basic string // of the 16 colours
+}
+
+// palette has the values of the tokens.
 type palette struct {
-	tokens [tokens]string    // RRGGBB; empty: the terminal's foreground
-	fixed  [tokens]uint8     // of the 256 colours; 0: the terminal's foreground
-	basic  [tokens]string    // SGR parameters in 16 colours
-	heat   [HeatLevels]uint8 // of the 256 colours: see makeHeat
-	over   uint8
+	tokens [tokens]tint
+	heat   [HeatLevels]string // of the 256 colours: see makeHeat
+	over   string
 }
 
 var palettes = [...]palette{
 	Dark: {
-		tokens: [tokens]string{
-			Dim: "8b95a3", Faint: "434b57", Accent: "5cb8f5", P50: "3f7fb0", P90: "4f9fdb", P99: "7cc7fb", P999: "cfeaff",
-			Asked: "a3abb5", Warn: "f2a63b", Bad: "ff6f5e",
+		tokens: [tokens]tint{
+			Dim: {"#8b95a3", "245", "7"}, Faint: {"#434b57", "238", "8"}, Accent: {"#5cb8f5", "75", "14"},
+			P50: {"#3f7fb0", "67", "4"}, P90: {"#4f9fdb", "74", "6"}, P99: {"#7cc7fb", "117", "14"}, P999: {"#cfeaff", "195", "15"},
+			Asked: {"#a3abb5", "248", "7"}, Warn: {"#f2a63b", "215", "3"}, Bad: {"#ff6f5e", "203", "9"},
 		},
-		fixed: [tokens]uint8{Dim: 245, Faint: 238, Accent: 75, P50: 67, P90: 74, P99: 117, P999: 195, Asked: 248, Warn: 215, Bad: 203},
-		basic: [tokens]string{
-			Dim: "37", Faint: "90", Accent: "96", P50: "34", P90: "36", P99: "96", P999: "97", Asked: "37", Warn: "33", Bad: "91",
-		},
-		heat: [HeatLevels]uint8{17, 24, 25, 31, 38, 74, 80, 116, 158, 194, 230}, over: 231,
+		heat: [HeatLevels]string{"17", "24", "25", "31", "38", "74", "80", "116", "158", "194", "230"}, over: "231",
 	},
 	Light: {
-		tokens: [tokens]string{
-			Dim: "5b6470", Faint: "c3c9d1", Accent: "0f6cb4", P50: "6aaede", P90: "2f86c9", P99: "0b5a9d", P999: "062f57",
-			Asked: "69717c", Warn: "a85b00", Bad: "c0271a",
+		tokens: [tokens]tint{
+			Dim: {"#5b6470", "241", "8"}, Faint: {"#c3c9d1", "251", "7"}, Accent: {"#0f6cb4", "25", "4"},
+			P50: {"#6aaede", "74", "6"}, P90: {"#2f86c9", "32", "12"}, P99: {"#0b5a9d", "25", "4"}, P999: {"#062f57", "17", "0"},
+			Asked: {"#69717c", "242", "8"}, Warn: {"#a85b00", "130", "3"}, Bad: {"#c0271a", "124", "1"},
 		},
-		fixed: [tokens]uint8{Dim: 241, Faint: 251, Accent: 25, P50: 74, P90: 32, P99: 25, P999: 17, Asked: 242, Warn: 130, Bad: 124},
-		basic: [tokens]string{
-			Dim: "90", Faint: "37", Accent: "34", P50: "36", P90: "94", P99: "34", P999: "30", Asked: "90", Warn: "33", Bad: "31",
-		},
-		heat: [HeatLevels]uint8{195, 159, 153, 117, 75, 32, 31, 25, 24, 18, 17}, over: 16,
+		heat: [HeatLevels]string{"195", "159", "153", "117", "75", "32", "31", "25", "24", "18", "17"}, over: "16",
 	},
 }
 
@@ -145,19 +143,11 @@ func New(mode Mode, profile colorprofile.Profile) *Theme {
 		return t
 	}
 	p := &palettes[mode]
-	for token := range int(tokens) {
-		colour := ""
-		switch {
-		case profile == colorprofile.ANSI:
-			colour = p.basic[token]
-		case profile == colorprofile.ANSI256 && p.fixed[token] != 0:
-			colour = "38;5;" + strconv.Itoa(int(p.fixed[token]))
-		case profile == colorprofile.TrueColor && p.tokens[token] != "":
-			c := parse(p.tokens[token])
-			colour = fmt.Sprintf("38;2;%d;%d;%d", c.R, c.G, c.B)
-		}
+	depth := lipgloss.Complete(profile)
+	for token, c := range p.tokens {
+		look := lipgloss.NewStyle().Foreground(depth(lipgloss.Color(c.basic), lipgloss.Color(c.fixed), lipgloss.Color(c.full)))
 		for attrs := range 4 {
-			t.plain[token<<2|attrs] = sequence(attrs&1 != 0, attrs&2 != 0, colour, "")
+			t.plain[token<<2|attrs] = prefix(look.Bold(attrs&1 != 0).Reverse(attrs&2 != 0))
 		}
 	}
 	if t.Shades() {
@@ -173,15 +163,18 @@ func (t *Theme) Shades() bool { return t.Profile >= colorprofile.ANSI256 && !t.A
 // makeHeat takes the shades from the 256 colours even where there are more: a scrolling heatmap changes most of its cells each
 // second, and a colour by number is half as long as one by its parts. On a slow link that is the difference.
 func (t *Theme) makeHeat(p *palette) {
-	var fg, bg [heatSides]string
-	for i, colour := range p.heat {
-		n := strconv.Itoa(int(colour))
-		fg[i+1], bg[i+1] = "38;5;"+n, "48;5;"+n
+	shade := func(level int) color.Color {
+		switch level {
+		case 0:
+			return lipgloss.NoColor{}
+		case heatMark:
+			return lipgloss.Color(p.over)
+		}
+		return lipgloss.Color(p.heat[level-1])
 	}
-	fg[heatMark] = "38;5;" + strconv.Itoa(int(p.over))
 	for top := range heatSides {
-		for bottom := range heatSides {
-			t.heat[top*heatSides+bottom] = sequence(top == heatMark, false, fg[top], bg[bottom])
+		for bottom := range heatMark {
+			t.heat[top*heatSides+bottom] = prefix(lipgloss.NewStyle().Bold(top == heatMark).Foreground(shade(top)).Background(shade(bottom)))
 		}
 	}
 }
@@ -214,29 +207,8 @@ func (t *Theme) Render(st Style, s string) string {
 // Percentile is the ramp's token for the i-th of p50, p90, p99 and p99.9.
 func Percentile(i int) Style { return P50 + Style(max(0, min(i, 3))) }
 
-func sequence(bold, reverse bool, fg, bg string) string {
-	var params []string
-	if bold {
-		params = append(params, "1")
-	}
-	if reverse {
-		params = append(params, "7")
-	}
-	for _, p := range []string{fg, bg} {
-		if p != "" {
-			params = append(params, p)
-		}
-	}
-	if len(params) == 0 {
-		return ""
-	}
-	return "\x1b[" + strings.Join(params, ";") + "m"
-}
-
-func parse(hex string) color.RGBA {
-	n, err := strconv.ParseUint(hex, 16, 32)
-	if err != nil {
-		panic("theme: not a colour: " + hex)
-	}
-	return color.RGBA{R: uint8(n >> 16), G: uint8(n >> 8), B: uint8(n), A: 255}
+// prefix is what a style writes before a text: cells are drawn in runs, so it is wanted alone, and once.
+func prefix(look lipgloss.Style) string {
+	before, _, _ := strings.Cut(look.Render("x"), "x")
+	return before
 }

@@ -3,6 +3,7 @@ package theme
 import (
 	"image/color"
 	"math"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -73,12 +74,12 @@ func TestEveryStyleHasAPrefix(t *testing.T) {
 
 // Text must be readable on both usual backgrounds: WCAG asks 4.5 for text and 3 for what only has to be seen.
 func TestContrast(t *testing.T) {
-	backgrounds := map[Mode][]string{Dark: {"000000", "1e1e1e"}, Light: {"ffffff", "fdf6e3"}}
+	backgrounds := map[Mode][]string{Dark: {"#000000", "#1e1e1e"}, Light: {"#ffffff", "#fdf6e3"}}
 	least := map[Style]float64{Dim: 4.5, Accent: 4.4, Asked: 4.4, Warn: 4.3, Bad: 4.5, P99: 4.5, P999: 4.5, P90: 3, P50: 2.1}
 	for mode, list := range backgrounds {
 		for _, bg := range list {
 			for token, want := range least {
-				for depth, c := range []color.RGBA{parse(palettes[mode].tokens[token]), cube(palettes[mode].fixed[token])} {
+				for depth, c := range []color.RGBA{parse(palettes[mode].tokens[token].full), cube(palettes[mode].tokens[token].fixed)} {
 					if got := contrast(c, parse(bg)); got < want {
 						t.Errorf("%v, depth %d: token %d on %s has contrast %.2f, want %.1f", mode, depth, token, bg, got, want)
 					}
@@ -98,7 +99,7 @@ func TestRampsAreMonotone(t *testing.T) {
 		}
 		last := math.Inf(-1)
 		for i := range 4 {
-			l := sign * luminance(parse(p.tokens[Percentile(i)]))
+			l := sign * luminance(parse(p.tokens[Percentile(i)].full))
 			if l <= last {
 				t.Errorf("%v: percentile %d is not stronger than the one before", Mode(mode), i)
 			}
@@ -115,8 +116,22 @@ func TestRampsAreMonotone(t *testing.T) {
 	}
 }
 
-// cube is colour i, 16..255, of the 256 of xterm.
-func cube(i uint8) color.RGBA {
+// parse reads #RRGGBB.
+func parse(hex string) color.RGBA {
+	n, err := strconv.ParseUint(strings.TrimPrefix(hex, "#"), 16, 32)
+	if err != nil {
+		panic("not a colour: " + hex)
+	}
+	return color.RGBA{R: uint8(n >> 16), G: uint8(n >> 8), B: uint8(n), A: 255}
+}
+
+// cube is colour number, 16..255, of the 256 of xterm.
+func cube(number string) color.RGBA {
+	n, err := strconv.ParseUint(number, 10, 8)
+	if err != nil {
+		panic("not a colour: " + number)
+	}
+	i := uint8(n)
 	if i >= 232 {
 		grey := 8 + 10*(i-232)
 		return color.RGBA{R: grey, G: grey, B: grey, A: 255}
