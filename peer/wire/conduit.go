@@ -177,7 +177,7 @@ type guard struct {
 
 const (
 	muxData, muxWindow, muxGoAway = 0, 1, 3
-	muxSYN, muxRST                = 1, 8
+	muxSYN, muxFIN, muxRST        = 1, 4, 8
 	muxStreams                    = 2*len(streamKinds) - 1 // the highest number of a stream: the client's are odd
 )
 
@@ -230,6 +230,8 @@ func (g *guard) header(after []byte) error {
 		return refuse("the peer opened a stream, which only the coordinator does")
 	case flags&muxRST != 0:
 		return refuse(fmt.Sprintf("stream %d was reset", id))
+	case flags&muxFIN != 0:
+		return refuse(fmt.Sprintf("stream %d was closed, and streams end with their session", id))
 	case kind == muxData && length > window:
 		return refuse(fmt.Sprintf("%d bytes came at once for stream %d, which takes %d", length, id, window))
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"lt/engine/redact"
 )
@@ -11,6 +12,9 @@ import (
 // controlQueue is how many control messages may wait for the connection. There are a few in a minute; whoever does not read
 // them is broken.
 const controlQueue = 64
+
+// openRequests is how many requests may wait for their answers: some of them start what takes time.
+const openRequests = 64
 
 // Control is the control stream: the coordinator's requests, the peer's replies and events. Safe for concurrent use.
 type Control struct {
@@ -21,6 +25,7 @@ type Control struct {
 	sending sync.Mutex // keeps the numbers of requests in the order of the queue
 	lastID  uint64
 	waiting map[uint64]chan Envelope
+	open    atomic.Int32 // requests that the peer has not answered
 }
 
 // newControl makes the coordinator's side. event gets what is no reply to a request; its error ends the session.
@@ -51,6 +56,9 @@ func newServing(st *Stream, request func(*Request)) *Control {
 			return fmt.Errorf("request %d came after request %d: their numbers go up", e.ID, last)
 		}
 		last = e.ID
+		if c.open.Add(1) > openRequests {
+			return fmt.Errorf("%d requests wait for their answers, and the coordinator asks on", openRequests)
+		}
 		request(&Request{Kind: e.Kind, body: e.Body, id: e.ID, c: c})
 		return nil
 	})
@@ -207,6 +215,7 @@ func (r *Request) reply(kind Kind, body any) {
 		if body != nil {
 			raw = Encode(body)
 		}
+		r.c.open.Add(-1)
 		_ = r.c.put(Envelope{ID: r.id, Kind: kind, Body: raw}) // the session tells
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync"
 	"time"
+	"unicode/utf8"
 )
 
 // The bounds of a peer's log: what says more is summed up in a line.
@@ -39,7 +40,11 @@ func newLogWriter(st *Stream) *LogWriter {
 // Add never waits. Safe for concurrent use.
 func (w *LogWriter) Add(l Line) {
 	if len(l.Text) > maxText {
-		l.Text = l.Text[:maxText] + " [cut]"
+		cut := maxText
+		for cut > maxText-utf8.UTFMax && !utf8.RuneStart(l.Text[cut]) {
+			cut--
+		}
+		l.Text = l.Text[:cut] + " [cut]"
 	}
 	w.mu.Lock()
 	now := time.Now()

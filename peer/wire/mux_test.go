@@ -107,6 +107,7 @@ func TestHostileSessions(t *testing.T) {
 		"an even stream":   {true, raw(1, 1, 2, 0), "a frame came for stream 2"},
 		"a peer's stream":  {false, raw(1, 1, 1, 0), "the peer opened a stream, which only the coordinator does"},
 		"a reset":          {false, raw(1, 8, 1, 0), "stream 1 was reset"},
+		"a stream's end":   {true, append(raw(1, 1, 1, 0), raw(1, 4, 1, 0)...), "stream 1 was closed"},
 		"too much":         {true, raw(0, 0, 1, 1<<20), "1048576 bytes came at once for stream 1"},
 		"half a header":    {true, raw(1, 1, 1, 0)[:5], io.ErrUnexpectedEOF.Error()},
 		"half of the data": {true, append(raw(1, 1, 1, 0), raw(0, 0, 1, 10, 'c')...), io.ErrUnexpectedEOF.Error()},
@@ -159,7 +160,7 @@ func TestOneStreamEndsAll(t *testing.T) {
 	}{
 		"a frame of nothing":   {func(p *Peer) { p.Metrics.st.Write([]byte{9, 9, 9, 9, 9, 9, 9, 9}) }, "a frame says that it holds"},
 		"no message":           {func(p *Peer) { p.Metrics.st.sendRaw([]byte("hello")) }, "read *wire.Batch of 5 bytes"},
-		"a stream that closes": {func(p *Peer) { p.Metrics.st.mux.Close() }, "EOF"},
+		"a stream that closes": {func(p *Peer) { p.Metrics.st.mux.Close() }, "stream 5 was closed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			near, far := pipe(t)
@@ -247,6 +248,37 @@ func TestControlIsBounded(t *testing.T) {
 	}
 	if !strings.Contains(client.Err().Error(), "64 control messages wait") {
 		t.Error(client.Err())
+	}
+}
+
+// Whoever asks and asks, and does not wait for answers, is cut off before much has been begun for him.
+func TestRequestsAreBounded(t *testing.T) {
+	near, far := pipe(t)
+	asked := make(chan *Request, 2*openRequests)
+	_, c, server, _ := sessions(t, near, far, ignoreEvent, func(r *Request) { asked <- r })
+	id := uint64(0)
+	ask := func() {
+		id++
+		_ = c.Control.st.send(&Envelope{ID: id, Kind: KindPreflight})
+	}
+	for range openRequests {
+		ask()
+	}
+	(<-asked).OK(nil) // makes room for another one
+	ask()
+	for range openRequests {
+		<-asked
+	}
+	if err := server.Err(); err != nil {
+		t.Fatal(err)
+	}
+	ask()
+	<-server.Done()
+	if err := server.Err(); !strings.Contains(err.Error(), "64 requests wait for their answers") {
+		t.Error(err)
+	}
+	if len(asked) > 0 {
+		t.Error("one too many was begun")
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 )
 
 // bubble runs f in virtual time. yamux keeps timers in a pool, which must not come from one bubble into the next.
@@ -202,7 +203,7 @@ func TestLogIsBounded(t *testing.T) {
 		near, far := narrowPath(1 << 20)
 		client, c, server, p := sessions(t, near, far, ignoreEvent, func(*Request) {})
 		const n = 5000
-		p.Log.Add(Line{Text: strings.Repeat("x", 100_000)})
+		p.Log.Add(Line{Text: "x" + strings.Repeat("é", 50_000)})
 		for i := range n - 1 {
 			p.Log.Add(Line{At: time.Duration(i), Text: fmt.Sprint("line ", i)})
 		}
@@ -218,8 +219,8 @@ func TestLogIsBounded(t *testing.T) {
 				continue
 			}
 			heard++
-			if len(l.Text) > maxText+10 {
-				t.Fatalf("a line of %d bytes", len(l.Text))
+			if len(l.Text) > maxText+10 || !utf8.ValidString(l.Text) {
+				t.Fatalf("a line of %d bytes ends in %q", len(l.Text), l.Text[max(0, len(l.Text)-10):])
 			}
 		}
 		if heard != linesPerSecond || missed != n-linesPerSecond {
