@@ -1,6 +1,7 @@
 package boot
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -68,7 +69,7 @@ func (c *Conn) Ended() string {
 	if how == "running" {
 		return "the process that carries the connection still runs"
 	}
-	said := last(c.proc.Said())
+	said := cmp.Or(fell(c.proc.Said()), last(c.proc.Said()))
 	switch {
 	case said != "":
 		return fmt.Sprintf("it exited %s: %s", how, said)
@@ -212,7 +213,7 @@ func explain(e *Error, a Address, p *sshproc.Proc, byHand string) {
 			e.Why += fmt.Sprintf(" (exit %s)", how)
 		}
 	case Exec:
-		if words := last(said); words != "" {
+		if words := cmp.Or(fell(said), last(said)); words != "" {
 			e.Said = words
 		}
 		if code != 0 {

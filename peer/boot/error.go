@@ -77,6 +77,7 @@ var symptoms = []symptom{
 	{"Bad configuration option", Dial, "mend ~/.ssh/config; try: %s", false},
 	{"Bad owner or permissions on", Dial, "mend the permissions that it names; try: %s", false},
 	{"Unable to negotiate", Dial, "client and server have no algorithm in common; try: %s", false},
+	{"administratively prohibited", Dial, "the bastion lets no connections through (AllowTcpForwarding there); try: %s", false},
 	{"Connection refused", Dial, "no ssh server listens there; check host and port: %s", false},
 	{"No route to host", Dial, "check the network: %s", false},
 	{"Network is unreachable", Dial, "check the network: %s", false},
@@ -85,8 +86,9 @@ var symptoms = []symptom{
 	{"Connection reset", Dial, "the server turns connections away (MaxStartups, fail2ban); try: %s", true},
 	{"Connection closed", Dial, "the server turns connections away (MaxStartups, fail2ban); try: %s", true},
 	{"Session open refused", Dial, "the shared connection has no place for one more (MaxSessions); try: %s", true},
+	{"Too many open files", Dial, "there are no descriptors left, here or there; raise the limit: ulimit -n", false},
 	{"Too many", Dial, "the server turns connections away; try: %s", true},
-	{"is not recognized as an", Probe, "the peer runs Windows, where lt has no agent; use WSL, or a peer that runs Linux or macOS", false},
+	{"is not recognized as ", Probe, "the peer runs Windows, where lt has no agent; use WSL, or a peer that runs Linux or macOS", false},
 }
 
 // diagnose finds in what was said, newest last, which phase failed and what to do.
@@ -100,6 +102,19 @@ func diagnose(said []string, by string) (symptom, string, bool) {
 		}
 	}
 	return symptom{}, "", false
+}
+
+// fell is the line with which a Go program that falls over begins to tell of it, newest first; what follows it are pages of
+// goroutines. Empty: there is none.
+func fell(lines []string) string {
+	for i := len(lines) - 1; i >= 0; i-- {
+		for _, begin := range []string{"panic: ", "fatal error: ", "SIGQUIT: ", "SIGABRT: ", "SIGSEGV: "} {
+			if strings.HasPrefix(lines[i], begin) {
+				return last(lines[i : i+1])
+			}
+		}
+	}
+	return ""
 }
 
 // last are the last lines that say anything, as one, at most three.

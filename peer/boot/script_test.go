@@ -492,6 +492,7 @@ func TestConnSaysHowItEnded(t *testing.T) {
 		{"exit 255", "Connection to h closed by remote host.", "it exited 255: Connection to h closed by remote host."},
 		{"exit 255", "", "it exited 255 without a word: the agent was killed, or the connection was"},
 		{"kill -9 $$", "", "it exited signal: killed"},
+		{`printf 'panic: out of luck\n\ngoroutine 1 [running]:\nmain.main()\n\t/x.go:7 +0x1\n' >&2; exit 2`, "begun", "it exited 2: panic: out of luck"},
 	} {
 		b := payload(t, "#!/bin/sh\necho 'LT/1 {}'; read x; echo \"$x\" >&2; "+c.after+"\n")
 		b.programs[0].OS, b.programs[0].Arch = runtime.GOOS, runtime.GOARCH
