@@ -24,6 +24,8 @@ const (
 	askpassEnv = "LT_ASKPASS"
 	// promptEnv is how ssh tells an askpass what kind of question it has.
 	promptEnv = "SSH_ASKPASS_PROMPT"
+	// longestSocket is what fits into a socket's address on every system, with its closing zero.
+	longestSocket = 103
 	// maxPrompt bounds a question and an answer on the socket, in bytes.
 	maxPrompt = 16 << 10
 )
@@ -144,6 +146,13 @@ func newAsker(peer string, p Prompter, proc *Proc) (*asker, error) {
 		return nil, err
 	}
 	socket := filepath.Join(dir, "s")
+	if len(socket) > longestSocket { // a folder for temporary files may lie deep
+		os.RemoveAll(dir)
+		if dir, err = os.MkdirTemp("/tmp", "lt-ask-"); err != nil {
+			return nil, err
+		}
+		socket = filepath.Join(dir, "s")
+	}
 	ln, err := net.Listen("unix", socket)
 	if err == nil {
 		err = os.Chmod(socket, 0o600)

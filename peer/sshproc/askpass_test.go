@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -160,6 +161,26 @@ func TestSocketIsForUsAlone(t *testing.T) {
 	}
 	if len(asked) > 0 {
 		t.Errorf("asked %+v", <-asked)
+	}
+}
+
+// Where temporary files are to lie so deep that no socket's address names them, questions are asked all the same.
+func TestAskpassInALongPath(t *testing.T) {
+	deep := filepath.Join(t.TempDir(), strings.Repeat("deep", 30))
+	if err := os.Mkdir(deep, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TMPDIR", deep)
+	c := asks("", "password: ")
+	c.Ask = func(context.Context, Prompt) (string, bool) { return "x", true }
+	p := start(t, c)
+	if out, err := io.ReadAll(p); err != nil || string(out) != "0 x\n" {
+		t.Errorf("%q, %v, and it says %q", out, err, p.Said())
+	}
+	dir := p.asker.dir
+	p.Close()
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("%s is left: %v", dir, err)
 	}
 }
 
