@@ -15,9 +15,16 @@ import (
 // Waiting for the other side does not count.
 var handshakes = make(chan struct{}, runtime.GOMAXPROCS(0))
 
-// handshakeBytes bounds what may pile up while a handshake does not read. Its
-// messages are limited to 64 KiB each; this leaves room for early answers.
-const handshakeBytes = 1 << 20
+const (
+	// handshakeBytes bounds what may pile up while a handshake does not read. Its
+	// messages are limited to 64 KiB each; this leaves room for early answers.
+	handshakeBytes = 1 << 20
+
+	// replyBytes bounds what crypto/tls has written by itself and the other side
+	// does not take: a reply to a key update has some 30 bytes, and honest key
+	// updates are gigabytes apart.
+	replyBytes = 64 << 10
+)
 
 // secure is the TLS layer of a Conn, and the net.Conn under its tls.Conn. It
 // has two lives.
@@ -48,6 +55,7 @@ type secure struct {
 	onLoop bool // the second life
 	headed int  // bytes of the present record's header that crypto/tls has got
 	left   int  // bytes of its body that it has not
+	owed   int  // bytes of replies since nothing was pending
 }
 
 // errTruncated is the end of the connection without a close_notify: what came
@@ -110,10 +118,11 @@ func handshaken(l *Loop, m *mail) {
 		s.write(early)
 	}
 	l.h.Opened(c, l.look())
-	if c.state != open {
+	if c.state == closed {
 		return
 	}
-	// The first answers may have come together with the end of the handshake.
+	// The first answers may have come together with the end of the handshake,
+	// also those that explain why what Opened has written could not be sent.
 	s.decrypt(s.in)
 }
 
@@ -255,6 +264,21 @@ func (s *secure) write(b []byte) {
 	s.send()
 }
 
+// reply sends what tls.Conn has answered to key updates. Who goes on asking for
+// new keys and takes no answer is given up, since it could fill the memory.
+func (s *secure) reply() {
+	if len(s.l.sealed) == 0 {
+		return
+	}
+	if s.c.Pending() == 0 {
+		s.owed = 0
+	}
+	if s.owed += len(s.l.sealed); s.owed > replyBytes {
+		s.l.fail(s.c, opTLS, errors.New("the other side changes keys without end and reads no answer"))
+	}
+	s.send()
+}
+
 // send gives the collected records to the poller.
 func (s *secure) send() {
 	if len(s.l.sealed) == 0 {
@@ -275,7 +299,7 @@ func (s *secure) decrypt(raw []byte) {
 	s.in = raw
 	for {
 		n, err := s.fill()
-		s.send() // tls.Conn may have answered a key update
+		s.reply()
 		if n > 0 {
 			s.l.h.Data(s.c, s.l.plain[:n], s.l.moment())
 		}

@@ -2,6 +2,7 @@ package loop
 
 import (
 	"bytes"
+	"context"
 	"crypto"
 	"crypto/aes"
 	"crypto/cipher"
@@ -451,6 +452,116 @@ func TestTLSKeyUpdate(t *testing.T) {
 	})
 }
 
+// TestTLSKeysWithoutEnd asks for new keys all the time and reads no answer.
+func TestTLSKeysWithoutEnd(t *testing.T) {
+	const most = 50_000
+	keys := &keyLog{}
+	server, client := valid(t)
+	server.MinVersion = tls.VersionTLS13
+	server.SessionTicketsDisabled = true // the first record is number 0
+	server.KeyLogWriter = keys
+	near, far := net.Pipe() // which holds no answer
+	updates := make(chan int, 1)
+	go func() {
+		defer far.Close()
+		if err := tls.Server(far, server).Handshake(); err != nil {
+			t.Error(err)
+		}
+		for n, secret := 0, keys.server; ; n++ {
+			var b []byte
+			seq := byte(0)
+			if n%8 == 0 { // crypto/tls lets 16 in a row pass
+				b = seal(t, secret, seq, 23, []byte("x"))
+				seq++
+			}
+			b = append(b, seal(t, secret, seq, 22, []byte{24, 0, 0, 1, 1})...)
+			if _, err := far.Write(b); err != nil || n == most {
+				updates <- n
+				return
+			}
+			secret = expand(t, secret, "traffic upd", 32)
+		}
+	}()
+	var l *Loop
+	h := &calls{
+		opened: func(c *Conn, _ time.Duration) {
+			if c.TLSState().CipherSuite != tls.TLS_AES_128_GCM_SHA256 {
+				t.Skip("without AES in the processor another cipher is chosen")
+			}
+		},
+		closed: func(_ *Conn, err error, _ time.Duration) {
+			var e *Error
+			if !errors.As(err, &e) || e.Op != "tls" || !strings.Contains(err.Error(), "keys") {
+				t.Errorf("closed: %v", err)
+			}
+			l.Stop()
+		},
+	}
+	dial := func(context.Context, string, string) (net.Conn, error) { return near, nil }
+	run(t, Options{Portable: true, Dial: dial}, h, func(lp *Loop) { l = lp; l.Dial(&Endpoint{TLS: client}, 0) })
+	if n := <-updates; n == most {
+		t.Errorf("%d updates were taken", n)
+	}
+}
+
+// held is a net.Conn that sends the first thing written and keeps the rest.
+type held struct {
+	net.Conn
+	sent bool
+	rest []byte
+}
+
+func (c *held) Write(b []byte) (int, error) {
+	if c.sent {
+		c.rest = append(c.rest, b...)
+		return len(b), nil
+	}
+	c.sent = true
+	return c.Conn.Write(b)
+}
+
+// TestTLSAnswerBeforeError has an answer that comes together with the end of the
+// handshake, and a connection that is reset before anything is asked on it.
+func TestTLSAnswerBeforeError(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("other systems drop what a RST overtakes")
+	}
+	onBoth(t, func(t *testing.T, o Options) {
+		server, client := valid(t)
+		server.MaxVersion = tls.VersionTLS12 // in which the server has the last word of a handshake
+		reset := make(chan struct{})
+		ep := tcp(t, func(c net.Conn) {
+			defer close(reset)
+			rest := &held{Conn: c}
+			tc := tls.Server(rest, server)
+			_, err := tc.Write([]byte("too many connections"))
+			if err == nil {
+				_, err = c.Write(rest.rest)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+			_ = c.(*net.TCPConn).SetLinger(0)
+			c.Close()
+		})
+		ep.TLS = client
+		var l *Loop
+		got := ""
+		h := &calls{
+			opened: func(c *Conn, _ time.Duration) {
+				<-reset
+				c.Write([]byte("x"))
+			},
+			data:   func(_ *Conn, b []byte, _ time.Duration) { got += string(b) },
+			closed: func(*Conn, error, time.Duration) { l.Stop() },
+		}
+		run(t, o, h, func(lp *Loop) { l = lp; l.Dial(ep, 0) })
+		if got != "too many connections" {
+			t.Errorf("got %q before the end", got)
+		}
+	})
+}
+
 // TestStopWhileSecuring ends a handshake whose server never answers.
 func TestStopWhileSecuring(t *testing.T) {
 	onBoth(t, func(t *testing.T, o Options) {
@@ -472,7 +583,14 @@ func TestStopWhileSecuring(t *testing.T) {
 // tickets after the handshake, application data of several records and a
 // close_notify, cut at every byte.
 func TestTemporaryReadErrors(t *testing.T) {
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		t.Run(tls.VersionName(version), func(t *testing.T) { temporaryReadErrors(t, version) })
+	}
+}
+
+func temporaryReadErrors(t *testing.T, version uint16) {
 	server, client := valid(t)
+	server.MaxVersion = version
 	near, far := net.Pipe()
 	defer near.Close()
 	defer far.Close()
