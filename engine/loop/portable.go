@@ -31,6 +31,7 @@ type pipe struct {
 	cancel  context.CancelFunc // of the attempt to connect
 	nc      net.Conn
 	pending int           // bytes written and not yet told as sent
+	broken  error         // what writing failed with; told when reading ends too
 	used    chan struct{} // the reader may use its buffer again
 	gone    chan struct{} // closed with the connection
 
@@ -230,7 +231,11 @@ func arrived(l *Loop, m *mail) {
 		l.received(c, m.b)
 	}
 	if m.err != nil {
-		if c.state < failing {
+		switch broken := c.pipe.broken; {
+		case c.state >= failing:
+		case broken != nil && c.state == open:
+			l.finish(c, broken)
+		default:
 			l.ended(c, cause(m.err))
 		}
 		return
@@ -243,6 +248,9 @@ func (q *pipe) write(l *Loop, c *Conn) {
 	defer q.nc.Close()
 	var b []byte
 	for {
+		if cap(b) > spareSize {
+			b = nil
+		}
 		q.mu.Lock()
 		b, q.queue = q.queue, b[:0]
 		leaving := q.leaving
@@ -257,7 +265,6 @@ func (q *pipe) write(l *Loop, c *Conn) {
 		_, err := q.nc.Write(b)
 		l.post(mail{do: departed, c: c, n: len(b), err: err, when: l.Now()})
 		if err != nil {
-			// The reader goes on: an answer may explain it.
 			<-q.gone
 			return
 		}
@@ -270,11 +277,10 @@ func departed(l *Loop, m *mail) {
 		return
 	}
 	if m.err != nil {
-		op := opWrite
-		if c.state == securing {
-			op = opTLS
-		}
-		l.fail(c, op, cause(m.err))
+		// The other side may have said why before it stopped listening. The
+		// reader is on its way to that and then to the end, for a connection
+		// that cannot be written any more ends for both.
+		c.pipe.broken = &Error{opWrite, cause(m.err)}
 		return
 	}
 	c.pipe.pending -= m.n
@@ -299,8 +305,7 @@ func (q *pipe) signal() {
 	}
 }
 
-// drain has nothing to do: what has arrived is in the mail, before the word of
-// the failure or never.
+// drain is never called for: no write fails before all that arrived is read.
 func (p *portable) drain(*Conn) {}
 
 // resume is never called for: each buffer is a turn's share.
