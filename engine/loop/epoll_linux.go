@@ -24,6 +24,10 @@ const (
 
 	// nap is the longest sleep that goes past the scheduler.
 	nap = 5 * time.Millisecond
+
+	// interrupted is the length from which a round of polling, which takes a
+	// microsecond, counts as one in which the thread did not run.
+	interrupted = 100 * time.Microsecond
 )
 
 // epoll is the Linux poller. Its reads and writes never block and so go past
@@ -112,16 +116,15 @@ func (p *epoll) wait(due time.Duration) {
 		if n = p.sleep(left, spin > 0); n == 0 {
 			now = p.l.look()
 		}
-	} else {
-		n = p.poll()
+	} else if n = p.poll(); n == 0 && now < due {
+		now = p.l.look()
 	}
-	if n == 0 && spin > 0 && now < due && due-now <= spin {
-		since := now
-		for n == 0 && now < due {
-			n = p.poll()
-			now = p.l.look()
-		}
-		p.l.polled.Add(int64(now - since))
+	reach := spin
+	if p.noPwait2 {
+		reach += time.Millisecond // sleep wakes so much earlier
+	}
+	if n == 0 && spin > 0 && now < due && due-now <= reach {
+		n = p.spin(due, now)
 	}
 	p.l.fresh = false // they may have come after the last reading
 	for i := range n {
@@ -134,6 +137,23 @@ func (p *epoll) wait(due time.Duration) {
 		// bytes had come. What came due since waits for one event more.
 		p.l.pass(p.l.at)
 	}
+}
+
+// spin polls until there are events or due has come, from now on, and counts
+// the time of it in which the thread ran: what the machine gave to others
+// meanwhile costs no CPU, so nobody may take it off the CPU used.
+func (p *epoll) spin(due, now time.Duration) (n int) {
+	polled := time.Duration(0)
+	for n == 0 && now < due {
+		n = p.poll()
+		before := now
+		now = p.l.look()
+		if round := now - before; round < interrupted {
+			polled += round
+		}
+	}
+	p.l.polled.Add(int64(polled))
+	return n
 }
 
 // poll fetches events without waiting.
@@ -218,7 +238,7 @@ func (p *epoll) dial(c *Conn, ep *Endpoint) {
 	c.fd = -1
 	if ep.Path == "" && ep.Alt.IsValid() {
 		c.race = &race{c: c, ep: *ep, at: p.l.Now() + raceDelay, fd: -1}
-		p.races = append(p.races, c.race)
+		p.enter(c.race)
 	}
 	fd, err := p.connect(c.place, ep, ep.Addr)
 	if err == nil {
@@ -310,6 +330,18 @@ func zoneID(zone string) uint32 {
 	}
 	n, _ := strconv.ParseUint(zone, 10, 32)
 	return uint32(n)
+}
+
+// enter puts r at the end of the list of races. Where most of the list has been
+// passed, that part is taken out first: while any attempt is undecided the list
+// is never empty, and would only grow.
+func (p *epoll) enter(r *race) {
+	if p.begin > len(p.races)/2 {
+		n := copy(p.races, p.races[p.begin:])
+		clear(p.races[n:])
+		p.races, p.begin = p.races[:n], 0
+	}
+	p.races = append(p.races, r)
 }
 
 // startRaces begins the second attempts whose time has come and says when the

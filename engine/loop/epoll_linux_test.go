@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unsafe"
@@ -55,7 +56,10 @@ func TestNoMoreDescriptors(t *testing.T) {
 }
 
 // deaf is a loopback address that takes no more connections and refuses none:
-// its queue is full, so a SYN gets no answer.
+// its queue is full, so a SYN gets no answer. That it is full the kernel says:
+// of a listening socket TCP_INFO has the connections that wait to be accepted in
+// tcpi_unacked and how many more than that may wait in tcpi_sacked (net/ipv4/tcp.c,
+// tcp_get_info).
 func deaf(t *testing.T) netip.AddrPort {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -74,12 +78,18 @@ func deaf(t *testing.T) netip.AddrPort {
 		t.Fatal(err)
 	}
 	addr := addrPort(sa)
-	for range 3 {
-		c, err := net.DialTimeout("tcp", addr.String(), 50*time.Millisecond)
+	for range 50 {
+		info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
 		if err != nil {
+			t.Skipf("this kernel does not tell what waits at a socket: %v", err)
+		}
+		if info.Unacked > info.Sacked {
 			return addr
 		}
-		t.Cleanup(func() { c.Close() })
+		// No answer may mean that the queue is full, or that the machine is busy.
+		if c, err := net.DialTimeout("tcp", addr.String(), 200*time.Millisecond); err == nil {
+			t.Cleanup(func() { c.Close() })
+		}
 	}
 	t.Skip("this kernel takes more than the queue holds")
 	return addr
@@ -130,17 +140,44 @@ func TestRaceAbandoned(t *testing.T) {
 	})
 }
 
-// TestOldKernel does without epoll_pwait2.
+// TestRacesThatAreOverAreForgotten never lets the list of races become empty,
+// as a far target does to which connections are made all the time.
+func TestRacesThatAreOverAreForgotten(t *testing.T) {
+	var l *Loop
+	run(t, Options{}, &calls{}, func(lp *Loop) {
+		l = lp
+		p := l.p.(*epoll)
+		const undecided = 10
+		var running []*race
+		for range 10_000 {
+			c := &Conn{l: l, fd: -1}
+			c.race = &race{c: c, at: l.Now() + time.Hour, fd: -1}
+			p.enter(c.race)
+			running = append(running, c.race)
+			if len(running) > undecided {
+				running[0].c.race = nil
+				running = running[1:]
+			}
+			if next := p.startRaces(); next != running[0].at {
+				t.Fatalf("the next race is at %v, want %v", next, running[0].at)
+			}
+		}
+		if n := cap(p.races); n > 100 {
+			t.Errorf("%d races are remembered, of which %d are undecided", n, undecided)
+		}
+		l.Stop()
+	})
+}
+
+// TestOldKernel does without epoll_pwait2. What its coarse sleep leaves of the
+// time is polled, and not filled with turns that have nothing to do.
 func TestOldKernel(t *testing.T) {
 	for _, spin := range []time.Duration{0, DefaultSpin} {
-		l, err := New(Options{Spin: spin})
-		if err != nil {
-			t.Fatal(err)
-		}
-		l.p.(*epoll).noPwait2 = true
-		n := 0
+		var l *Loop
+		n, turns := 0, 0
 		ep := tcp(t, echo)
 		h := &calls{
+			wake:   func(time.Duration) time.Duration { turns++; return Never },
 			opened: func(c *Conn, now time.Duration) { c.Write([]byte("x")); l.SetTimer(0, now+5*time.Millisecond) },
 			data:   func(c *Conn, _ []byte, _ time.Duration) { c.Close() },
 			timer: func(_ uint32, now time.Duration) {
@@ -150,46 +187,104 @@ func TestOldKernel(t *testing.T) {
 				l.SetTimer(0, now+time.Duration(n)*300*time.Microsecond)
 			},
 		}
-		l.Post(func() { l.Dial(ep, 0) })
-		if err := l.Run(h); err != nil {
-			t.Fatal(err)
-		}
-		if n < 20 {
-			t.Errorf("%d timers of 20", n)
+		run(t, Options{Spin: spin}, h, func(lp *Loop) {
+			l = lp
+			l.p.(*epoll).noPwait2 = true
+			l.Dial(ep, 0)
+		})
+		if n < 20 || turns > 1000 {
+			t.Errorf("%d timers of 20 in %d turns", n, turns)
 		}
 	}
 }
 
 // TestThreadCPU burns CPU on the loop and wants it counted, also after the end,
-// and polling told apart.
+// and polling told apart. A thread that a busy machine wakes late finds nothing
+// to poll for, so timers are set until one was not late.
 func TestThreadCPU(t *testing.T) {
-	l, err := New(Options{Spin: 2 * time.Millisecond})
+	const spin, burn = 2 * time.Millisecond, 20 * time.Millisecond
+	l, err := New(Options{Spin: spin})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, ok := l.ThreadCPU(); ok {
 		t.Error("CPU known before Run")
 	}
-	const burn = 20 * time.Millisecond
 	var during time.Duration
-	h := &calls{timer: func(uint32, time.Duration) {
-		before, _ := l.ThreadCPU()
-		for now := before; now < before+burn; now, _ = l.ThreadCPU() {
-			runtime.KeepAlive(now)
+	h := &calls{timer: func(id uint32, _ time.Duration) {
+		if during == 0 {
+			before, _ := l.ThreadCPU()
+			for now := before; now < before+burn; now, _ = l.ThreadCPU() {
+				runtime.KeepAlive(now)
+			}
+			during, _ = l.ThreadCPU()
 		}
-		during, _ = l.ThreadCPU()
-		l.Stop()
+		if l.Polled() > 0 {
+			l.Stop()
+		}
+		l.SetTimer(id, l.Now()+2*spin)
 	}}
-	l.Post(func() { l.SetTimer(0, l.Now()+10*time.Millisecond) })
-	if err := l.Run(h); err != nil {
-		t.Fatal(err)
-	}
+	l.Post(func() { l.SetTimer(0, 0) })
+	serve(t, l, h)
 	after, ok := l.ThreadCPU()
 	if !ok || during < burn || after < during {
 		t.Errorf("%v during the run, %v (%v) after it", during, after, ok)
 	}
-	if p := l.Polled(); p <= 0 || p > 100*time.Millisecond {
+	// The last timer was the first that was polled for, after at most 2 spins and a tick.
+	if p := l.Polled(); p <= 0 || p > 2*spin+tick {
 		t.Errorf("polled for %v", p)
+	}
+}
+
+// TestPolledIsCPU takes the loop's processor away while it polls, again and
+// again: what another thread ran meanwhile is not the loop's polling.
+func TestPolledIsCPU(t *testing.T) {
+	var all, one unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &all); err != nil {
+		t.Skipf("which processors may be used is not known: %v", err)
+	}
+	for cpu := 0; one.Count() == 0; cpu++ {
+		if all.IsSet(cpu) {
+			one.Set(cpu)
+		}
+	}
+	runtime.LockOSThread() // the loop's thread is to be given back as it was
+	defer runtime.UnlockOSThread()
+	var stop atomic.Bool
+	var other sync.WaitGroup
+	other.Go(func() {
+		runtime.LockOSThread() // for good: the thread ends with the goroutine
+		if err := unix.SchedSetaffinity(0, &one); err != nil {
+			t.Error(err)
+		}
+		for !stop.Load() {
+			runtime.KeepAlive(&stop)
+		}
+	})
+	defer other.Wait()
+	defer stop.Store(true)
+
+	const long = 100 * time.Millisecond
+	var l *Loop
+	h := &calls{timer: func(id uint32, now time.Duration) {
+		if cpu, _ := l.ThreadCPU(); cpu > long {
+			l.Stop()
+		}
+		l.SetTimer(id, now+long)
+	}}
+	run(t, Options{Spin: time.Second}, h, func(lp *Loop) {
+		l = lp
+		if err := unix.SchedSetaffinity(0, &one); err != nil {
+			t.Error(err)
+		}
+		l.SetTimer(0, l.Now()+long)
+	})
+	if err := unix.SchedSetaffinity(0, &all); err != nil {
+		t.Error(err)
+	}
+	cpu, _ := l.ThreadCPU()
+	if p := l.Polled(); p <= 0 || p > cpu+cpu/10 {
+		t.Errorf("polled for %v in %v of CPU", p, cpu)
 	}
 }
 

@@ -206,6 +206,7 @@ func (l *Loop) turn() (due time.Duration) {
 			l.pass(l.look())
 		}
 	}
+	clear(l.again)
 
 	now := l.look()
 	l.wheel.advance(now)
@@ -365,8 +366,9 @@ func (l *Loop) SetTimer(id uint32, at time.Duration) { l.wheel.set(id, at) }
 // CancelTimer makes id not pending. It will not fire, even if it was already due.
 func (l *Loop) CancelTimer(id uint32) { l.wheel.cancel(id) }
 
-// Polled is the time spent polling while nothing was due, so far. Any
-// goroutine may call it.
+// Polled is the time spent polling while nothing was due, so far, without that
+// for which the machine took the thread off its processor: it is a part of
+// ThreadCPU. Any goroutine may call it.
 func (l *Loop) Polled() time.Duration { return time.Duration(l.polled.Load()) }
 
 // ThreadCPU is the CPU time that the loop's thread has used since Run began,
