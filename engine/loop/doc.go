@@ -17,13 +17,13 @@
 // There are two pollers behind the one type. On Linux the loop owns a locked
 // thread and an edge-triggered epoll instance: a connection is registered
 // once, read and written with bare system calls, and the last Spin before
-// something is due is spent polling, so that on an idle core half of what is due
-// starts within a microsecond; with events at hand it waits for the one that is
-// being handled, and on a busy machine for the thread's turn. Everywhere else, and on Linux by Options.Portable, a goroutine
-// for each connection reads and hands the bytes over; the loop then blocks
-// only in a select over a channel and a timer, so it also runs in a
-// testing/synctest bubble with exact virtual time. There its timers are as
-// good as the Go runtime's, about a millisecond.
+// something is due is spent polling, so that on an idle core half of what is
+// due starts within a microsecond; with events at hand it waits for the one that
+// is being handled, and on a busy machine for the thread's turn. Everywhere
+// else, and on Linux by Options.Portable, a goroutine for each connection reads
+// and hands the bytes over; the loop then blocks only in a select over a channel
+// and a timer, so it also runs in a testing/synctest bubble with exact virtual
+// time. There its timers are as good as the Go runtime's, about a millisecond.
 //
 // Lifetimes: the bytes given to Data are valid during the call. A Conn is
 // never used again for another connection, so a stale pointer is harmless:

@@ -10,14 +10,14 @@ import (
 const tick = time.Millisecond
 
 const (
-	levels     = 4               // 8 bits of the tick number each
-	levelSlots = 256             // slots a level
-	heads      = 1 + levels*256  // list heads: index 0 is no node, then a slot each
-	dueHead    = heads           // head of the list of timers taken out to fire
-	firstTimer = dueHead + 1     // node of the timer with id 0
-	lastTick   = math.MaxUint32  // 49.7 days after the epoch
-	wordBits   = 64              // of the occupancy bitmaps
-	words      = levelSlots / 64 // of the bitmap of a level
+	levels     = 4                     // 8 bits of the tick number each
+	levelSlots = 256                   // slots a level
+	heads      = 1 + levels*levelSlots // list heads: index 0 is no node, then a slot each
+	dueHead    = heads                 // head of the list of timers taken out to fire
+	firstTimer = dueHead + 1           // node of the timer with id 0
+	lastTick   = math.MaxUint32        // 49.7 days after the epoch
+	wordBits   = 64                    // of the occupancy bitmaps
+	words      = levelSlots / wordBits // of the bitmap of a level
 )
 
 // node is a place in a circular list: a head or a timer. next 0 means the
