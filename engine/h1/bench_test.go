@@ -68,16 +68,5 @@ func BenchmarkRequest(b *testing.B) {
 		dst = AppendRequestLine(dst[:0], "GET", "/list?page=1")
 		dst = AppendField(dst, "Host", "127.0.0.1:8080")
 		dst = AppendField(dst, "User-Agent", "lt/1")
-		dst = AppendHeadEnd(dst)
-	}
-}
-
-func BenchmarkValidFieldValue(b *testing.B) {
-	value := bytes.Repeat([]byte("v"), 100)
-	b.ReportAllocs()
-	for b.Loop() {
-		if err := ValidFieldValue(value); err != nil {
-			b.Fatal(err)
-		}
 	}
 }

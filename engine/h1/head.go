@@ -340,15 +340,6 @@ func (h *Head) lineAt(i int) []byte {
 	return bytes.TrimSuffix(line, cr)
 }
 
-// Reason is the reason phrase of the status line, empty if there is none.
-func (h *Head) Reason() []byte {
-	line, _, _ := bytes.Cut(h.Raw, []byte{'\n'})
-	if len(line) < 13 {
-		return nil
-	}
-	return trim(bytes.TrimSuffix(line[13:], cr))
-}
-
 // Each calls f for every field in order, with the name as it came and the value without surrounding space, until f
 // returns false. It does not allocate: for name, value := range h.Each { ... }.
 func (h *Head) Each(f func(name, value []byte) bool) {

@@ -37,9 +37,6 @@ func TestHeadFields(t *testing.T) {
 			t.Errorf("Get(%q) = %q, want none", name, got)
 		}
 	}
-	if got := string(h.Reason()); got != "Moved  there" {
-		t.Errorf("reason is %q", got)
-	}
 	if !h.SetCookie || !h.Location || !h.ContentEncoding || h.ContentLength != 3 || h.Status != 302 || h.Minor != 1 {
 		t.Errorf("%+v", h)
 	}
@@ -72,7 +69,7 @@ func TestHeadWithoutFields(t *testing.T) {
 		}
 	}
 	var none Head
-	if none.Get("x") != nil || none.Reason() != nil {
+	if none.Get("x") != nil {
 		t.Error("the zero Head has something")
 	}
 }
@@ -84,7 +81,7 @@ func TestReadingFieldsAllocatesNothing(t *testing.T) {
 		for name, value := range h.Each {
 			n += len(name) + len(value)
 		}
-		n += len(h.Get("connection")) + len(h.Reason())
+		n += len(h.Get("connection"))
 	})
 	if allocs != 0 {
 		t.Errorf("%v allocations", allocs)

@@ -245,27 +245,3 @@ func FuzzAgainstNetHTTP(f *testing.F) {
 		}
 	})
 }
-
-// FuzzRequest: what passes the Valid functions is read back as exactly one request with exactly these parts.
-func FuzzRequest(f *testing.F) {
-	f.Add("GET", "/", "X-A", "b")
-	f.Add("POST", "/a?b\r\nX: y", "A\n", "c\r\n\r\nGET / HTTP/1.1")
-	f.Fuzz(func(t *testing.T, method, target, name, value string) {
-		if !ValidMethod(method) || ValidTarget(target) != nil || ValidFieldName(name) != nil || ValidFieldValue(value) != nil {
-			return
-		}
-		b := AppendRequestLine(nil, method, target)
-		b = AppendField(b, name, value)
-		b = AppendHeadEnd(b)
-		lines := strings.Split(string(b), "\r\n")
-		if len(lines) != 4 || lines[1] != name+": "+value || lines[2] != "" || lines[3] != "" {
-			t.Fatalf("%q", b)
-		}
-		if bytes.Count(b, []byte("\n")) != 3 || bytes.Count(b, []byte("\r")) != 3 || bytes.IndexByte(b, 0) >= 0 {
-			t.Fatalf("%q", b)
-		}
-		if parts := strings.Split(lines[0], " "); len(parts) != 3 || parts[0] != method || parts[1] != target {
-			t.Fatalf("%q", b)
-		}
-	})
-}

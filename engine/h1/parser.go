@@ -65,9 +65,9 @@ type Parser struct {
 	spent   int32 // bytes counted against Limits.HeadBytes: heads, later extensions and trailers
 	part    int32 // number of the Scratch's part that holds the beginning of a cut head, 0 if none
 	state   state
-	kind    Kind // of the error given, in state failed
-	noBody  bool
-	started bool
+	kind    Kind  // of the error given, in state failed
+	noBody  bool  // as Begin was told
+	started bool  // a byte of the answer was seen
 	digits  uint8 // hexadecimal digits of a chunk's size so far
 }
 
@@ -85,13 +85,9 @@ func (p *Parser) Reset(sc *Scratch) {
 	*p = Parser{}
 }
 
-// Started tells whether any byte of the answer was seen since Begin. Where it is false and the connection dies, the
-// request may never have been read.
-func (p *Parser) Started() bool { return p.started }
-
 // Feed consumes b[:n] and says what it met there. Unless the event is NeedMore, End or there is an error, the rest of
-// b is to be fed next, even if it is empty: events may come without bytes. NeedMore means that
-// all of b is consumed, and an answer has one event without bytes at most, so a loop over Feed always ends. Errors are of type *Error; after one
+// b is to be fed next, even if it is empty: events may come without bytes. NeedMore means that all of b is consumed, and
+// an answer has one event without bytes at most, so a loop over Feed always ends. Errors are of type *Error; after one
 // the parser gives the same kind again until the next Begin. Bytes fed while no answer is due are Unsolicited.
 func (p *Parser) Feed(sc *Scratch, b []byte) (n int, ev Event, chunk []byte, err error) {
 	switch p.state {

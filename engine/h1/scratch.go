@@ -26,7 +26,7 @@ func (l Limits) headBytes() int {
 // stays with the Scratch it began with.
 type Scratch struct {
 	Limits Limits
-	// Head is the head that the last Informational or Head event was about.
+	// Head is the head that the last Informational or HeadEnd event was about.
 	Head Head
 
 	seen  familiar
