@@ -102,6 +102,33 @@ func (g groups) limit() uint64 {
 	return most
 }
 
+// pressure is how much of its limit the group nearest to it has used, 0..1: what else runs in the group and the kernel's memory
+// for sockets count, which our own resident memory does not show; files that the kernel keeps only until it needs the room do not.
+func (g groups) pressure() float64 {
+	most := 0.0
+	for _, dir := range g.memory {
+		for _, v := range [...]struct{ limit, used, idle string }{
+			{"memory.max", "memory.current", "inactive_file"},
+			{"memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"},
+		} {
+			text, err := os.ReadFile(filepath.Join(dir, v.limit))
+			if err != nil {
+				continue
+			}
+			limit := parseLimit(text)
+			text, _ = os.ReadFile(filepath.Join(dir, v.used))
+			used := parseLimit(text)
+			if limit == 0 || used == 0 {
+				continue
+			}
+			text, _ = os.ReadFile(filepath.Join(dir, "memory.stat"))
+			used -= min(used, parseStatLine(text, v.idle))
+			most = max(most, float64(used)/float64(limit))
+		}
+	}
+	return most
+}
+
 // throttling are the periods in which the quota was used up and all periods, of the innermost group that tells.
 func (g groups) throttling() (throttled, periods uint64) {
 	for _, dir := range g.cpu {
@@ -137,18 +164,16 @@ func parseLimit(text []byte) uint64 {
 
 // parseCPUStat takes the throttled and all periods from a group's cpu.stat.
 func parseCPUStat(text []byte) (throttled, periods uint64) {
+	return parseStatLine(text, "nr_throttled"), parseStatLine(text, "nr_periods")
+}
+
+// parseStatLine is the figure on the line of a name in a group's file of such lines; 0 if there is none.
+func parseStatLine(text []byte, name string) uint64 {
 	for line := range strings.Lines(string(text)) {
-		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-		n, err := strconv.ParseUint(value, 10, 64)
-		if err != nil {
-			continue
-		}
-		switch name {
-		case "nr_throttled":
-			throttled = n
-		case "nr_periods":
-			periods = n
+		if key, value, _ := strings.Cut(strings.TrimSpace(line), " "); key == name {
+			n, _ := strconv.ParseUint(value, 10, 64)
+			return n
 		}
 	}
-	return throttled, periods
+	return 0
 }

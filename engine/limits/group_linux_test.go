@@ -1,6 +1,7 @@
 package limits
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -110,6 +111,37 @@ func TestThrottling(t *testing.T) {
 	}
 	if throttled, periods := parseCPUStat([]byte("nr_periods 3\nnr_throttled 2\nthrottled_time 41000000\n")); throttled != 2 || periods != 3 {
 		t.Errorf("first version: %d of %d, want 2 of 3", throttled, periods)
+	}
+}
+
+// The kernel ends a process by what its group has used in all, so that is what counts, without what would be given back.
+func TestMemoryPressure(t *testing.T) {
+	for name, c := range map[string]struct {
+		cgroup string
+		files  map[string]string
+		want   float64
+	}{
+		"its own": {"0::/a\n", map[string]string{
+			"a/memory.max": "1000\n", "a/memory.current": "900\n", "a/memory.stat": "anon 400\nfile 500\ninactive_file 300\nactive_file 200\n",
+		}, 0.6},
+		"the one around it is nearer": {"0::/a/b\n", map[string]string{
+			"a/memory.max": "2000\n", "a/memory.current": "1800\n", "a/memory.stat": "inactive_file 0\n",
+			"a/b/memory.max": "1000\n", "a/b/memory.current": "500\n", "a/b/memory.stat": "inactive_file 0\n",
+		}, 0.9},
+		"first version": {"1:memory:/d\n", map[string]string{
+			"memory/d/memory.limit_in_bytes": "1000\n", "memory/d/memory.usage_in_bytes": "800\n",
+			"memory/d/memory.stat": "inactive_file 1\ntotal_inactive_file 50\n",
+		}, 0.75},
+		"no limit":          {"0::/a\n", map[string]string{"a/memory.max": "max\n", "a/memory.current": "900\n"}, 0},
+		"files not counted": {"0::/a\n", map[string]string{"a/memory.max": "1000\n", "a/memory.current": "900\n"}, 0.9},
+		"more idle than used": {"0::/a\n", map[string]string{
+			"a/memory.max": "1000\n", "a/memory.current": "900\n", "a/memory.stat": "inactive_file 901\n",
+		}, 0},
+		"nothing told": {"0::/a\n", nil, 0},
+	} {
+		if got := parseGroups(tree(t, c.files), []byte(c.cgroup)).pressure(); math.Abs(got-c.want) > 1e-9 {
+			t.Errorf("%s: %g, want %g", name, got, c.want)
+		}
 	}
 }
 

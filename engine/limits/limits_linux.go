@@ -24,6 +24,7 @@ func (r *Reading) system() {
 		}
 	}
 	r.MemLimit = memoryLimit()
+	r.Pressure = ownGroups().pressure()
 	r.Files = openFiles()
 	r.Ports = usedPorts(r.Files)
 	if text, err := os.ReadFile("/proc/stat"); err == nil {
