@@ -40,6 +40,8 @@ func (l *Link) Dial(ctx context.Context) {
 		c, p, err := l.start()
 		if err != nil {
 			if c != nil {
+				l.Close() // with a bye, or it would wait for the end of its lease
+				<-l.ctx.Done()
 				c.close()
 			}
 			l.cfg.Observer.Failed(l.cfg.N, err)
@@ -91,7 +93,7 @@ func (l *Link) start() (c *call, p wire.Preflight, err error) {
 	}
 	l.step("preflight", 0)
 	if p, err = l.preflight(c); err != nil {
-		return c, p, l.failed("preflight", err, "")
+		return c, p, l.failed("preflight", err, afterPreflight(err))
 	}
 	return c, p, nil
 }
@@ -216,6 +218,18 @@ func (l *Link) plan(c *call) error {
 		return fmt.Errorf("it understands the scenario as %d steps, and here it has %d: use the same version of lt on both sides", ready.Steps, l.cfg.Steps)
 	}
 	return nil
+}
+
+// afterPreflight is what to do about what a preflight found.
+func afterPreflight(err error) string {
+	var no *wire.RefusedError
+	switch {
+	case !errors.As(err, &no):
+		return "look at that machine's name server, route and firewall; --no-preflight starts all the same"
+	case no.Code == "policy":
+		return "stay within what its owner allows, or ask for more"
+	}
+	return "" // it says so itself
 }
 
 // preflight has the peer look at the targets. What it cannot reach or may not load is an error.
