@@ -20,8 +20,10 @@ const (
 	lagNoise = 100 * time.Microsecond
 	lagClean = time.Millisecond
 
-	sustained = 3 // consecutive seconds before a cause of strain counts, so that a hiccup does not
-	lasting   = 5 // consecutive seconds in which lag alone saturates, whatever the rest of the run was like
+	// In consecutive intervals, which are seconds; one that a slow link has joined from several counts once, for of the joined
+	// seconds only the worst is known.
+	sustained = 3 // before a cause of strain counts, so that a hiccup does not
+	lasting   = 5 // in which lag alone saturates, whatever the rest of the run was like
 )
 
 // cause is a figure of the audit that explains strain.

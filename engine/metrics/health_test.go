@@ -142,7 +142,9 @@ func TestEveryErrorHasAHint(t *testing.T) {
 	}
 	for message, want := range map[string]string{
 		"malformed chunked body": "chunks", "body above max_body": "max_body", "conflicting content-lengths": "how long",
-		"answer's head too large": "64 KiB", "more redirects than the 3 allowed": "loop", "malformed status line": "HTTP/1.1",
+		"answer's head too large": "64 KiB", "unsupported transfer-encoding": "chunked",
+		"the body grows to more than a hundred times its compressed length": "Content-Encoding", "only gzip and deflate can be decoded": "Content-Encoding",
+		"the compressed body is damaged": "Content-Encoding", "more redirects than the 3 allowed": "loop", "malformed status line": "HTTP/1.1",
 	} {
 		if h := Hint(Protocol, PhaseReceive, 200, message); !strings.Contains(h, want) {
 			t.Errorf("%q: %q does not say %q", message, h, want)

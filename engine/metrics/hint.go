@@ -109,8 +109,12 @@ func protocolHint(has func(...string) bool) string {
 		return "the answer's chunks are malformed: a broken application or proxy; look with `curl -sv --raw URL`"
 	case has("body above", "body larger", "max_body"):
 		return "the answer is larger than max_body: raise it, or ask for less"
+	case has("compressed", "decoded"):
+		return "the body's Content-Encoding cannot be undone here: look with `curl -sv --compressed URL`, or do not ask for one (no Accept-Encoding in the scenario)"
 	case has("content-length"):
 		return "the answer does not say clearly how long it is, which is how answers are smuggled past proxies: look at its fields with `curl -sv URL`"
+	case has("transfer-encoding"):
+		return "the answer's transfer coding is not plain chunked, which is all that servers may send unasked: look at its fields with `curl -sv URL`"
 	case has("header", "head too large"):
 		return "the answer's headers are malformed or above 64 KiB: look at Set-Cookie with `curl -sI URL`"
 	case has("tls", "https"):
