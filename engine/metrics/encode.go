@@ -31,13 +31,15 @@ const intervalVersion = 1
 // The bounds on reading, far above what a run makes: they are there so that a broken or hostile file or peer cannot make a
 // reader take more than a fixed amount of memory.
 const (
-	maxBody    = 64 << 20 // inflated
-	maxPages   = 1 << 17  // histogram pages of one interval: 128 MiB
-	maxRecords = 1 << 16
-	maxErrors  = 4096
-	maxNotes   = 256
-	maxStatus  = 1000
-	maxString  = 16 << 10
+	maxBody     = 64 << 20 // inflated
+	maxPages    = 1 << 17  // histogram pages of one interval: 128 MiB
+	maxStatuses = 1 << 20  // of all records of one interval: 16 MiB
+	maxRecords  = 1 << 16
+	maxErrors   = 4096
+	maxNotes    = 256
+	maxStatus   = 1000    // of one record
+	maxTimes    = 1 << 48 // in one histogram
+	maxString   = 16 << 10
 )
 
 var (
@@ -81,7 +83,7 @@ func (h *Histogram) AppendBinary(b []byte) []byte {
 // DecodeHistogram reads what AppendBinary wrote and returns the bytes after it. What it accepts is consistent: the counts
 // add up, and the moments are possible.
 func DecodeHistogram(b []byte) (h Histogram, rest []byte, err error) {
-	d := decoder{b: b, pages: tablePage}
+	d := decoder{b: b, room: room{pages: tablePage}}
 	h = d.histogram()
 	if d.err != nil {
 		return Histogram{}, nil, fmt.Errorf("read a histogram of %d bytes: %w", len(b), d.err)
@@ -91,10 +93,13 @@ func DecodeHistogram(b []byte) (h Histogram, rest []byte, err error) {
 
 // decoder reads fields one after the other and remembers the first error; after it everything reads as zero.
 type decoder struct {
-	b     []byte
-	err   error
-	pages int // that may still be allocated
+	b   []byte
+	err error
+	room
 }
+
+// room is what may still be allocated.
+type room struct{ pages, statuses int }
 
 func (d *decoder) fail(err error) {
 	if d.err == nil {
@@ -160,7 +165,7 @@ func (d *decoder) string() string {
 
 func (d *decoder) time() time.Duration { return time.Duration(d.int()) }
 
-// section opens the next section as a decoder of its own; close takes its error and what is left of its pages.
+// section opens the next section as a decoder of its own; close takes its error and what is left of its room.
 func (d *decoder) section() decoder {
 	if len(d.b) < 4 {
 		d.fail(errShort)
@@ -171,13 +176,13 @@ func (d *decoder) section() decoder {
 		d.fail(errShort)
 		return decoder{err: d.err}
 	}
-	s := decoder{b: d.b[4 : 4+n], pages: d.pages}
+	s := decoder{b: d.b[4 : 4+n], room: d.room}
 	d.b = d.b[4+n:]
 	return s
 }
 
 func (d *decoder) close(s *decoder) {
-	d.pages = s.pages
+	d.room = s.room
 	if s.err != nil {
 		d.fail(s.err)
 	}
@@ -185,7 +190,7 @@ func (d *decoder) close(s *decoder) {
 
 func (d *decoder) histogram() Histogram {
 	var h Histogram
-	h.count = d.uint()
+	h.count = d.upTo(maxTimes)
 	if h.count == 0 {
 		return Histogram{}
 	}
@@ -405,6 +410,7 @@ func (r *Record) append(b []byte) []byte {
 	for p := range r.Phases {
 		b = r.Phases[p].AppendBinary(b)
 	}
+	b = appendUints(b, uint64(r.DroppedFrom))
 	return shut(b, at)
 }
 
@@ -443,7 +449,7 @@ func DecodeInterval(b []byte) (iv *Interval, rest []byte, err error) {
 		return wrap(errTooMany)
 	}
 	rest = d.b[n:]
-	d = decoder{b: body, pages: maxPages}
+	d = decoder{b: body, room: room{maxPages, maxStatuses}}
 	iv = d.interval()
 	if d.err != nil {
 		return wrap(d.err)
@@ -520,7 +526,11 @@ func (d *decoder) record(r *Record) {
 		}
 	}
 	last := -1
-	for n := s.upTo(maxStatus); n > 0 && s.err == nil; n-- {
+	n := s.upTo(maxStatus)
+	if s.statuses -= int(n); s.statuses < 0 {
+		s.fail(errTooMany)
+	}
+	for ; n > 0 && s.err == nil; n-- {
 		c := StatusCount{uint16(s.upTo(math.MaxUint16)), s.uint()}
 		if int(c.Status) <= last {
 			s.fail(errBroken)
@@ -532,6 +542,11 @@ func (d *decoder) record(r *Record) {
 	for p := range s.upTo(256) {
 		if h := s.histogram(); p < uint64(Phases) {
 			r.Phases[p] = h
+		}
+	}
+	if len(s.b) > 0 { // else an older program wrote it: the shortest wait is not known
+		if from := s.upTo(uint64(Longest)); r.Dropped > 0 {
+			r.DroppedFrom = time.Duration(from)
 		}
 	}
 	d.close(&s)

@@ -212,20 +212,16 @@ func (h *Histogram) Min() time.Duration { return h.min }
 // Max is the longest time, exact; zero if there is none.
 func (h *Histogram) Max() time.Duration { return h.max }
 
-// Sum is the sum of all times, exact; the longest Duration (292 years) if it is longer.
-func (h *Histogram) Sum() time.Duration {
-	if h.sum.hi > 0 || h.sum.lo > math.MaxInt64 {
-		return math.MaxInt64
-	}
-	return time.Duration(h.sum.lo)
-}
-
 // Mean is the exact mean, rounded down to the nanosecond; zero without times.
 func (h *Histogram) Mean() time.Duration {
 	if h.count == 0 {
 		return 0
 	}
-	// No time is above 2^42 ns, so the upper half of the sum stays far below the count and the division cannot overflow.
+	// No time is above 2^42 ns, so the upper half of the sum stays far below the count and the division cannot overflow,
+	// unless the counts of sources that lie have gone around.
+	if h.sum.hi >= h.count {
+		return h.max
+	}
 	q, _ := bits.Div64(h.sum.hi, h.sum.lo, h.count)
 	return time.Duration(q)
 }

@@ -47,15 +47,17 @@ type Record struct {
 	Requests uint64 // samples: one a step, whatever was redirected, resent or attempted within it; without dropped arrivals
 	Attempts uint64 // exchanges, redirects and resends included
 	Dropped  uint64 // arrivals given up; their waiting time is in Response, not in Requests
-	Errors   [Classes]uint64
-	Status   []StatusCount // by status, ascending
-	BytesIn  uint64
-	BytesOut uint64
-	Reused   uint64 // requests that found their connection open
-	Stale    uint64 // resent because the kept connection had died
-	Response Histogram
-	Service  Histogram
-	Phases   [Phases]Histogram
+	// DroppedFrom is the shortest time that one of the dropped arrivals had waited; 0 if there are none, or it is not known.
+	DroppedFrom time.Duration
+	Errors      [Classes]uint64
+	Status      []StatusCount // by status, ascending
+	BytesIn     uint64
+	BytesOut    uint64
+	Reused      uint64 // requests that found their connection open
+	Stale       uint64 // resent because the kept connection had died
+	Response    Histogram
+	Service     Histogram
+	Phases      [Phases]Histogram
 }
 
 // StatusCount is the number of answers with one status.

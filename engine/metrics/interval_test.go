@@ -2,6 +2,8 @@ package metrics
 
 import (
 	"bytes"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -215,6 +217,92 @@ func TestIntervalSize(t *testing.T) {
 	}
 }
 
+// claimed is a histogram of n times of 1 ms each, as a peer that lies could send it.
+func claimed(n uint64) *Histogram {
+	const ns = uint64(time.Millisecond)
+	h := recorded(time.Millisecond)
+	h.addAt(indexOf(1000), n-1)
+	h.count, h.sum, h.squares = n, times(ns, n), timesSquare(ns, n)
+	return h
+}
+
+// What a peer claims may neither cost time without end, which unpacking a count of 2^63 does, nor make sums go around.
+func TestCountsThatNoMachineMakesAreRefused(t *testing.T) {
+	if _, _, err := DecodeHistogram(claimed(maxTimes).AppendBinary(nil)); err != nil {
+		t.Errorf("the greatest count: %v", err)
+	}
+	if _, _, err := DecodeHistogram(claimed(maxTimes + 1).AppendBinary(nil)); !errors.Is(err, errTooMany) {
+		t.Errorf("one more: %v", err)
+	}
+	var sum Histogram
+	most := claimed(maxTimes)
+	for range 1 << 16 { // as intervals of one second, less than a day
+		sum.Add(most)
+	}
+	sum.Add(claimed(1))
+	if got := sum.Mean(); got > Longest {
+		t.Errorf("counts that have gone around have a mean of %v", got)
+	}
+}
+
+func TestStatusesOfAnIntervalAreBounded(t *testing.T) {
+	iv := new(Interval)
+	for step := range uint16(maxStatuses/maxStatus + 1) {
+		r := Record{Key: Key{Step: step}, Requests: maxStatus}
+		for status := range uint16(maxStatus) {
+			r.Status = append(r.Status, StatusCount{status, 1})
+		}
+		iv.Records = append(iv.Records, r)
+	}
+	if _, _, err := DecodeInterval(iv.AppendBinary(nil)); !errors.Is(err, errTooMany) {
+		t.Errorf("%d records with %d statuses each: %v", len(iv.Records), maxStatus, err)
+	}
+	iv.Records = iv.Records[:len(iv.Records)-1]
+	if _, _, err := DecodeInterval(iv.AppendBinary(nil)); err != nil {
+		t.Errorf("%d records with %d statuses each: %v", len(iv.Records), maxStatus, err)
+	}
+}
+
+// However many shards met however many kinds of errors, what they are merged to can be read again, and no error is lost.
+func TestMergedKindsOfErrorsCanBeRead(t *testing.T) {
+	iv, want := new(Interval), uint64(0)
+	for shard := range 200 {
+		r := NewRecorder(1, nil)
+		for i := range maxKinds {
+			r.Sample(&Sample{Class: Class(1 + i%(Classes-1)), Phase: Phase(i % Phases), Message: fmt.Sprint("shard ", shard, " kind ", i)})
+			want++
+		}
+		iv.Merge(r.Cut(0, 0, time.Second))
+	}
+	got, _, err := DecodeInterval(iv.AppendBinary(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var total, others uint64
+	for _, e := range got.Errors {
+		total += e.Count
+		if e.Message == otherKinds {
+			others += e.Count
+		}
+	}
+	if total != want || others == 0 || len(got.Errors) > maxErrors {
+		t.Errorf("%d errors in %d kinds, %d of them other ones; want %d", total, len(got.Errors), others, want)
+	}
+}
+
+// A record of a program that did not know of the shortest wait is read, and the wait is unknown.
+func TestRecordWithoutTheShortestWait(t *testing.T) {
+	r := Record{Dropped: 1, Response: *recorded(time.Second)}
+	b := r.append(nil)
+	b = b[:len(b)-1]
+	binary.LittleEndian.PutUint32(b, uint32(len(b)-4))
+	d := decoder{b: b, room: room{maxPages, maxStatuses}}
+	var got Record
+	if d.record(&got); d.err != nil || !cmp.Equal(got, r, exact) {
+		t.Errorf("read as %+v, %v", got, d.err)
+	}
+}
+
 func FuzzDecodeHistogram(f *testing.F) {
 	f.Add((&Histogram{}).AppendBinary(nil))
 	f.Add(recorded(1, 1000, 5e6, 5e6, time.Hour, 2*time.Hour).AppendBinary(nil))
@@ -237,7 +325,7 @@ func FuzzDecodeInterval(f *testing.F) {
 		f.Add(anyInterval(seed, 5).appendBody(nil))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		d := decoder{b: body, pages: 1000}
+		d := decoder{b: body, room: room{1000, maxStatuses}}
 		iv := d.interval()
 		if d.err != nil {
 			return

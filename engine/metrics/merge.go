@@ -3,6 +3,7 @@ package metrics
 import (
 	"cmp"
 	"slices"
+	"time"
 )
 
 // Merge adds o to iv, which stays in order of keys. Two uses, told apart by where o begins:
@@ -99,6 +100,7 @@ func (iv *Interval) mergeRecords(from []Record) {
 func (r *Record) add(o *Record) {
 	r.Requests += o.Requests
 	r.Attempts += o.Attempts
+	r.DroppedFrom = shortest(r.Dropped, r.DroppedFrom, o.Dropped, o.DroppedFrom)
 	r.Dropped += o.Dropped
 	for c, n := range o.Errors {
 		r.Errors[c] += n
@@ -113,6 +115,17 @@ func (r *Record) add(o *Record) {
 	for p := range o.Phases {
 		r.Phases[p].Add(&o.Phases[p])
 	}
+}
+
+// shortest is the shorter of two times, each the shortest of so many; where there are none it does not count.
+func shortest(n uint64, a time.Duration, m uint64, b time.Duration) time.Duration {
+	switch {
+	case n == 0:
+		return b
+	case m == 0:
+		return a
+	}
+	return min(a, b)
 }
 
 // ErrorCount is the number of the record's requests that ended in an error of any class.
@@ -139,12 +152,20 @@ func compareErrors(a, b ErrorCount) int {
 	return cmp.Or(cmp.Compare(a.Class, b.Class), cmp.Compare(a.Phase, b.Phase), cmp.Compare(a.Status, b.Status), cmp.Compare(a.Step, b.Step), cmp.Compare(a.Message, b.Message))
 }
 
+// mergedErrors is how many kinds of error the parts of one interval may have together before new ones are counted as other
+// kinds, a group a class and phase, as a recorder does: what is written must be within what is read.
+const mergedErrors = maxErrors - Classes*Phases
+
 func (iv *Interval) mergeErrors(from []ErrorCount) {
 	if !slices.IsSortedFunc(iv.Errors, compareErrors) {
 		slices.SortFunc(iv.Errors, compareErrors)
 	}
 	for _, e := range from {
 		at, found := slices.BinarySearchFunc(iv.Errors, e, compareErrors)
+		if !found && len(iv.Errors) >= mergedErrors {
+			e.Status, e.Step, e.Message = 0, 0, otherKinds
+			at, found = slices.BinarySearchFunc(iv.Errors, e, compareErrors)
+		}
 		if !found {
 			iv.Errors = slices.Insert(iv.Errors, at, e)
 			continue

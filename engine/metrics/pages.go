@@ -76,10 +76,3 @@ func (p *Pages) put(t *pageTable) {
 	t.carry = nil
 	p.tables = append(p.tables, t)
 }
-
-// Free is the number of bytes that lie ready.
-func (p *Pages) Free() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.free)*pageSize*4 + len(p.tables)*tablePage*8
-}

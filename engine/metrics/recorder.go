@@ -110,6 +110,7 @@ func (r *Recorder) Sample(s *Sample) {
 // it came due while the loop did not run.
 func (r *Recorder) Drop(stage int16, step uint16, waited time.Duration, stalled bool) {
 	rec := r.record(stage, step, Waited)
+	rec.DroppedFrom = shortest(rec.Dropped, rec.DroppedFrom, 1, min(max(waited, 0), Longest))
 	rec.Dropped++
 	rec.Response.Record(r.pages, waited)
 	r.dropped++

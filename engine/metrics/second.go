@@ -126,6 +126,7 @@ type second struct {
 	index                           int // of its row
 	response, service, lag, waiting Histogram
 	dropped, in, out                uint64
+	droppedFrom                     time.Duration
 	steps                           []uint32 // requests by step
 }
 

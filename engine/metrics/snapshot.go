@@ -8,8 +8,22 @@ type Quantiles struct {
 	Min, Mean, StdDev                  time.Duration
 	P50, P75, P90, P95, P99, P999      time.Duration
 	Max                                time.Duration
-	AtLeast                            bool          // dropped arrivals are among the values: the true times would have been longer (printed with >=)
+	AtLeast                            bool          // dropped arrivals are among the values: the true times would have been longer
+	AtLeastFrom                        time.Duration // the shortest wait of a dropped one; see LowerBound
 	P99Low, P99High, P999Low, P999High time.Duration // 95 % intervals by rank, for the small counts at which they are printed grey
+}
+
+// LowerBound reports whether one of the percentiles (or the maximum) is only a lower bound of the true one, and so printed with
+// >=. A dropped arrival is counted with the time that it had waited, and its true time would have been longer. Where all
+// dropped ones had waited longer than a percentile says they lie above it anyhow, and it stands; else some could have moved
+// from below it to above it.
+func (q *Quantiles) LowerBound(percentile time.Duration) bool {
+	return q.AtLeast && percentile >= q.AtLeastFrom
+}
+
+// dropped marks a summary of response times in which so many dropped arrivals are, of which the shortest had waited from.
+func (q *Quantiles) dropped(n uint64, from time.Duration) {
+	q.AtLeast, q.AtLeastFrom = n > 0, from
 }
 
 // Snapshot is an immutable picture of a run so far, built from all intervals that have arrived. It is safe to keep, to

@@ -69,6 +69,7 @@ type Tally struct {
 // sum is what is kept for one group of requests. Histograms and counts are by the request's own tag.
 type sum struct {
 	requests, attempts, errors, answers, dropped, stale, reused uint64
+	droppedFrom                                                 time.Duration
 	in, out                                                     uint64
 	byClass                                                     [Classes]uint64
 	response, service, cut                                      Histogram
@@ -80,6 +81,7 @@ func (s *sum) add(r *Record) {
 	s.attempts += r.Attempts
 	s.errors += failed
 	s.answers += answers(r)
+	s.droppedFrom = shortest(s.dropped, s.droppedFrom, r.Dropped, r.DroppedFrom)
 	s.dropped += r.Dropped
 	s.stale += r.Stale
 	s.reused += r.Reused
@@ -101,7 +103,7 @@ func (s *sum) errorRate() float64 { return errorRate(s.errors, s.dropped, s.requ
 // quantiles is a summary of response times, marked where dropped arrivals are among them.
 func (s *sum) quantiles() Quantiles {
 	q := s.response.Summary()
-	q.AtLeast = s.dropped > 0
+	q.dropped(s.dropped, s.droppedFrom)
 	return q
 }
 
@@ -315,6 +317,7 @@ func (s *sourceSum) add(iv *Interval) {
 
 func (t *Tally) addRecords(iv *Interval, src *sourceSum, at seconds, all *Histogram) {
 	var requests, failed, answered, dropped uint64
+	var droppedFrom time.Duration
 	live := t.liveSecond(at.last)
 	var service Histogram
 	for i := range iv.Records {
@@ -324,6 +327,7 @@ func (t *Tally) addRecords(iv *Interval, src *sourceSum, at seconds, all *Histog
 			requests += r.Requests
 			failed += r.ErrorCount()
 			answered += answers(r)
+			droppedFrom = shortest(dropped, droppedFrom, r.Dropped, r.DroppedFrom)
 			dropped += r.Dropped
 			if r.Outcome == Waited {
 				all.Add(&r.Response)
@@ -369,6 +373,7 @@ func (t *Tally) addRecords(iv *Interval, src *sourceSum, at seconds, all *Histog
 		live.service.Add(&service)
 		live.lag.Add(&iv.Lag)
 		live.waiting.Add(&iv.Waiting)
+		live.droppedFrom = shortest(live.dropped, live.droppedFrom, dropped, droppedFrom)
 		live.dropped += dropped
 		row.percentiles(&live.response)
 	}

@@ -162,7 +162,7 @@ func TestWindowIsTheLastTenSeconds(t *testing.T) {
 	if w.Length != 10*time.Second || w.OfferedRPS != 20 || w.GoodputRPS != 20 || w.Response.Max != 2*time.Millisecond || w.Response.Count != 200 || w.Users != 5 || w.BytesIn != 2000 {
 		t.Errorf("window: %+v", w)
 	}
-	if w := tally.Window(15 * time.Second); w.Response.Count != 300 || w.Response.Max != 2*time.Second {
+	if w := tally.window(30*time.Second, 15*time.Second); w.Response.Count != 300 || w.Response.Max != 2*time.Second {
 		t.Errorf("window of 15 s: %+v", w)
 	}
 }
@@ -179,6 +179,40 @@ func TestDroppedArrivals(t *testing.T) {
 	v := tally.Snapshot(time.Second).Totals
 	if v.Requests != 1 || v.Dropped != 1 || v.ErrorRate != .5 || !v.Response.AtLeast || v.Response.Count != 2 || v.Response.Max != 10*time.Second || v.Service.Count != 1 || v.ThroughputRPS != 1 || v.OfferedRPS != 2 || v.Shortfall != 0 {
 		t.Errorf("totals: %+v", v)
+	}
+}
+
+// A percentile is a lower bound where a dropped arrival had waited no longer than it says, and exact elsewhere.
+func TestPercentilesThatDroppedArrivalsReach(t *testing.T) {
+	for _, c := range []struct {
+		waited        []time.Duration
+		p50, p99, max bool
+	}{
+		{nil, false, false, false},
+		{[]time.Duration{10 * time.Second}, false, false, true},
+		{[]time.Duration{10 * time.Second, 80 * time.Millisecond}, false, true, true},
+		{[]time.Duration{time.Microsecond, 10 * time.Second}, true, true, true},
+	} {
+		tally := NewTally(shop, stages(), nil)
+		tally.SetStage(1, 0, 0)
+		r := NewRecorder(len(shop), nil)
+		for i := range 100 {
+			r.Sample(&Sample{Stage: 1, Step: 1, Status: 200, End: time.Duration(i+1) * time.Millisecond})
+		}
+		for _, d := range c.waited {
+			r.Drop(1, 1, d, false)
+		}
+		iv := r.Cut(0, 0, time.Second)
+		iv.Final = true
+		tally.Add(iv)
+		s := tally.Snapshot(time.Second)
+		for name, q := range map[string]*Quantiles{
+			"totals": &s.Totals.Response, "window": &s.Window.Response, "step": &s.Steps[1].Response, "stage": &s.Stages[0].Response, "source": &s.Sources[0].Response,
+		} {
+			if q.LowerBound(q.P50) != c.p50 || q.LowerBound(q.P99) != c.p99 || q.LowerBound(q.Max) != c.max {
+				t.Errorf("%s, dropped after %v: p50 %v, p99 %v, max %v", name, c.waited, q.LowerBound(q.P50), q.LowerBound(q.P99), q.LowerBound(q.Max))
+			}
+		}
 	}
 }
 

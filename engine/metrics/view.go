@@ -186,15 +186,7 @@ func (t *Tally) counts(from time.Duration) bool {
 	return in >= out
 }
 
-// Window is the last d of complete run time, at most a minute, warm-up included.
-func (t *Tally) Window(d time.Duration) Window {
-	elapsed := time.Duration(0)
-	if t.last != nil {
-		elapsed = t.last.Elapsed
-	}
-	return t.window(elapsed, d)
-}
-
+// window is the last d of the complete run time, at most a minute, warm-up included.
 func (t *Tally) window(elapsed, d time.Duration) Window {
 	last := min(int((elapsed+time.Second-1)/time.Second), len(t.rows))
 	first := max(0, last-int(min(max(d, time.Second), time.Minute)/time.Second))
@@ -202,6 +194,7 @@ func (t *Tally) window(elapsed, d time.Duration) Window {
 	var r rates
 	var service, response, lag, waiting Histogram
 	var dropped, in, out uint64
+	var droppedFrom time.Duration
 	for k := first; k < last; k++ {
 		w := &t.rows[k]
 		r.seconds += w.seconds()
@@ -219,6 +212,7 @@ func (t *Tally) window(elapsed, d time.Duration) Window {
 		service.Add(&s.service)
 		lag.Add(&s.lag)
 		waiting.Add(&s.waiting)
+		droppedFrom = shortest(dropped, droppedFrom, s.dropped, s.droppedFrom)
 		dropped += s.dropped
 		in += s.in
 		out += s.out
@@ -227,7 +221,7 @@ func (t *Tally) window(elapsed, d time.Duration) Window {
 	v.ArrivalsRPS, v.OfferedRPS, v.ThroughputRPS, v.GoodputRPS = r.rate(r.scheduled), r.rate(r.due), r.rate(r.answers), r.rate(r.good)
 	v.ErrorRate = errorRate(r.errors, dropped, r.requests)
 	v.Response, v.Service, v.Lag, v.Queued = response.Summary(), service.Summary(), lag.Summary(), waiting.Summary()
-	v.Response.AtLeast = dropped > 0
+	v.Response.dropped(dropped, droppedFrom)
 	v.BytesIn, v.BytesOut = r.rate(in), r.rate(out)
 	for _, s := range t.sources {
 		if s.any && (s.living() || s.edge >= elapsed) {
