@@ -255,12 +255,12 @@ func (m *model) drawFigures(c chart.Canvas) {
 	list := []figure{
 		{"offered", chart.Number(w.OfferedRPS), 6, theme.Text, "/s"},
 		{"goodput", chart.Number(w.GoodputRPS), 6, theme.Accent | theme.Bold, "/s"},
-		{"p50", quantile(w.Response, w.Response.P50, false), 7, theme.Text, ""},
-		{"p99", quantile(w.Response, w.Response.P99, w.Response.AtLeast), 8, p99Style(w.Response), ""},
+		{"p50", quantile(w.Response, w.Response.P50), 7, theme.Text, ""},
+		{"p99", quantile(w.Response, w.Response.P99), 8, p99Style(w.Response), ""},
 		{"errors", chart.PercentNumber(w.ErrorRate), 5, errors, " %"},
 		{"in flight", whole(w.InFlight), 5, theme.Text, ""},
 		{"users", whole(w.Users), 5, theme.Text, ""},
-		{"lag", quantile(w.Lag, w.Lag.P99, false), 7, theme.Text, ""},
+		{"lag", quantile(w.Lag, w.Lag.P99), 7, theme.Text, ""},
 		{"dropped", chart.Count(s.Totals.Dropped), 6, late, ""},
 	}
 	if m.view.Run.Model == load.Closed { // the load is users there
@@ -301,11 +301,11 @@ func whole(n int) string {
 }
 
 // quantile writes a value of q; without samples it is not known. Values that dropped arrivals touch are bounds.
-func quantile(q metrics.Quantiles, d time.Duration, atLeast bool) string {
+func quantile(q metrics.Quantiles, d time.Duration) string {
 	if q.Count == 0 {
 		return chart.None
 	}
-	if atLeast {
+	if q.LowerBound(d) {
 		return "≥" + chart.Duration(d)
 	}
 	return chart.Duration(d)

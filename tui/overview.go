@@ -148,7 +148,7 @@ func (m *model) drawPercentiles(c chart.Canvas) {
 		if i == 2 && q.Count < samplesP99 || i == 3 && q.Count < samplesP999 {
 			st = theme.Dim
 		}
-		c.Right(at(0), y, st, quantile(*q, now[i], q.AtLeast && i >= 2))
+		c.Right(at(0), y, st, quantile(*q, now[i]))
 		c.Right(at(1), y, theme.Dim, chart.Milliseconds(lo))
 		c.Right(at(2), y, theme.Dim, chart.Milliseconds(hi))
 	}
@@ -194,7 +194,7 @@ func (m *model) drawSlowest(c chart.Canvas) {
 		c.Text(1, 1, theme.Dim, "no step has ended yet")
 	}
 	for i := range min(len(steps), c.H()-1) {
-		c.Right(c.W()-1, i+1, p99Style(steps[i].Response), quantile(steps[i].Response, steps[i].Response.P99, steps[i].Response.AtLeast))
+		c.Right(c.W()-1, i+1, p99Style(steps[i].Response), quantile(steps[i].Response, steps[i].Response.P99))
 		name := chart.Clean(steps[i].Step)
 		if len(m.view.Run.Scenarios) > 1 { // several may have a step of that name
 			name += " · " + chart.Clean(steps[i].Scenario)

@@ -242,7 +242,7 @@ func sourceCells(s *metrics.SourceView) []chart.Cell {
 		{Text: chart.Percent(s.Share)},
 		{Text: chart.Number(s.Asked), Style: theme.Asked},
 		{Text: chart.Number(s.Done), Style: theme.Accent},
-		{Text: quantile(s.Lag, s.Lag.P99, false)},
+		{Text: quantile(s.Lag, s.Lag.P99)},
 		cpu,
 		{Text: ageText(s), Style: age},
 		{Text: rtt, Style: theme.Dim},
@@ -250,7 +250,7 @@ func sourceCells(s *metrics.SourceView) []chart.Cell {
 		{Text: health, Style: hs},
 		{Text: chart.Bytes(float64(s.Audit.Memory)), Style: theme.Dim},
 		{Text: chart.Bytes(float64(s.BytesIn)), Style: theme.Dim},
-		{Text: quantile(s.Response, s.Response.P99, s.Response.AtLeast)},
+		{Text: quantile(s.Response, s.Response.P99)},
 		lastWord(s),
 	}
 }
@@ -338,11 +338,11 @@ func (m *model) drawSource(c chart.Canvas, s *metrics.SourceView) {
 	line("memory", chart.Bytes(float64(a.Memory)), part(float64(a.Memory), float64(a.MemLimit)), limitText(a.MemLimit, func(n uint64) string { return chart.Bytes(float64(n)) }))
 	line("descriptors", chart.Count(uint64(max(0, a.Files))), part(float64(a.Files), float64(a.FileLimit)), limitText(uint64(max(0, a.FileLimit)), chart.Count))
 	line("ports", chart.Count(uint64(max(0, a.Ports))), part(float64(a.Ports), float64(a.PortLimit)), limitText(uint64(max(0, a.PortLimit)), chart.Count))
-	line("lag p50, p99", quantile(s.Lag, s.Lag.P99, false), nan, "p50 "+quantile(s.Lag, s.Lag.P50, false)+"; our own delay, which the response times contain")
+	line("lag p50, p99", quantile(s.Lag, s.Lag.P99), nan, "p50 "+quantile(s.Lag, s.Lag.P50)+"; our own delay, which the response times contain")
 	line("gc pause p99", chart.Duration(a.GCPauseP99), nan, chart.Percent(a.GCShare)+" of the cpu; scheduling p99 "+chart.Duration(a.SchedP99))
 	line("steal, throttled", chart.Percent(a.Steal), nan, chart.Percent(a.Throttled)+" of the periods throttled")
 	line("users", chart.Count(uint64(max(0, s.Users))), nan, fmt.Sprintf("%s in flight, %s", chart.Count(uint64(max(0, s.InFlight))), plural(uint64(max(0, s.Connections)), "connection")))
-	line("response p50", quantile(s.Response, s.Response.P50, false), nan, "p99 "+quantile(s.Response, s.Response.P99, s.Response.AtLeast)+", of this source alone")
+	line("response p50", quantile(s.Response, s.Response.P50), nan, "p99 "+quantile(s.Response, s.Response.P99)+", of this source alone")
 	for _, r := range s.Verdict.Reasons {
 		if y < c.H() {
 			st, _ := healthMark(s.Verdict)
@@ -428,9 +428,9 @@ func (m *model) peersFoot() remark {
 	}
 	n := len(v.Snapshot.Sources)
 	if n == 1 {
-		return plainly("All load comes from one source, which keeps up: its lag p99 is " + quantile(v.Snapshot.Window.Lag, v.Snapshot.Window.Lag.P99, false) + ".")
+		return plainly("All load comes from one source, which keeps up: its lag p99 is " + quantile(v.Snapshot.Window.Lag, v.Snapshot.Window.Lag.P99) + ".")
 	}
-	return plainly(strconv.Itoa(n) + " sources keep up: lag p99 is " + quantile(v.Snapshot.Window.Lag, v.Snapshot.Window.Lag.P99, false) + ".")
+	return plainly(strconv.Itoa(n) + " sources keep up: lag p99 is " + quantile(v.Snapshot.Window.Lag, v.Snapshot.Window.Lag.P99) + ".")
 }
 
 // names are the names of some sources, in a sentence.

@@ -281,7 +281,7 @@ func states() map[string]*conductor.View {
 	broken.Snapshot.Verdict = metrics.Verdict{Health: metrics.Saturated, Reasons: []string{"arrivals begin 41 ms after they are due (p99): one shard is at 99 % of its core."}}
 	broken.Snapshot.Sources[0].Verdict = broken.Snapshot.Verdict
 	broken.Snapshot.Sources = append(broken.Snapshot.Sources, metrics.SourceView{Name: "ada", Kind: "ssh", Label: "eu", State: "lost", Share: 0.5, LostAt: 70 * time.Second, Reason: "ssh exited 255: connection reset", RTT: 23 * time.Millisecond, ClockBound: 2 * time.Millisecond})
-	broken.Snapshot.Window.Response.AtLeast = true
+	broken.Snapshot.Window.Response.AtLeast, broken.Snapshot.Window.Response.AtLeastFrom = true, broken.Snapshot.Window.Response.P95
 	for i := 50; i < 56; i++ {
 		broken.Snapshot.Series.Points[i] = metrics.Point{Gap: true, P50: math.NaN(), P90: math.NaN(), P99: math.NaN(), P999: math.NaN(), Stage: 1}
 	}

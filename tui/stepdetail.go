@@ -50,7 +50,7 @@ func drawStepFigures(c chart.Canvas, title string, s *metrics.StepView) {
 	}
 	row := func(name string, st theme.Style, q metrics.Quantiles) {
 		c.Text(1, y, st, name)
-		for i, v := range []string{quantile(q, q.P50, false), quantile(q, q.P90, false), quantile(q, q.P99, q.AtLeast), quantile(q, q.Max, q.AtLeast)} {
+		for i, v := range []string{quantile(q, q.P50), quantile(q, q.P90), quantile(q, q.P99), quantile(q, q.Max)} {
 			st := theme.Text
 			if i == 2 {
 				st = p99Style(q)
