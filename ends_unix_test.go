@@ -92,10 +92,22 @@ func TestKilledRunCanBeRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	recorded(t, state, st.Size()+1000) // a second or two
+	listed := func() string {
+		runs, lines := child(t, state, "runs")
+		line := until(t, lines, `^[0-9a-z]{10}`)
+		exitOf(t, runs)
+		return line
+	}
+	if line := listed(); !strings.HasSuffix(line, "  running") {
+		t.Errorf("while it runs the list says %q", line)
+	}
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	exitOf(t, cmd)
+	if line := listed(); !regexp.MustCompile(`  cut short at 0:\d\d$`).MatchString(line) {
+		t.Errorf("when it was killed the list says %q", line)
+	}
 
 	path := filepath.Join(t.TempDir(), "x.json")
 	report, _ := child(t, state, "report", "last", "-o", path)

@@ -9,6 +9,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"lt/engine/history"
+	"lt/engine/ledger"
+	"lt/engine/redact"
 	"lt/engine/report"
 	"lt/engine/scenario"
 	"lt/scenarios"
@@ -115,7 +117,13 @@ func reportCommand(w world) *cobra.Command {
 				fmt.Fprintf(w.stderr, "note: %s\n", e.Torn)
 			}
 			if len(out) == 0 {
-				report.Table(w.stdout, l, report.Style{Width: widthOf(w.stdout), Colour: colourOf(w, false), Record: e.Path, Exit: report.Code(l, false)})
+				style := report.Style{Width: widthOf(w.stdout), Colour: colourOf(w, false), Record: e.Path, Exit: report.Code(l, false)}
+				if e.Path == args[0] { // it need not be among the recorded ones
+					style.Reopen = args[0]
+				}
+				if err := report.Table(w.stdout, l, style); err != nil {
+					return coded{exitFailed, fmt.Errorf("print the table: %w", err)}
+				}
 				return nil
 			}
 			s := session{w: w, ledger: l, path: e.Path}
@@ -129,11 +137,37 @@ func reportCommand(w world) *cobra.Command {
 	return cmd
 }
 
-// printRuns prints a table of recorded runs.
+// printRuns prints a table of recorded runs. What it shows of them was written by whoever made the record.
 func printRuns(w world, runs []history.Entry) {
 	fmt.Fprintf(w.stdout, "%-10s  %-16s  %-24s  %8s  %10s  %9s  %s\n", "id", "started", "name", "length", "requests", "p99", "state")
-	for _, e := range runs {
-		fmt.Fprintf(w.stdout, "%-10s  %-16s  %-24.24s  %8s  %10s  %9s  %s\n", e.ID, e.Started.Local().Format("2006-01-02 15:04"),
-			e.Name, chart.Clock(e.Duration.Round(time.Second)), chart.Count(e.Requests), chart.Duration(e.P99), e.State)
+	for i := range runs {
+		e := &runs[i]
+		requests, p99 := chart.None, chart.None
+		if e.Summed {
+			requests, p99 = chart.Count(e.Requests), chart.Duration(e.P99)
+		}
+		fmt.Fprintf(w.stdout, "%-10s  %-16s  %-24.24s  %8s  %10s  %9s  %s\n", redact.Neutralise(e.ID), e.Started.Local().Format("2006-01-02 15:04"),
+			redact.Neutralise(e.Name), chart.Clock(e.Duration.Round(time.Second)), requests, p99, standing(e))
 	}
+}
+
+// standing says how a record ends, in words.
+func standing(e *history.Entry) string {
+	switch e.State {
+	case history.Running:
+		return "running"
+	case history.Interrupted:
+		return "cut short at " + chart.Clock(e.Duration.Round(time.Second))
+	case history.Unreadable:
+		return "unreadable: " + redact.Neutralise(e.Torn)
+	}
+	switch e.Ended {
+	case ledger.ByUser:
+		return "ended by hand"
+	case ledger.BySLO:
+		return "ended by an SLO"
+	case ledger.Failed:
+		return "failed"
+	}
+	return "finished"
 }

@@ -95,7 +95,7 @@ func parseName(name string) (record, bool) {
 }
 
 // Prune removes the oldest runs until at most runs of them, together of at most bytes, are left, and says which went. The newest
-// one always stays.
+// one always stays, and so do those that are being written. What cannot be removed is in the error; the others go all the same.
 func Prune(dir string, runs int, bytes int64) (gone []string, err error) {
 	all, err := records(dir)
 	if err != nil {
@@ -104,13 +104,37 @@ func Prune(dir string, runs int, bytes int64) (gone []string, err error) {
 	var sum int64
 	for i, r := range all {
 		sum += r.size
-		if i == 0 || i < runs && sum <= bytes {
+		if i == 0 || i < runs && sum <= bytes || r.running() {
 			continue
 		}
-		if err := os.Remove(r.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return gone, fmt.Errorf("let an old run go: %w", err)
+		if e := os.Remove(r.path); e != nil && !errors.Is(e, fs.ErrNotExist) {
+			err = errors.Join(err, fmt.Errorf("let an old run go: %w", e))
+			continue
 		}
 		gone = append(gone, filepath.Base(r.path))
 	}
-	return gone, nil
+	return gone, err
+}
+
+// running reports whether a record is being written.
+func (r *record) running() bool {
+	f, err := os.Open(r.path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return written(f, r.changed)
+}
+
+// fresh is how recently a run that goes on has written something, where there are no locks to tell: it writes every second,
+// or every five over a slow link.
+const fresh = 10 * time.Second
+
+// written reports whether a record that was changed then is being written.
+func written(f *os.File, changed time.Time) bool {
+	is, err := locked(f)
+	if err != nil {
+		return time.Since(changed) < fresh
+	}
+	return is
 }

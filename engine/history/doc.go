@@ -19,7 +19,12 @@
 //	kind 7  source    JSON, ledger.SourceState
 //	kind 8  end       JSON, ledger.End
 //	kind 9  trailer   JSON, Trailer; always the last frame
+//	kind 10 gap       JSON, ledger.Gap
 //
-// A reader skips kinds and JSON keys that it does not know, and refuses a frame longer than 96 MiB. A frame that is cut off or
-// whose sum is wrong ends the record: what stands behind it has no known beginning.
+// A reader skips kinds and JSON keys that it does not know. It refuses a header longer than 8 MiB, and takes an interval longer
+// than 96 MiB and any other frame longer than 1 MiB for damage. A frame that is cut off or whose sum is wrong ends the record:
+// what stands behind it has no known beginning.
+//
+// While a record is written its file is locked (flock, LockFileEx), which is how a run that goes on is told from one that was
+// killed or whose disk was full.
 package history

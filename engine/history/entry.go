@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"lt/engine/ledger"
+	"lt/engine/metrics"
 )
 
 // Entry is one run in a list.
@@ -23,23 +24,21 @@ type Entry struct {
 	Size           int64 // bytes on disk
 	State          State
 	Torn           string // a sentence, if the record was cut off or damaged; Open sets it
-	Trailer               // zero where the record has none
+	Summed         bool   // the figures of Trailer are those of the whole record; else only its Duration is known
+	Trailer
 }
 
 // State says how a record ends.
 type State string
 
-// The states. A record that stops in the middle and was written to a moment ago belongs to a run that goes on; otherwise the
-// run was killed, or its disk was full. Unreadable is a file whose header cannot be read.
+// The states. Running is a record without an end that somebody writes; where nobody does, the run was interrupted: it was
+// killed, or its disk was full, and Duration is how far it got. Unreadable is a file whose header cannot be read; Torn says why.
 const (
 	Finished    State = "finished"
 	Running     State = "running"
 	Interrupted State = "interrupted"
 	Unreadable  State = "unreadable"
 )
-
-// fresh is how recently a run that goes on has written something: it writes every second, or every five over a slow link.
-const fresh = 10 * time.Second
 
 // maxReplay is the size, in bytes, up to which a record without a trailer is read as a whole for a list: that takes some
 // hundred milliseconds, and such records are few.
@@ -54,40 +53,77 @@ func List(dir string) ([]Entry, error) {
 	}
 	entries := make([]Entry, len(all))
 	for i, r := range all {
-		entries[i] = r.entry(time.Now())
+		entries[i] = r.entry()
 	}
 	return entries, nil
 }
 
 // entry reads the two ends of a record.
-func (r *record) entry(now time.Time) Entry {
-	e := Entry{ID: r.id, Name: r.name, Path: r.path, Started: r.started, Size: r.size, State: Interrupted}
+func (r *record) entry() Entry {
+	e := Entry{ID: r.id, Name: r.name, Path: r.path, Started: r.started, Size: r.size, State: Unreadable}
 	f, err := os.Open(r.path)
 	if err != nil {
-		e.State, e.Torn = Unreadable, err.Error()
+		e.Torn = err.Error()
 		return e
 	}
 	defer f.Close()
 	h, _, err := openHeader(f)
 	if err != nil {
-		e.State, e.Torn = Unreadable, err.Error()
+		e.Torn = err.Error()
 		return e
 	}
 	e.describe(&h)
 	if t, ok := readTrailer(f, r.size); ok {
-		e.State, e.Trailer = Finished, t
+		e.State, e.Trailer, e.Summed = Finished, t, true
 		return e
 	}
-	e.Duration = max(0, r.changed.Sub(h.Started))
-	if r.size <= maxReplay {
-		if _, whole, err := openPath(r.path); err == nil {
-			e.State, e.Trailer = whole.State, whole.Trailer
-		}
-	}
-	if e.State == Interrupted && now.Sub(r.changed) < fresh {
+	e.State = Interrupted
+	if written(f, r.changed) {
 		e.State = Running
 	}
+	e.Duration = lastWord(f, r.size)
+	if r.size <= maxReplay {
+		if _, whole, err := openPath(r.path); err == nil {
+			e.State, e.Trailer, e.Summed = whole.State, whole.Trailer, true
+		}
+	}
 	return e
+}
+
+// maxFrames bounds how many frames are looked at for the last interval: a day of twelve sources.
+const maxFrames = 1 << 20
+
+// lastWord is the run time up to which a record tells, found without reading more than the lengths of its frames and the last
+// interval; zero if none is whole.
+func lastWord(r io.ReaderAt, size int64) time.Duration {
+	last := int64(-1)
+	var head [5]byte
+	for at, n := int64(len(magic)), 0; n < maxFrames; n++ {
+		if _, err := r.ReadAt(head[:], at); err != nil {
+			break
+		}
+		next := at + int64(binary.LittleEndian.Uint32(head[:])) + overhead
+		if next > size {
+			break
+		}
+		if kind(head[4]) == kindInterval {
+			last = at
+		}
+		at = next
+	}
+	if last < 0 {
+		return 0
+	}
+	f := frames{r: bufio.NewReader(io.NewSectionReader(r, last, size-last))}
+	k, payload, err := f.next()
+	if err != nil {
+		return 0
+	}
+	item, err := decodeItem(k, payload)
+	if iv, ok := item.(*metrics.Interval); ok && err == nil {
+		return iv.From + iv.Length
+	}
+	return 0
 }
 
 func (e *Entry) describe(h *ledger.Header) {
@@ -107,6 +143,8 @@ func openHeader(r io.Reader) (ledger.Header, *frames, error) {
 		return h, nil, errors.New("it does not begin with a whole header")
 	case err != nil:
 		return h, nil, err
+	case len(payload) > maxHeader:
+		return h, nil, fmt.Errorf("its header has %d bytes, and %d are the most", len(payload), maxHeader)
 	}
 	if err := json.Unmarshal(payload, &h); err != nil {
 		return h, nil, fmt.Errorf("its header cannot be read: %w", err)
@@ -178,10 +216,10 @@ func openPath(path string) (*ledger.Ledger, Entry, error) {
 	if err != nil {
 		return nil, e, err
 	}
-	e.State, e.Trailer = Finished, trailerOf(l)
+	e.State, e.Trailer, e.Summed = Finished, trailerOf(l), true
 	if _, ended := l.End(); !ended {
 		e.State = Interrupted
-		if time.Since(info.ModTime()) < fresh {
+		if written(f, info.ModTime()) {
 			e.State = Running
 		}
 		e.Torn = fmt.Sprintf("the record has no end: it was read up to %s of run time", l.Now().Round(time.Second))

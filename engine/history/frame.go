@@ -21,6 +21,11 @@ const (
 	// accepts at most 64 MiB inflated.
 	maxFrame = 96 << 20
 
+	// maxHeader bounds a header: a scenario's text of at most a few hundred KiB, and a line for each step, stage and source.
+	// maxText bounds the other items in JSON, which are sentences.
+	maxHeader = 8 << 20
+	maxText   = 1 << 20
+
 	// overhead of a frame: length, kind and sum.
 	overhead = 4 + 1 + 4
 )
@@ -116,6 +121,9 @@ func decodeItem(k kind, payload []byte) (ledger.Item, error) {
 		item = new(ledger.Gap)
 	default:
 		return nil, nil
+	}
+	if len(payload) > maxText {
+		return nil, fmt.Errorf("an item has %d bytes, and %d are the most", len(payload), maxText)
 	}
 	return item, json.Unmarshal(payload, item)
 }

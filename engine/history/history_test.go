@@ -6,12 +6,14 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -198,12 +200,184 @@ func TestListWithoutATrailer(t *testing.T) {
 	}
 }
 
+// A run is running for as long as somebody can write its record, however long ago the last word was, and not a moment longer.
+func TestRunningIsWhoWrites(t *testing.T) {
+	dir := t.TempDir()
+	h, items := ledgertest.Run(ledgertest.Options{NoEnd: true})
+	w, err := Create(dir, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, it := range items {
+		if err := w.Add(it); err != nil {
+			t.Fatal(err)
+		}
+	}
+	old := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(w.Path(), old, old); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // looking does not change it
+		if runs, _ := List(dir); runs[0].State != Running || runs[0].Duration != 30*time.Second {
+			t.Errorf("while it is written: %s after %v, want running after 30s", runs[0].State, runs[0].Duration)
+		}
+	}
+	if _, e, err := Open(dir, "last"); err != nil || e.State != Running {
+		t.Errorf("opened while it is written: %s, %v", e.State, err)
+	}
+	if gone, err := Prune(dir, 0, 0); err != nil || len(gone) != 0 {
+		t.Errorf("gone: %v, %v", gone, err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if runs, _ := List(dir); runs[0].State != Interrupted || runs[0].Duration != 30*time.Second {
+		t.Errorf("closed without an end: %s after %v, want interrupted", runs[0].State, runs[0].Duration)
+	}
+}
+
+// bounded is a file on a disk that takes only so much.
+type bounded struct {
+	*os.File
+	left int
+}
+
+func (f *bounded) Write(b []byte) (int, error) {
+	n, _ := f.File.Write(b[:min(len(b), f.left)])
+	f.left -= n
+	if n < len(b) {
+		return n, syscall.ENOSPC
+	}
+	return n, nil
+}
+
+// A run whose disk is full goes on without its record, which is then no longer that of a running one; what is whole of it can
+// be read.
+func TestFullDiskCutsTheRecordShort(t *testing.T) {
+	dir := t.TempDir()
+	h, items := ledgertest.Run(ledgertest.Options{})
+	w, err := Create(dir, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.f = &bounded{w.f.(*os.File), 15_000}
+	for _, it := range items {
+		if err = w.Add(it); err != nil {
+			break
+		}
+	}
+	if !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("the disk never was full: %v", err)
+	}
+	runs, err := List(dir)
+	if err != nil || runs[0].State != Interrupted || runs[0].Requests == 0 || runs[0].Duration < 5*time.Second {
+		t.Errorf("%+v, %v; want it interrupted while the run goes on", runs[0], err)
+	}
+	if _, e, err := Open(dir, "last"); err != nil || e.State != Interrupted || !strings.Contains(e.Torn, "has no end") {
+		t.Errorf("%s, %q, %v; want a record without an end, and nothing torn", e.State, e.Torn, err)
+	}
+	if err := w.Close(); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("close: %v", err)
+	}
+}
+
+// The oldest runs go, but not one that is still written, and what cannot go does not keep the others.
+func TestPruneLeavesWhatRuns(t *testing.T) {
+	dir := t.TempDir()
+	h, _ := ledgertest.Run(ledgertest.Options{})
+	w, err := Create(dir, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	for i := range 3 {
+		write(t, dir, ledgertest.Options{Seconds: 6}, func(h *ledger.Header) {
+			h.Started, h.ID = h.Started.Add(time.Duration(1+i)*time.Hour), "run"+strconv.Itoa(i)
+		})
+	}
+	if gone, err := Prune(dir, 1, 1<<40); err != nil || len(gone) != 2 {
+		t.Errorf("gone %v, %v", gone, err)
+	}
+	if runs, _ := List(dir); len(runs) != 2 || runs[1].Path != w.Path() || runs[1].State != Running {
+		t.Errorf("left %+v, want the newest and the one that runs", runs)
+	}
+}
+
+// How far a record got is found without reading it.
+func TestLastWord(t *testing.T) {
+	dir := t.TempDir()
+	path, _ := write(t, dir, ledgertest.Options{NoEnd: true}, nil)
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name string
+		b    []byte
+		want time.Duration
+	}{
+		{"whole", whole, 30 * time.Second},
+		{"torn", append(bytes.Clone(whole), 1, 2, 3), 30 * time.Second},
+		{"an item behind", func() []byte { b, _ := appendItem(bytes.Clone(whole), &ledger.Event{Text: "x"}); return b }(), 30 * time.Second},
+		{"cut", whole[:len(whole)-1], 29 * time.Second},
+		{"a header", whole[:len(magic)+overhead], 0},
+		{"nothing", nil, 0},
+	} {
+		if got := lastWord(bytes.NewReader(tt.b), int64(len(tt.b))); got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+// What a record claims may be anything: it is refused or left out, in bounded memory and time.
+func TestHostileItems(t *testing.T) {
+	h, items := ledgertest.Run(ledgertest.Options{Seconds: 6, NoEnd: true})
+	record := func(h ledger.Header, more ...ledger.Item) string {
+		b, _ := appendFrame([]byte(magic), kindHeader, appendJSON(h))
+		for _, it := range append(slices.Clone(items), more...) {
+			b, _ = appendItem(b, it)
+		}
+		file := filepath.Join(t.TempDir(), "x.lt")
+		if err := os.WriteFile(file, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	const far = time.Duration(math.MaxInt64)
+	for name, it := range map[string]ledger.Item{
+		"end":    &ledger.End{At: far, Drain: -far, Ended: "x"},
+		"edge":   &ledger.StageEdge{Index: 1, At: -far},
+		"pause":  &ledger.Pause{At: far, Begins: true},
+		"change": &ledger.Change{At: -far, Kind: "hold"},
+		"gap":    &ledger.Gap{From: -far, To: far, Arrivals: math.MaxUint64},
+		"source": &ledger.SourceState{At: far, Source: ledger.Source{Name: strings.Repeat("n", 1<<16), State: strings.Repeat("s", 1<<16)}},
+	} {
+		if _, _, err := Open("", record(h, it, &ledger.End{At: 7 * time.Second})); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	l, e, err := Open("", record(h, &ledger.Event{Text: strings.Repeat("x", maxText)}))
+	if err != nil || e.Torn == "" || len(l.Events()) != 2 {
+		t.Errorf("a sentence of a megabyte: %v, %q, %d events", err, e.Torn, len(l.Events()))
+	}
+	long := h
+	long.Text = strings.Repeat("x", maxHeader)
+	if _, _, err := Open("", record(long)); err == nil || !strings.Contains(err.Error(), "its header has") {
+		t.Errorf("a header of 8 MiB: %v", err)
+	}
+	if _, err := Create(t.TempDir(), long); err == nil {
+		t.Error("a header of 8 MiB was written")
+	}
+	odd := h
+	odd.ID = "a\x1b[31m`"
+	if _, _, err := Open("", record(odd)); err == nil || strings.Contains(err.Error(), "\x1b") {
+		t.Errorf("an id that harms a terminal: %v", err)
+	}
+}
+
 func TestInterruptedRunIsSaidSo(t *testing.T) {
 	dir := t.TempDir()
 	path, _ := write(t, dir, ledgertest.Options{NoEnd: true}, nil)
-	if runs, _ := List(dir); runs[0].State != Running {
-		t.Errorf("a moment after the last word it is %s, want running", runs[0].State)
-	}
 	old := time.Now().Add(-time.Hour)
 	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
@@ -375,8 +549,9 @@ func (f *full) Write(b []byte) (int, error) {
 	}
 	return n, nil
 }
-func (*full) Close() error { return nil }
-func (*full) Sync() error  { return nil }
+func (*full) Close() error         { return nil }
+func (*full) Sync() error          { return nil }
+func (*full) Truncate(int64) error { return nil }
 
 func TestFullDiskIsAnErrorAndNoMore(t *testing.T) {
 	h, items := ledgertest.Run(ledgertest.Options{})
@@ -450,6 +625,85 @@ func TestSizeOfALongRun(t *testing.T) {
 	}
 }
 
+// counted is a disk that keeps nothing.
+type counted struct{ bytes int64 }
+
+func (c *counted) Write(b []byte) (int, error) { c.bytes += int64(len(b)); return len(b), nil }
+func (*counted) Close() error                  { return nil }
+func (*counted) Sync() error                   { return nil }
+func (*counted) Truncate(int64) error          { return nil }
+
+// A day of a run, ramped up and held, through ledger and record: memory stays flat but for the list of seconds. Its intervals
+// are joined as over a slow link, which makes the same seconds with less work; TestSizeOfALongRun tells of the record's size.
+func TestADay(t *testing.T) {
+	h, items := ledgertest.Run(ledgertest.Options{Seconds: 6, Rate: 20})
+	const day = 24 * 3600
+	h.Stages = []ledger.Stage{{Name: "ramp", For: day / 2 * time.Second, At: 7, Ramp: true}, {Name: "hold", For: day / 2 * time.Second, At: 7}}
+	h.SLO = []string{"p99 < 1s over 5s", "errors < 10%"}
+	l, err := ledger.New(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	disk := new(counted)
+	w, err := newWriter(disk, "x.lt", h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var iv *metrics.Interval
+	for _, it := range items {
+		if i, ok := it.(*metrics.Interval); ok && !i.Final {
+			iv = i
+		}
+	}
+	add := func(it ledger.Item) {
+		if err := w.Add(it); err != nil {
+			t.Fatal(err)
+		}
+		l.Add(it)
+	}
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	var hour int64
+	const joined = 4
+	for k := 0; k < day; k += joined {
+		at := time.Duration(k) * time.Second
+		switch k {
+		case 0:
+			add(&ledger.StageEdge{At: at})
+		case day / 2:
+			add(&ledger.StageEdge{At: at, Ends: true})
+			add(&ledger.StageEdge{Index: 1, At: at})
+		case 3600:
+			hour = heap()
+		}
+		iv.Seq, iv.From, iv.Length = uint64(k), at, joined*time.Second
+		add(iv)
+		if k%600 == 0 { // somebody looks
+			l.Snapshot()
+			l.SLOs()
+			l.Points()
+		}
+	}
+	add(&ledger.StageEdge{Index: 1, At: day * time.Second, Ends: true})
+	end := heap()
+	const aSecond = 120 // bytes: a row of the list, and what its slice keeps ready
+	if grown := end - hour - day*aSecond; grown > 4<<20 {
+		t.Errorf("beyond the list of seconds memory grew by %d MB between the first hour and the last", grown>>20)
+	}
+	if n := len(l.Points()); n < 50 || n > 110 {
+		t.Errorf("%d points", n)
+	}
+	if disk.bytes > maxBytes {
+		t.Errorf("the record has %d bytes", disk.bytes)
+	}
+	t.Logf("the record has %.1f MB; memory %.1f MB after an hour, %.1f MB at the end", float64(disk.bytes)/1e6, float64(hour)/1e6, float64(end)/1e6)
+	runtime.KeepAlive(l)
+}
+
 func FuzzFrames(f *testing.F) {
 	h, items := ledgertest.Run(ledgertest.Options{Seconds: 1, Rate: 10})
 	b, _ := appendFrame([]byte(magic), kindHeader, appendJSON(h))
@@ -506,5 +760,6 @@ func BenchmarkAddInterval(b *testing.B) {
 
 type nowhere struct{ io.Writer }
 
-func (nowhere) Close() error { return nil }
-func (nowhere) Sync() error  { return nil }
+func (nowhere) Close() error         { return nil }
+func (nowhere) Sync() error          { return nil }
+func (nowhere) Truncate(int64) error { return nil }

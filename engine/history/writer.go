@@ -27,22 +27,25 @@ type Trailer struct {
 	Complete  bool          `json:"complete"`  // the data
 }
 
-// Writer writes one record. It belongs to one goroutine.
+// Writer writes one record. It belongs to one goroutine. As long as it can write, whoever lists the runs sees this one as
+// running: the file is locked.
 type Writer struct {
 	f      file
 	path   string
 	note   string
 	ledger *ledger.Ledger
 	buf    []byte
+	size   int64 // of the frames that are on disk whole
 	ended  bool
 	err    error // the first one; nothing is written after it
-	closed bool
+	closed bool  // f
 }
 
 // file is what a Writer needs of an os.File.
 type file interface {
 	io.WriteCloser
 	Sync() error
+	Truncate(size int64) error
 }
 
 // Create begins the record of a run in the folder dir of a user's state (see Dir), and lets the oldest runs go if there
@@ -64,6 +67,8 @@ func Create(dir string, h ledger.Header) (*Writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create the record: %w", err)
 	}
+	// Without locks, as on some network file systems, readers go by when the record was written to.
+	_ = lock(f)
 	w, err := newWriter(f, path, h)
 	if err != nil {
 		f.Close()
@@ -79,6 +84,9 @@ func newWriter(f file, path string, h ledger.Header) (*Writer, error) {
 	var err error
 	if w.buf, err = appendFrame(w.buf, kindHeader, appendJSON(h)); err != nil {
 		return nil, fmt.Errorf("write the record's header: %w", err)
+	}
+	if n := len(w.buf) - len(magic) - overhead; n > maxHeader {
+		return nil, fmt.Errorf("write the record's header: it has %d bytes, and %d are the most", n, maxHeader)
 	}
 	return w, w.flush()
 }
@@ -120,14 +128,17 @@ func (w *Writer) Follow(l *ledger.Ledger) {
 }
 
 // Add appends an item; when it returns, the operating system has it. Nothing of the item is kept. After an error, such as a full
-// disk, the record stays as it is and Add does nothing more but return the error again.
+// disk, the record ends behind its last whole item, and Add does nothing more but return the error again.
 func (w *Writer) Add(item ledger.Item) error {
-	if w.err != nil || w.closed {
-		return errors.Join(w.err, w.refuse())
+	switch {
+	case w.err != nil:
+		return w.err
+	case w.closed:
+		return fmt.Errorf("write the record %s: it is closed", w.path)
 	}
 	var err error
 	if w.buf, err = appendItem(w.buf, item); err != nil {
-		return fmt.Errorf("write the record: %w", err)
+		return w.fail(err)
 	}
 	if _, ok := item.(*ledger.End); ok {
 		w.ended = true
@@ -135,62 +146,70 @@ func (w *Writer) Add(item ledger.Item) error {
 	return w.flush()
 }
 
-func (w *Writer) refuse() error {
-	if w.closed && w.err == nil {
-		return fmt.Errorf("write the record %s: it is closed", w.path)
+// Err is why the record does not hold all of the run so far; nil: it does. It is for the goroutine that the writer belongs to.
+func (w *Writer) Err() error { return w.err }
+
+func (w *Writer) flush() error {
+	if _, err := w.f.Write(w.buf); err != nil {
+		return w.fail(err)
 	}
+	w.size += int64(len(w.buf))
+	w.buf = w.buf[:0]
 	return nil
 }
 
-func (w *Writer) flush() error {
-	_, err := w.f.Write(w.buf)
-	w.buf = w.buf[:0]
-	if err != nil {
-		w.err = fmt.Errorf("write the record: %w", err)
+// fail ends the record where it stands: what was torn goes, and with the file its lock, so that the run is not said to be
+// written any more. Neither can be helped if it fails as well, and readers cope with both.
+func (w *Writer) fail(err error) error {
+	w.err = fmt.Errorf("write the record: %w", err)
+	_ = w.f.Truncate(w.size)
+	_ = w.f.Close()
+	w.closed = true
+	return w.err
+}
+
+// Close ends the record: the trailer if the run came to its end and a ledger followed it, and everything on disk. Only the
+// first call does anything; where writing failed it returns that error.
+func (w *Writer) Close() error {
+	if w.closed {
+		return w.err
+	}
+	if w.ended && w.ledger != nil {
+		if err := w.finish(); err != nil {
+			return err
+		}
+	}
+	w.closed = true
+	if err := w.f.Sync(); err != nil {
+		w.err = fmt.Errorf("bring the record to disk: %w", err)
+	}
+	if err := w.f.Close(); err != nil && w.err == nil {
+		w.err = fmt.Errorf("close the record: %w", err)
 	}
 	return w.err
 }
 
-// Close ends the record: the trailer if the run came to its end and a ledger followed it, and everything on disk. Only the first call does anything.
-func (w *Writer) Close() error {
-	if w.closed {
-		return nil
-	}
-	w.closed = true
-	if w.err == nil && w.ended && w.ledger != nil {
-		w.finish()
-	}
-	err := w.err
-	if err == nil {
-		if err = w.f.Sync(); err != nil {
-			err = fmt.Errorf("bring the record to disk: %w", err)
-		}
-	}
-	if cerr := w.f.Close(); cerr != nil && err == nil {
-		err = fmt.Errorf("close the record: %w", cerr)
-	}
-	return err
-}
-
 // Discard closes the record and removes it: the run that it was made for never began.
 func (w *Writer) Discard() error {
-	w.closed = true
-	if err := errors.Join(w.f.Close(), os.Remove(w.path)); err != nil {
+	var err error
+	if !w.closed {
+		w.closed = true
+		err = w.f.Close()
+	}
+	if err = errors.Join(err, os.Remove(w.path)); err != nil {
 		return fmt.Errorf("remove the record of a run that never began: %w", err)
 	}
 	return nil
 }
 
-func (w *Writer) finish() {
+func (w *Writer) finish() error {
 	var err error
 	if w.buf, err = appendFrame(w.buf, kindTrailer, appendJSON(trailerOf(w.ledger))); err != nil {
-		w.err = err
-		return
+		return w.fail(err)
 	}
 	w.buf = binary.LittleEndian.AppendUint32(w.buf, uint32(len(w.buf)))
 	w.buf = append(w.buf, footer...)
-	// flush keeps the error.
-	_ = w.flush()
+	return w.flush()
 }
 
 // trailerOf sums up a run.

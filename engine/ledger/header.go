@@ -157,14 +157,17 @@ func (h *Header) Validate() error {
 	if h.Schema != Schema {
 		errs = append(errs, fmt.Errorf("its schema is %q and this version reads %q", h.Schema, Schema))
 	}
-	if h.ID == "" {
-		errs = append(errs, errors.New("it has no id"))
+	if !validID(h.ID) {
+		errs = append(errs, errors.New("its id is not made of letters and digits"))
 	}
 	if len(h.Steps) > maxSteps {
 		errs = append(errs, fmt.Errorf("it has %d steps, and %d are the most", len(h.Steps), maxSteps))
 	}
 	if len(h.Stages) > maxStages {
 		errs = append(errs, fmt.Errorf("it has %d stages, and %d are the most", len(h.Stages), maxStages))
+	}
+	if len(h.Sources) > maxSources {
+		errs = append(errs, fmt.Errorf("it has %d sources, and %d are the most", len(h.Sources), maxSources))
 	}
 	for i, s := range h.Stages {
 		if s.For < 0 || s.For > load.MaxDuration {
@@ -174,10 +177,21 @@ func (h *Header) Validate() error {
 	return errors.Join(errs...)
 }
 
-// The bounds on what a header read from outside may ask a ledger to keep; positions of steps and stages are 16 bits wide.
+// validID reports whether an id can be typed, and stand in a file's name, on a terminal and in a report as it is.
+func validID(id string) bool {
+	for _, r := range id {
+		if (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') {
+			return false
+		}
+	}
+	return id != "" && len(id) <= 64
+}
+
+// The bounds on what a header may ask a ledger to keep: each step has its histograms and its line of points, each stage its
+// histograms. Positions of both are 16 bits wide, so that there is room above.
 const (
-	maxSteps  = 1 << 16
-	maxStages = 1 << 15
+	maxSteps  = 1 << 13
+	maxStages = 1 << 13
 )
 
 // NewID makes the id of a run, of ten characters: five of the minute at which the run started, so that ids sort by time, and five at

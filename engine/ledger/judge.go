@@ -30,6 +30,9 @@ func (l *Ledger) tellSeconds() {
 	for to := l.told + time.Second; to <= complete; to += time.Second {
 		l.judge.Second(to, l.counts(to-time.Second, to))
 		l.told = to
+		for len(l.pieces) > 1 && l.pieces[0].to <= to-edgeError { // no later second touches it
+			l.pieces = l.pieces[1:]
+		}
 	}
 }
 

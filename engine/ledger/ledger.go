@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"lt/engine/knee"
@@ -24,7 +25,8 @@ type Ledger struct {
 	states map[string]Source
 	now    time.Duration // newest run time that was told
 	stage  int           // that holds, pauses aside; metrics.NoStage: none
-	pieces []piece       // what held when, pauses included
+	pieces []piece       // what held when, pauses included, from the one on that the judge was not told of
+	turns  int           // pieces and levels so far
 	told   time.Duration // run time up to which the judge was told of complete seconds
 	paused bool
 	end    *End
@@ -39,11 +41,27 @@ type piece struct {
 
 const forever = time.Duration(math.MaxInt64)
 
-// maxEvents bounds the diary; a run that wants to say more than that repeats itself.
-const maxEvents = 10_000
+// The bounds on what a ledger keeps of a run, so that neither a run that repeats itself nor a record made by someone else can
+// take more than some hundred MB. A share table has no more sources; stages, pauses and changes by hand are a few hundred.
+const (
+	maxEvents  = 10_000
+	maxText    = 4 << 10 // bytes of an event, or of a name or reason of a source
+	maxSources = 4096
+	maxTurns   = 4 * maxStages
+	// maxRun is the longest run time that a ledger follows: the longest profile, and a tenth for what was held by hand.
+	maxRun = load.MaxDuration + load.MaxDuration/10
+)
 
-// maxRun is the longest run time that a ledger follows: the longest profile, and a tenth for what was held by hand.
-const maxRun = load.MaxDuration + load.MaxDuration/10
+// within reports whether a run time can be one; in a record made by someone else it may be anything.
+func within(at time.Duration) bool { return at >= 0 && at <= maxRun }
+
+// Clip cuts a text to what a ledger keeps of it, a few KiB.
+func Clip(s string) string {
+	if len(s) <= maxText {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxText], "") + "…"
+}
 
 // New makes an empty ledger for a run. An error means a header that no run can have, such as an SLO that cannot be read.
 func New(h Header) (*Ledger, error) {
@@ -56,6 +74,9 @@ func New(h Header) (*Ledger, error) {
 	for i, s := range h.Stages {
 		stages[i] = metrics.StageInfo{Name: s.Name, Warmup: s.Warmup}
 		curve[i] = knee.Stage{Held: !s.Ramp, Warmup: s.Warmup, Length: s.For}
+		if s.Curve == load.Steps.String() {
+			curve[i].Levels = s.Steps
+		}
 	}
 	var err error
 	if l.judge, err = newJudge(&h, stages); err != nil {
@@ -91,13 +112,13 @@ func (l *Ledger) Add(item Item) {
 	case *Pause:
 		l.pause(it)
 	case *Change:
-		if !l.paused {
+		if !l.paused && within(it.At) && l.turn() {
 			l.curve.Level(it.At)
 		}
 	case *SourceState:
 		l.source(it.At, it.Source)
 	case *Gap:
-		if it.From >= 0 && it.To >= it.From && it.To <= maxRun { // else a record made by someone else
+		if within(it.From) && within(it.To) && it.To >= it.From {
 			l.tally.AddGap(*it)
 		}
 	case *End:
@@ -108,15 +129,18 @@ func (l *Ledger) Add(item Item) {
 }
 
 func (l *Ledger) interval(iv *metrics.Interval) {
-	if iv.From < 0 || iv.Length < 0 || iv.From > maxRun || iv.Length > maxRun {
-		return // a record made by someone else
+	if !within(iv.From) || !within(iv.Length) {
+		return
 	}
-	l.now = max(l.now, iv.From+iv.Length)
 	b := l.books[iv.Source]
 	if b == nil {
+		if len(l.books) >= maxSources || len(iv.Source) > maxText {
+			return
+		}
 		b = &book{}
 		l.books[iv.Source] = b
 	}
+	l.now = max(l.now, iv.From+iv.Length)
 	b.enter(iv)
 	l.tally.Add(iv)
 	l.judge.Add(iv)
@@ -128,15 +152,25 @@ func (l *Ledger) interval(iv *metrics.Interval) {
 	l.tellSeconds()
 }
 
+// event enters a sentence. The last one that there is room for says that there is no more.
 func (l *Ledger) event(e *Event) {
-	if len(l.events) < maxEvents {
-		l.events = append(l.events, *e)
+	switch n := len(l.events); {
+	case n < maxEvents-1:
+		l.events = append(l.events, Event{At: e.At, Kind: EventKind(Clip(string(e.Kind))), Text: Clip(e.Text)})
+	case n == maxEvents-1:
+		l.events = append(l.events, Event{At: e.At, Kind: EventNote, Text: fmt.Sprintf("more than %d events: those from here on are not kept", maxEvents)})
 	}
+}
+
+// turn counts a change of what holds, and says whether there is room for it.
+func (l *Ledger) turn() bool {
+	l.turns++
+	return l.turns <= maxTurns
 }
 
 func (l *Ledger) edge(e *StageEdge) {
 	switch {
-	case e.Index < 0 || e.Index >= len(l.header.Stages):
+	case e.Index < 0 || e.Index >= len(l.header.Stages) || !within(e.At):
 		return // a record made by someone else
 	case e.Ends && e.Index == l.stage:
 		if !l.paused {
@@ -155,6 +189,9 @@ func (l *Ledger) edge(e *StageEdge) {
 
 // hold lets a stage or a pause hold from run time at on.
 func (l *Ledger) hold(stage int, at time.Duration) {
+	if !l.turn() {
+		return
+	}
 	l.close(at)
 	l.pieces = append(l.pieces, piece{stage, at, forever})
 	l.tally.SetStage(stage, at, 0)
@@ -170,6 +207,8 @@ func (l *Ledger) close(at time.Duration) {
 
 func (l *Ledger) pause(p *Pause) {
 	switch {
+	case !within(p.At):
+		return
 	case p.Begins && !l.paused:
 		l.hold(metrics.NoStage, p.At)
 	case !p.Begins && l.paused && l.stage != metrics.NoStage:
@@ -179,6 +218,10 @@ func (l *Ledger) pause(p *Pause) {
 }
 
 func (l *Ledger) source(at time.Duration, s Source) {
+	if _, known := l.states[s.Name]; !known && (len(l.states) >= maxSources || len(s.Name) > maxText) {
+		return
+	}
+	s.Kind, s.Label, s.State, s.Reason = Clip(s.Kind), Clip(s.Label), Clip(s.State), Clip(s.Reason)
 	l.states[s.Name] = s
 	l.tally.SetSource(metrics.SourceInfo{
 		Name: s.Name, Kind: s.Kind, Label: s.Label, State: s.State, Weight: s.Weight, Share: s.Share,
@@ -192,23 +235,31 @@ func living(state string) bool {
 
 func (l *Ledger) finish(e *End) {
 	end := *e
+	end.At = min(max(end.At, 0), maxRun)
+	end.Drain = min(max(end.Drain, 0), end.At)
 	l.end = &end
-	l.now = max(l.now, e.At)
+	l.now = max(l.now, end.At)
 	for name, s := range l.states {
 		if living(s.State) && l.books[name] != nil && l.books[name].final {
 			s.State = "done"
-			l.source(e.At, s)
+			l.source(end.At, s)
 		}
 	}
-	l.curve.Finish(e.At - e.Drain)
+	l.curve.Finish(end.At - end.Drain)
 	l.tellSeconds()
 }
 
 // Header is what the run began with.
 func (l *Ledger) Header() Header { return l.header }
 
-// Snapshot is the picture of the run so far. Asked again without a new item it costs next to nothing.
+// Snapshot is the picture of the run as far as its items tell. Asked again without a new item it costs next to nothing.
 func (l *Ledger) Snapshot() *metrics.Snapshot { return l.tally.Snapshot(l.now) }
+
+// SnapshotAt is the picture for somebody who has a clock: by run time now, seconds that ended longer than 0.7 s ago are
+// complete whoever has not delivered them, and the age of each source's data counts from there.
+func (l *Ledger) SnapshotAt(now time.Duration) *metrics.Snapshot {
+	return l.tally.Snapshot(max(l.now, min(now, maxRun)))
+}
 
 // Seconds is the run by second, as far as it is complete.
 func (l *Ledger) Seconds() []metrics.Second { return l.tally.Intervals() }

@@ -2,9 +2,11 @@ package ledger_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -161,6 +163,7 @@ func TestHeaderIsBounded(t *testing.T) {
 	for name, change := range map[string]func(*ledger.Header){
 		"schema": func(h *ledger.Header) { h.Schema = "lt.run/9" },
 		"id":     func(h *ledger.Header) { h.ID = "" },
+		"escape": func(h *ledger.Header) { h.ID = "a\x1b[2J" },
 		"slo":    func(h *ledger.Header) { h.SLO = []string{"p99 ! 3"} },
 		"stages": func(h *ledger.Header) { h.Stages = make([]ledger.Stage, 40_000) },
 		"length": func(h *ledger.Header) { h.Stages[0].For = -1 },
@@ -170,6 +173,63 @@ func TestHeaderIsBounded(t *testing.T) {
 		if _, err := ledger.New(h); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
+	}
+}
+
+// Neither a run that repeats itself nor a record made by someone else takes more than a bounded amount of memory.
+func TestWhatIsKeptIsBounded(t *testing.T) {
+	h, items := ledgertest.Run(ledgertest.Options{NoEnd: true, Seconds: 6})
+	l, err := ledger.New(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, it := range items {
+		l.Add(it)
+	}
+	for range 10_100 {
+		l.Add(&ledger.Event{Text: strings.Repeat("é", 10_000)})
+	}
+	for i := range 4200 {
+		l.Add(&ledger.SourceState{Source: ledger.Source{Name: fmt.Sprint("s", i), State: "running", Reason: strings.Repeat("x", 10_000)}})
+		l.Add(&metrics.Interval{Source: fmt.Sprint("i", i), From: 6 * time.Second, Length: time.Second})
+	}
+	events := l.Events()
+	if last := events[len(events)-1].Text; len(events) != 10_000 || !strings.Contains(last, "more than 10000 events") {
+		t.Errorf("%d events, the last %q", len(events), last)
+	}
+	if n := len(events[10].Text); n > 5000 || !utf8.ValidString(events[10].Text) {
+		t.Errorf("an event of %d bytes", n)
+	}
+	if n := len(l.Snapshot().Sources); n > 2*4096+1 {
+		t.Errorf("%d sources", n)
+	}
+}
+
+// Whoever has a clock sees a second 0.7 s after its end, whoever has not delivered it, and how old each source's data is; what
+// was judged does not depend on when somebody looked.
+func TestPictureByTheClock(t *testing.T) {
+	h, items := ledgertest.Run(ledgertest.Options{NoEnd: true, Seconds: 6, Sources: []string{"local", "ada"}})
+	l, err := ledger.New(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, it := range items {
+		if iv, ok := it.(*metrics.Interval); ok && iv.Source == "ada" && iv.From >= 3*time.Second {
+			continue
+		}
+		l.Add(it)
+	}
+	if got := l.SnapshotAt(3500 * time.Millisecond).Elapsed; got != 5*time.Second { // local has told of 6 s
+		t.Errorf("complete up to %v, want 5 s: what the data says", got)
+	}
+	for now, want := range map[time.Duration]time.Duration{6600 * time.Millisecond: 5 * time.Second, 6700 * time.Millisecond: 6 * time.Second} {
+		if got := l.SnapshotAt(now).Elapsed; got != want {
+			t.Errorf("at %v complete up to %v, want %v", now, got, want)
+		}
+	}
+	s := l.SnapshotAt(9 * time.Second)
+	if s.Sources[0].Age != 3*time.Second || s.Sources[1].Age != 6*time.Second {
+		t.Errorf("ages %v and %v, want 3 s and 6 s", s.Sources[0].Age, s.Sources[1].Age)
 	}
 }
 
