@@ -17,8 +17,7 @@ import (
 // lineEvery is how often plain mode says how the run goes.
 const lineEvery = 5 * time.Second
 
-// plain shows a run as lines: one for the plan, one every five seconds, and one for each event. It is called from the
-// conductor's goroutine only.
+// plain shows a run as lines: one for the plan, one every five seconds, and one for each event. Only one goroutine may use it.
 type plain struct {
 	w      io.Writer
 	file   *scenario.File

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"lt/engine/ledger"
 	"lt/engine/load"
 	"lt/engine/metrics"
+	"lt/engine/redact"
 	"lt/engine/slo"
 )
 
@@ -55,9 +57,10 @@ type Config struct {
 	// Snapshot writes a report of the run so far to a file and returns where it is. It is called between two items, so the
 	// ledger stands still meanwhile.
 	Snapshot func(path string) (string, error)
-	// Watch gets a View soon after something was entered, from the conductor's goroutine; for plain mode.
+	// Watch gets a View soon after something was entered, and the last one before Wait returns; for plain mode. It is called
+	// from one goroutine, which it may hold up for as long as it likes: it misses Views then, and the run goes on.
 	Watch func(*View)
-	// Recover is deferred in the conductor's goroutine, so that a panic finds the terminal whole; nil: none.
+	// Recover is deferred in every goroutine of the run, so that a panic finds the terminal whole; nil: none.
 	Recover func()
 }
 
@@ -65,8 +68,10 @@ type Config struct {
 type Run struct {
 	cfg      Config
 	commands chan Command
-	views    chan *View  // one slot, newest wins
-	wanted   atomic.Bool // somebody waits for a View: making one that nobody looks at costs the machine under test
+	views    chan *View    // one slot, newest wins
+	wanted   atomic.Bool   // somebody waits for a View: making one that nobody looks at costs the machine under test
+	lines    chan *View    // likewise, for Config.Watch; nil: nobody watches
+	watched  chan struct{} // Config.Watch has had the last one
 	done     chan struct{}
 	err      error
 
@@ -79,6 +84,7 @@ type Run struct {
 	endT   time.Time
 	last   *View // the picture at the end
 	stage  int
+	looked time.Duration // run time up to which the timeline was followed
 	paused bool
 	held   bool
 	fresh  bool  // something was entered that nobody has looked at
@@ -95,8 +101,22 @@ func Start(ctx context.Context, c Config) *Run {
 		r.roll.see(&m, 0)
 	}
 	c.Source.Start(ctx)
+	if c.Watch != nil {
+		r.lines, r.watched = make(chan *View, 1), make(chan struct{})
+		go r.watch()
+	}
 	go r.conduct()
 	return r
+}
+
+// watch hands Views to whoever watches, in a goroutine of its own: lines that nobody reads must not keep the run from being
+// stopped.
+func (r *Run) watch() {
+	defer close(r.watched)
+	defer r.cfg.Recover()
+	for v := range r.lines {
+		r.cfg.Watch(v)
+	}
 }
 
 // Send tells the run something. It never waits; after the end it does nothing.
@@ -149,8 +169,8 @@ func (r *Run) Ledger() *ledger.Ledger { return r.cfg.Ledger }
 
 // conduct is the run: it reads what the sources report and what it is told, one thing at a time.
 func (r *Run) conduct() {
-	defer r.cfg.Recover()
 	defer close(r.done)
+	defer r.cfg.Recover() // before anybody is told that the run has ended
 	tick := time.NewTicker(ViewEvery)
 	defer tick.Stop()
 	reports := r.cfg.Source.Reports()
@@ -211,10 +231,11 @@ func cause(err error) error {
 // RecordErr is why the record does not hold all of the run; nil: it does, or there is none. It may be asked after the end.
 func (r *Run) RecordErr() error { return r.broken }
 
-// event enters a sentence into the run's diary.
+// event enters a sentence into the run's diary. Names and errors in it may come from outside: it becomes one harmless line.
 func (r *Run) event(at time.Duration, kind EventKind, format string, args ...any) {
 	r.fresh = true
-	r.add(&ledger.Event{At: at, Kind: kind, Text: fmt.Sprintf(format, args...)})
+	text := strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", "; ")
+	r.add(&ledger.Event{At: at, Kind: kind, Text: ledger.Clip(redact.Neutralise(text))})
 }
 
 // report takes what a source says.
@@ -249,8 +270,23 @@ func (r *Run) look() {
 			r.stop(BySLO)
 		}
 	}
-	if r.cfg.Watch != nil {
-		r.cfg.Watch(r.view())
+	if r.lines != nil {
+		offer(r.lines, r.view())
+	}
+}
+
+// offer puts a View where its reader finds it; one that was not taken is replaced.
+func offer(slot chan *View, v *View) {
+	for {
+		select {
+		case slot <- v:
+			return
+		default:
+		}
+		select {
+		case <-slot:
+		default:
+		}
 	}
 }
 
@@ -299,7 +335,8 @@ func (r *Run) member(m *metrics.Member) {
 	}
 }
 
-// follow notices what the timeline did since the last look: stages that began or ended, the end of the profile.
+// follow notices what the timeline did since the last look: stages that began or ended, the end of the profile. It walks along
+// the timeline's own edges, so that none is missed or moved when nobody could look for a while.
 func (r *Run) follow() {
 	now := r.now()
 	if r.state == Starting {
@@ -309,53 +346,46 @@ func (r *Run) follow() {
 		r.state = Running
 	}
 	line := r.cfg.Source.Timeline()
-	st := line.At(now)
-	if st.Over || now >= line.End() {
-		if r.stage >= 0 {
-			r.add(&ledger.StageEdge{Index: r.stage, At: min(now, line.End()), Ends: true})
-			r.stage = -1
+	for at := r.looked; at <= now; _, at = line.Span(at) {
+		if st := line.At(at); st.Over {
+			r.over(at)
+		} else if st.Stage != r.stage && r.state != Draining {
+			r.enters(st.Stage, at)
 		}
-		if r.state != Draining {
-			r.state = Draining
-			r.event(min(now, line.End()), EventStage, "the load has ended; what is in hand finishes")
-		}
-		return
 	}
-	if st.Stage == r.stage || st.Stage < 0 || r.state == Draining {
-		return
-	}
-	at := r.edge(line, st.Stage, now)
-	if r.stage >= 0 {
-		r.add(&ledger.StageEdge{Index: r.stage, At: at, Ends: true})
-	}
-	r.stage = st.Stage
-	r.add(&ledger.StageEdge{Index: st.Stage, At: at})
-	stages := r.cfg.Spec.Profile.Stages
-	if st.Stage < len(stages) {
-		r.event(at, EventStage, "%s begins", stages[st.Stage].Name)
+	r.looked = now
+}
+
+// enters says that a stage began, and with it that the one before has ended.
+func (r *Run) enters(stage int, at time.Duration) {
+	r.leaves(at)
+	r.stage = stage
+	r.add(&ledger.StageEdge{Index: stage, At: at})
+	if stages := r.cfg.Spec.Profile.Stages; stage < len(stages) {
+		r.event(at, EventStage, "%s begins", stages[stage].Name)
 	}
 }
 
-// edge finds when a stage began, between the last look and now, by bisection: the timeline knows it exactly.
-func (r *Run) edge(line *load.Timeline, stage int, now time.Duration) time.Duration {
-	from, to := max(0, now-2*time.Second), now
-	if line.At(from).Stage == stage {
-		return from
+// leaves says that the present stage has ended.
+func (r *Run) leaves(at time.Duration) {
+	if r.stage >= 0 {
+		r.add(&ledger.StageEdge{Index: r.stage, At: at, Ends: true})
+		r.stage = -1
 	}
-	for to-from > time.Microsecond {
-		mid := from + (to-from)/2
-		if line.At(mid).Stage == stage {
-			to = mid
-		} else {
-			from = mid
-		}
+}
+
+// over says that the profile has ended.
+func (r *Run) over(at time.Duration) {
+	r.leaves(at)
+	if r.state != Draining {
+		r.state = Draining
+		r.event(at, EventStage, "the load has ended; what is in hand finishes")
 	}
-	return to
 }
 
 // stop lets the run drain.
 func (r *Run) stop(why ledger.Ended) {
-	if r.state == Draining || r.state == Ended {
+	if r.state == Draining {
 		return
 	}
 	if r.state == Starting {
@@ -378,7 +408,8 @@ func (r *Run) command(c Command) {
 	switch c := c.(type) {
 	case Stop:
 		switch r.state {
-		case Draining, Ended:
+		case Draining:
+			r.event(now, EventNote, "it is draining already: what is in hand finishes")
 		case Starting:
 			r.event(now, EventUser, "the start was called off by hand")
 			r.stop(ByUser)
@@ -406,7 +437,7 @@ func (r *Run) command(c Command) {
 	case Answer:
 		r.cfg.Source.Answer(c.ID, c.Text, c.OK)
 	case Add:
-		if r.state == Draining || r.state == Ended {
+		if r.state == Draining {
 			r.event(now, EventNote, "%s does not join: the run is ending", c.Spec)
 		} else if err := r.cfg.Source.Add(c.Spec); err != nil {
 			r.event(now, EventNote, "%s does not join: %s", c.Spec, err)
@@ -414,18 +445,22 @@ func (r *Run) command(c Command) {
 			r.event(now, EventUser, "%s is asked to join", c.Spec)
 		}
 	case Drain:
-		if r.state == Draining || r.state == Ended {
-			return
+		if r.state == Draining {
+			r.event(now, EventNote, "%s is not drained: the run is ending, and it with it", c.Name)
 		} else if err := r.cfg.Source.Drain(c.Name); err != nil {
 			r.event(now, EventNote, "%s is not drained: %s", c.Name, err)
 		} else {
 			r.event(now, EventUser, "%s is drained: it gives its share to the others", c.Name)
 		}
 	default:
-		if r.state == Starting || r.state == Draining || r.state == Ended {
-			return
+		switch r.state {
+		case Starting:
+			r.event(now, EventNote, "nothing was changed: the run has not begun")
+		case Draining:
+			r.event(now, EventNote, "nothing was changed: the load has ended")
+		default:
+			r.steer(c)
 		}
-		r.steer(c)
 	}
 }
 
@@ -509,10 +544,9 @@ func (r *Run) snapshot(path string) {
 	r.event(r.now(), EventNote, "report so far written to %s", where)
 }
 
-// finish closes the run.
+// finish closes the run: every source has ended.
 func (r *Run) finish() {
 	r.follow()
-	r.look()
 	r.endAt, r.endT = r.now(), time.Now()
 	if !r.begun {
 		r.neverBegan()
@@ -538,9 +572,19 @@ func (r *Run) finish() {
 			r.event(r.endAt, EventGuard, "the record could not be ended: %s", r.broken)
 		}
 	}
+	r.end()
+}
+
+// end shows the last picture, to everyone.
+func (r *Run) end() {
 	r.state = Ended
 	r.last = r.view()
-	r.publish()
+	offer(r.views, r.last)
+	if r.lines != nil {
+		offer(r.lines, r.last)
+		close(r.lines)
+		<-r.watched
+	}
 }
 
 // neverBegan closes a run whose start failed or was called off: nothing was sent, so nothing is kept.
@@ -554,27 +598,13 @@ func (r *Run) neverBegan() {
 	if r.cfg.Record != nil {
 		r.err = errors.Join(r.err, r.cfg.Record.Discard())
 	}
-	r.state = Ended
-	r.last = r.view()
-	r.publish()
+	r.end()
 }
 
-// publish puts a new View where the screen finds it; one that nobody took is replaced.
+// publish puts a new View where the screen finds it, if it waits for one.
 func (r *Run) publish() {
-	if !r.wanted.Swap(false) && r.state != Ended {
-		return
-	}
-	v := r.view()
-	for {
-		select {
-		case r.views <- v:
-			return
-		default:
-		}
-		select {
-		case <-r.views:
-		default:
-		}
+	if r.wanted.Swap(false) {
+		offer(r.views, r.view())
 	}
 }
 
@@ -591,7 +621,7 @@ func (r *Run) view() *View {
 	if total == load.Never { // held or paused: as if it went on at this moment
 		total = now + max(0, r.cfg.Spec.Profile.Duration()-st.Clock)
 	}
-	snap := *l.Snapshot()
+	snap := *l.SnapshotAt(now)
 	snap.Sources = r.sources(snap.Sources, st.Rate)
 	startsIn := time.Duration(0)
 	if r.begun && r.state == Starting {

@@ -1,8 +1,10 @@
 // Package conductor runs a run: from the first arrival to the closed record.
 //
 // It reads what the sources report, enters every interval and event into the ledger and the record, carries out what it is
-// told (commands), and publishes a View, the whole world of the screen. One goroutine does all of it, one thing at a time.
+// told (commands), and publishes a View, the whole world of the screen. One goroutine does all of it, one thing at a time; another
+// hands Views to whoever watches.
 //
 // Delivery: every interval and event reaches the ledger and the record, in the order in which it came. Views may be skipped:
-// a newer one replaces one that nobody took, so a slow screen never holds anything back.
+// a newer one replaces one that nobody took, so neither a slow screen nor lines that nobody reads hold anything back. Every
+// command is answered by an event, if only by one that says why nothing was done.
 package conductor
