@@ -15,8 +15,10 @@ const (
 	settleShare = 5
 
 	// window is the length of a point of a ramp: short enough that the load changes little within it, long enough that a
-	// median of a few hundred requests stands behind it.
-	window = 4 * time.Second
+	// median of a few hundred requests stands behind it. A ramp of more than maxWindows of them has longer ones, in which the
+	// load changes by no more than a hundredth of the ramp.
+	window     = 4 * time.Second
+	maxWindows = 100
 
 	// open is how many seconds wait for sources that deliver late before they are folded into a point.
 	open = 8
@@ -34,28 +36,31 @@ type Stage struct {
 	Held   bool // one level throughout; false: a ramp
 	Warmup bool // makes no points
 	Length time.Duration
+	Levels int // of a ramp in steps: it holds so many levels, equally long; 0: it climbs all the time
 }
 
 // Curve makes points out of the intervals of a run while it goes on: one for every piece of run time in which a stage was
-// held, one for every four seconds of a ramp. What lies in a pause, in warm-up, outside of stages, or within the settling
+// held, one for every window of a ramp or level of its steps. What lies in a pause, in warm-up, outside of stages, or within the settling
 // time after a change makes none. Its memory grows by one Point a piece and no more. Only one goroutine may use it.
 type Curve struct {
 	stages []Stage
 	steps  []metrics.StepName
 
-	pieces  []piece
+	sealed  []Point // of the pieces to which nothing can be added any more
+	pieces  []piece // the others, in the order of run time
 	seconds [open]second
 	newest  int // second that was reported last; -1 before the first
 	sources map[string]bool
 	changed bool
-	points  []Point
+	points  []Point // the last answer of Points
 }
 
 // piece is run time [from, to) that yields one point, and what its seconds add up to.
 type piece struct {
 	stage    int
 	from, to time.Duration
-	ramp     bool
+	every    time.Duration // a ramp is cut into windows that begin so far apart; 0: one level throughout
+	rest     time.Duration // left out before the next window begins: a level of a ramp in steps has to settle
 	part
 }
 
@@ -101,9 +106,21 @@ func (c *Curve) Begin(stage int, at time.Duration) {
 	}
 	s := c.stages[stage]
 	from := at + min(settle, s.Length/settleShare)
-	from = (from + time.Second - 1).Truncate(time.Second) // only whole seconds are measured
-	c.pieces = append(c.pieces, piece{stage: stage, from: from, to: forever, ramp: !s.Held})
+	p := piece{stage: stage, from: ceil(from), to: forever} // only whole seconds are measured
+	switch {
+	case s.Held:
+	case s.Levels > 0 && s.Levels <= maxWindows && s.Length/time.Duration(s.Levels) >= window:
+		p.every = s.Length / time.Duration(s.Levels)
+		p.from = ceil(at + min(settle, p.every/settleShare))
+		p.rest = p.from - at
+	default:
+		p.every = max(window, ceil(s.Length/maxWindows))
+	}
+	c.pieces = append(c.pieces, p)
 }
+
+// ceil is the whole second at or after d.
+func ceil(d time.Duration) time.Duration { return (d + time.Second - 1).Truncate(time.Second) }
 
 // Level says that the load was set to another level at run time at, within the present stage: what follows is another point.
 func (c *Curve) Level(at time.Duration) {
@@ -197,6 +214,20 @@ func (c *Curve) reach(k int) {
 		}
 	}
 	c.newest = k
+	c.seal()
+}
+
+// seal makes points of the pieces that end before every open second, and lets go what they were made of.
+func (c *Curve) seal() {
+	oldest := time.Duration(c.newest-open+1) * time.Second
+	n := 0
+	for n < len(c.pieces) && c.pieces[n].to <= oldest {
+		if p := &c.pieces[n]; p.n > 0 {
+			c.sealed = append(c.sealed, point(p, &p.part))
+		}
+		n++
+	}
+	c.pieces = slices.Delete(c.pieces, 0, n)
 }
 
 // fold adds a second to the piece that it lies in.
@@ -221,11 +252,18 @@ func (c *Curve) find(s *second) int {
 		if from+time.Second > p.to {
 			return -1
 		}
-		if !p.ramp || from < p.from+window {
+		if p.every == 0 {
 			return i
 		}
-		next := piece{stage: p.stage, from: p.from + (from - p.from).Truncate(window), to: p.to, ramp: true}
-		p.to = p.from + window
+		begins := p.from + (from - p.from).Truncate(p.every)
+		if from+time.Second > begins+p.every-p.rest {
+			return -1
+		}
+		if begins == p.from {
+			return i
+		}
+		next := piece{stage: p.stage, from: begins, to: p.to, every: p.every, rest: p.rest}
+		p.to = p.from + p.every - p.rest
 		c.pieces = slices.Insert(c.pieces, i+1, next)
 		return i + 1
 	}
@@ -294,7 +332,7 @@ func (c *Curve) Points() []Point {
 		}
 		sums[i].add(s)
 	}
-	c.points = c.points[:0]
+	c.points = append(c.points[:0], c.sealed...)
 	for i := range c.pieces {
 		p := &c.pieces[i]
 		sum := &p.part

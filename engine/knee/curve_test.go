@@ -88,6 +88,36 @@ func TestRampIsCutIntoWindows(t *testing.T) {
 	}
 }
 
+// Each level of a ramp in steps is a point of its own, of which the settling is left out.
+func TestStepsAreLevels(t *testing.T) {
+	c := NewCurve([]Stage{{Length: 42 * time.Second, Levels: 4}}, steps) // 10.5 s each
+	c.Begin(0, 500*time.Millisecond)
+	for k := range 43 {
+		c.Add(interval("local", k, uint64(100*(1+max(0, 2*k-1)/21)), 0, time.Millisecond))
+	}
+	c.End(42500 * time.Millisecond)
+	points := c.Points()
+	if len(points) != 4 {
+		t.Fatalf("%d points, want one a level: %+v", len(points), points)
+	}
+	for i, p := range points {
+		if p.Offered != float64(100*(i+1)) || p.Seconds < 7 || p.Seconds > 8 || p.GoodputLow != p.GoodputHigh {
+			t.Errorf("level %d: %+v", i+1, p)
+		}
+	}
+	for _, levels := range []int{20, 1 << 40} { // too short to be told apart: windows
+		c := NewCurve([]Stage{{Length: 42 * time.Second, Levels: levels}}, steps)
+		c.Begin(0, 0)
+		for k := range 42 {
+			c.Add(interval("local", k, 100, 0, time.Millisecond))
+		}
+		c.End(42 * time.Second)
+		if n := len(c.Points()); n != 10 {
+			t.Errorf("%d levels: %d points, want 10 windows", levels, n)
+		}
+	}
+}
+
 func TestPausesAndWarmupMakeNoPoints(t *testing.T) {
 	c := NewCurve([]Stage{{Held: true, Warmup: true, Length: 10 * time.Second}, {Held: true, Length: 30 * time.Second}}, steps)
 	c.Begin(0, 0)
@@ -106,6 +136,54 @@ func TestPausesAndWarmupMakeNoPoints(t *testing.T) {
 	points := c.Points()
 	if len(points) != 2 || points[0].From != 12*time.Second || points[0].Seconds != 8 || points[1].From != 32*time.Second || points[1].Seconds != 8 {
 		t.Fatalf("want 12..20 and 32..40, got %+v", points)
+	}
+}
+
+// A ramp of a day makes a hundred points and not twenty thousand; a hundred stages leave their points and nothing else.
+func TestLongRunsStaySmall(t *testing.T) {
+	const day = 24 * 3600
+	c := NewCurve([]Stage{{Length: day * time.Second}}, steps)
+	c.Begin(0, 0)
+	iv := interval("local", 0, 50, 0, time.Millisecond)
+	for k := range day {
+		iv.From = time.Duration(k) * time.Second
+		c.Add(iv)
+		if len(c.pieces) > 2 {
+			t.Fatalf("%d pieces are kept at second %d", len(c.pieces), k)
+		}
+	}
+	c.Finish(day * time.Second)
+	points, seconds := c.Points(), 0
+	for _, p := range points {
+		seconds += p.Seconds
+	}
+	if len(points) != maxWindows || seconds != day-2 {
+		t.Errorf("%d points of %d seconds, want %d of all but the two that settle", len(points), seconds, maxWindows)
+	}
+
+	stages := make([]Stage, 100)
+	for i := range stages {
+		stages[i] = Stage{Held: true, Length: 10 * time.Second}
+	}
+	c = NewCurve(stages, steps)
+	for k := range 1000 {
+		if k%10 == 0 {
+			c.Begin(k/10, time.Duration(k)*time.Second)
+		}
+		iv.From = time.Duration(k) * time.Second
+		c.Add(iv)
+		if len(c.pieces) > 3 {
+			t.Fatalf("%d pieces are kept at second %d", len(c.pieces), k)
+		}
+	}
+	c.Finish(1000 * time.Second)
+	for i, p := range c.Points() {
+		if p.Stage != i || p.Seconds != 8 || p.From != time.Duration(10*i+2)*time.Second {
+			t.Errorf("point %d: %+v", i, p)
+		}
+	}
+	if n := len(c.Points()); n != 100 {
+		t.Errorf("%d points, want 100", n)
 	}
 }
 
