@@ -116,7 +116,9 @@ func (s *session) play(ctx context.Context) error {
 		fmt.Fprintf(s.w.stderr, "note: this run leaves no record: %s\n", err)
 	} else {
 		log, closer, err := history.OpenLog(dir)
-		if err == nil {
+		if err != nil {
+			fmt.Fprintf(s.w.stderr, "note: no log is kept: %s\n", err)
+		} else {
 			defer closer.Close()
 			log = log.With("run", header.ID)
 			log.Info("begins", "target", header.Target, "version", header.Version, "basis", header.Basis)
@@ -349,8 +351,8 @@ func (s *session) write(path string) error {
 	if err != nil {
 		return err
 	}
-	if s.cut != nil && (kind == report.LT || kind == report.HdrLog) {
-		return fmt.Errorf("it is made from the record, which could not be written to its end (%w)", s.cut)
+	if s.record != nil && s.record.Err() != nil && (kind == report.LT || kind == report.HdrLog) {
+		return fmt.Errorf("it is made from the record, and that is cut short: %w", s.record.Err())
 	}
 	tmp := path + ".part"
 	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
@@ -501,7 +503,8 @@ func (s *session) appendSummary(path string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(report.Write(report.Markdown, f, s.ledger), f.Close())
+	_, err = io.WriteString(f, "\n") // what stands before may not have ended its line
+	return errors.Join(err, report.Write(report.Markdown, f, s.ledger), f.Close())
 }
 
 // copyFile copies a record as it stands.

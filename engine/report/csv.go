@@ -2,9 +2,10 @@ package report
 
 import (
 	"encoding/csv"
-	"encoding/json"
 	"io"
 	"strconv"
+	"strings"
+	"unicode/utf8"
 
 	"lt/engine/ledger"
 	"lt/engine/redact"
@@ -43,11 +44,12 @@ func stageAt(stages []Stage, t float64) string {
 	return ""
 }
 
-// csvText makes a text that came from outside harmless in a spreadsheet: what begins like a formula gets an apostrophe in
-// front, which spreadsheets take as "this is text".
+// csvText makes a text that came from outside harmless in a spreadsheet: what begins like a formula, blanks aside and in full
+// width too, gets an apostrophe in front, which spreadsheets take as "this is text"
+// (https://owasp.org/www-community/attacks/CSV_Injection).
 func csvText(s string) string {
 	s = redact.Neutralise(s)
-	if s != "" && (s[0] == '=' || s[0] == '+' || s[0] == '-' || s[0] == '@' || s[0] == '\'') {
+	if r, _ := utf8.DecodeRuneInString(strings.TrimSpace(s)); strings.ContainsRune("=+-@'＝＋－＠", r) {
 		return "'" + s
 	}
 	return s
@@ -66,8 +68,7 @@ func maybe(v *float64) string {
 
 // writeLines writes an interval of the summary a line.
 func writeLines(w io.Writer, l *ledger.Ledger) error {
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
+	e := encoder(w)
 	for _, v := range Summary(l).Intervals {
 		if err := e.Encode(v); err != nil {
 			return err

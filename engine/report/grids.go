@@ -174,12 +174,27 @@ func sourceCount(n int) string {
 	return strconv.Itoa(n) + " sources"
 }
 
+// curveTitle stands above the points of the curve.
+const curveTitle = "Goodput against offered load"
+
 func pointsGrid(points []knee.Point) *grid {
-	g := &grid{head: []string{"from", "offered/s", "goodput/s", "95 % interval", "p50", "p99", "errors", "in flight"}}
+	g := &grid{head: []string{"from", "offered/s", "goodput/s", "95 % interval", "p50", "p99", "errors", "in flight"}, less: []int{7}}
 	for _, p := range points {
 		g.add(clock(p.From), number(p.Offered), number(p.Goodput), number(p.GoodputLow)+" to "+number(p.GoodputHigh), duration(p.P50), duration(p.P99), percent(p.ErrorRate), number(p.InFlight))
 	}
 	return g
+}
+
+// thin is at most n >= 2 of the points, evenly from the first to the last.
+func thin(points []knee.Point, n int) []knee.Point {
+	if len(points) <= n {
+		return points
+	}
+	some := make([]knee.Point, n)
+	for i := range some {
+		some[i] = points[i*(len(points)-1)/(n-1)]
+	}
+	return some
 }
 
 func sloGrid(results []slo.Result) *grid {

@@ -30,10 +30,10 @@ func writeHdrLog(w io.Writer, l *ledger.Ledger) error {
 	h := l.Header()
 	b := bufio.NewWriter(w)
 	started := float64(h.Started.UnixMilli()) / 1000
-	fmt.Fprintf(b, "#[Histogram log format version 1.3]\n#[values are microseconds; the maximum is milliseconds]\n")
+	fmt.Fprintf(b, "#[Histogram log format version 1.3]\n#[values are microseconds; the maximum is milliseconds; warm-up and pauses are in it]\n")
 	fmt.Fprintf(b, "#[StartTime: %.3f (seconds since epoch), %s]\n", started, h.Started.UTC().Format(time.RFC3339))
 	fmt.Fprintf(b, "\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\"\n")
-	several := len(h.Sources) > 1
+	several := len(l.Snapshot().Sources) > 1
 	err := l.Replay(func(item ledger.Item) error {
 		iv, ok := item.(*metrics.Interval)
 		if !ok {

@@ -10,7 +10,9 @@ import (
 	"lt/engine/redact"
 )
 
-// The part of JUnit's format that continuous integration reads: a suite, its cases, and of those that fail why.
+// The part of JUnit's format that continuous integration reads: a suite, its cases, and of those that fail why. It is valid by
+// the schema of Jenkins (jenkinsci/xunit-plugin, junit-10.xsd); type, hostname and a timestamp without a zone are there because
+// readers made for the files of Ant demand them.
 type (
 	junitSuites struct {
 		XMLName  xml.Name     `xml:"testsuites"`
@@ -26,10 +28,12 @@ type (
 		Tests     int         `xml:"tests,attr"`
 		Failures  int         `xml:"failures,attr"`
 		Errors    int         `xml:"errors,attr"`
+		Skipped   int         `xml:"skipped,attr"`
 		Time      string      `xml:"time,attr"`
-		Timestamp string      `xml:"timestamp,attr"`
+		Timestamp string      `xml:"timestamp,attr"` // UTC
+		Hostname  string      `xml:"hostname,attr"`
 		Cases     []junitCase `xml:"testcase"`
-		Output    string      `xml:"system-out,omitempty"`
+		Output    string      `xml:"system-out"`
 	}
 	junitCase struct {
 		Class   string        `xml:"classname,attr"`
@@ -38,26 +42,29 @@ type (
 		Failure *junitProblem `xml:"failure,omitempty"`
 		Error   *junitProblem `xml:"error,omitempty"`
 	}
+	// Some readers show the message, others the text.
 	junitProblem struct {
 		Message string `xml:"message,attr"`
+		Type    string `xml:"type,attr"`
 		Text    string `xml:",chardata"`
 	}
 )
 
 // writeJUnit writes a case an SLO, and one each for whether the run came to its end, whether its data is complete, and whether
-// the generator kept up. A saturated generator and missing data are errors of the test, not failures of the target.
+// the generator kept up. A saturated generator and missing data are errors of the test, not failures of the target. The run's
+// time stands at the case of its end, because readers add the cases up.
 func writeJUnit(w io.Writer, l *ledger.Ledger) error {
 	d := Summary(l)
 	length := plain(d.Run.Duration)
 	class := "lt." + xmlText(d.Run.Name)
 	var cases []junitCase
-	add := func(name string, failure, fault string) {
-		c := junitCase{Class: class, Name: xmlText(name), Time: length}
+	add := func(name, time, failure, fault string) {
+		c := junitCase{Class: class, Name: xmlText(name), Time: time}
 		if failure != "" {
-			c.Failure = &junitProblem{Message: xmlText(failure)}
+			c.Failure = problem("slo", failure)
 		}
 		if fault != "" {
-			c.Error = &junitProblem{Message: xmlText(fault)}
+			c.Error = problem(strings.Split(name, ":")[0], fault)
 		}
 		cases = append(cases, c)
 	}
@@ -69,7 +76,7 @@ func writeJUnit(w io.Writer, l *ledger.Ledger) error {
 		case !r.OK:
 			failure = "does not hold: " + r.Text
 		}
-		add("slo: "+r.Expr, failure, "")
+		add("slo: "+r.Expr, "0", failure, "")
 	}
 	fault := ""
 	switch Code(l, false) {
@@ -78,20 +85,21 @@ func writeJUnit(w io.Writer, l *ledger.Ledger) error {
 	case CodeUser:
 		fault = "the run was ended by hand before its time"
 	}
-	add("run: comes to its end", "", fault)
+	add("run: comes to its end", length, "", fault)
 	fault = ""
 	if _, _, missing := l.Data(); len(missing) > 0 {
 		fault = strings.Join(missing, "; ")
 	}
-	add("data: complete", "", fault)
+	add("data: complete", "0", "", fault)
 	fault = ""
 	if d.Verdict.Generator == "saturated" {
 		fault = "the generator was the bottleneck: " + strings.Join(l.Verdict().Reasons, "; ")
 	}
-	add("generator: not the bottleneck", "", fault)
+	add("generator: not the bottleneck", "0", "", fault)
 
 	s := junitSuite{
-		Name: xmlText(d.Run.Name), Tests: len(cases), Time: length, Timestamp: d.Run.Started, Cases: cases,
+		Name: xmlText(d.Run.Name), Tests: len(cases), Time: length, Cases: cases,
+		Timestamp: l.Header().Started.UTC().Format("2006-01-02T15:04:05"), Hostname: "localhost",
 		Output: fmt.Sprintf("%d requests, %s/s goodput, response p99 %s, %s errors", d.Totals.Requests, number(d.Totals.GoodputRPS), millis(d.ResponseTime.P99), percent(d.Totals.ErrorRate)),
 	}
 	for _, c := range cases {
@@ -113,6 +121,11 @@ func writeJUnit(w io.Writer, l *ledger.Ledger) error {
 	}
 	_, err = io.WriteString(w, "\n")
 	return err
+}
+
+func problem(kind, text string) *junitProblem {
+	text = xmlText(text)
+	return &junitProblem{Message: text, Type: kind, Text: text}
 }
 
 // xmlText leaves to the encoder what XML escapes, and shows what XML cannot hold at all.

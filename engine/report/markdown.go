@@ -9,7 +9,16 @@ import (
 	"unicode/utf8"
 
 	"lt/engine/ledger"
+	"lt/engine/metrics"
 	"lt/engine/redact"
+)
+
+// The rows of a table of Markdown: GitHub drops a step summary of more than 1 MiB as a whole
+// (https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands, adding a job summary).
+const (
+	markdownErrors = 50
+	markdownSteps  = 500
+	markdownPoints = 50
 )
 
 // writeMarkdown writes the report as GitHub shows it: the verdict first.
@@ -37,9 +46,10 @@ func writeMarkdown(w io.Writer, l *ledger.Ledger) error {
 	totals.add(count(t.Requests), count(t.Errors), count(t.Dropped), percent(t.ErrorRate), count(t.Late), number(t.ArrivalsRPS), number(t.OfferedRPS), number(t.ThroughputRPS), number(t.GoodputRPS))
 	section("Totals", totals)
 	section("Times", timesGrid(t))
-	section("Steps", stepsGrid(s.Steps))
+	section("Steps", stepsGrid(s.Steps[:min(len(s.Steps), markdownSteps)]))
+	more(b, len(s.Steps)-markdownSteps, "steps")
 	errors := &grid{head: []string{"error", "step", "message", "count", "hint"}, text: 5}
-	for i := range s.Errors {
+	for i := range s.Errors[:min(len(s.Errors), markdownErrors)] {
 		e := &s.Errors[i]
 		what := e.Class.String()
 		if e.Status > 0 {
@@ -52,8 +62,13 @@ func writeMarkdown(w io.Writer, l *ledger.Ledger) error {
 		errors.add(what, stepName(e.Step), message, count(e.Count), e.Hint)
 	}
 	section("Errors", errors)
-	section("Stages", stagesGrid(s.Stages))
-	section("Goodput against offered load", pointsGrid(l.Points()))
+	more(b, len(s.Errors)-markdownErrors, "kinds of errors")
+	section("Stages", stagesGrid(s.Stages[:min(len(s.Stages), markdownSteps)]))
+	more(b, len(s.Stages)-markdownSteps, "stages")
+	section(curveTitle, pointsGrid(thin(l.Points(), markdownPoints)))
+	if s.Verdict.Health == metrics.Saturated {
+		fmt.Fprintf(b, "\n%s.\n", markdownText(capital(ownLimit)))
+	}
 	section("Sources", sourcesGrid(s.Sources))
 	for i, r := range sourceReasons(s.Sources) {
 		if i == 0 {
@@ -73,9 +88,17 @@ func writeMarkdown(w io.Writer, l *ledger.Ledger) error {
 	return b.Flush()
 }
 
-// markdownEscapes takes the meaning from what Markdown, or the HTML that is made from it, would act upon.
+// more says that a table was cut.
+func more(w io.Writer, n int, what string) {
+	if n > 0 {
+		fmt.Fprintf(w, "\nand %d more %s; the summary (-o x.json) has them all\n", n, what)
+	}
+}
+
+// markdownEscapes takes the meaning from what Markdown, or the HTML that is made from it, would act upon; GitHub takes what stands between dollars
+// for mathematics.
 var markdownEscapes = strings.NewReplacer(
-	"&", "&amp;", "<", "&lt;", ">", "&gt;", "|", `\|`, "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`, "]", `\]`, "\\", `\\`, "#", `\#`, "~", `\~`,
+	"&", "&amp;", "<", "&lt;", ">", "&gt;", "|", `\|`, "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`, "]", `\]`, "\\", `\\`, "#", `\#`, "~", `\~`, "$", `\$`,
 )
 
 // markdownText makes a text that came from outside harmless.

@@ -320,27 +320,134 @@ func TestWhatComesFromOutsideIsHarmless(t *testing.T) {
 	}
 }
 
+// JSON says the same to whoever reads it, and nothing to a terminal.
+func TestJSONIsHarmlessToo(t *testing.T) {
+	const foreign = "\u009b31m\u202e\x7f\x1b \U000e0001 é€😀"
+	l := ledgertest.Ledger(t, ledgertest.Options{Seconds: 12, Foreign: foreign})
+	var b bytes.Buffer
+	if err := report.Write(report.JSON, &b, l); err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range []string{"\u009b", "\u202e", "\x7f", "\x1b", "\U000e0001"} {
+		if bytes.Contains(b.Bytes(), []byte(bad)) {
+			t.Errorf("the summary holds %q as it is", bad)
+		}
+	}
+	if !bytes.Contains(b.Bytes(), []byte("é€😀")) {
+		t.Error("harmless characters are not left as they are")
+	}
+	var doc report.Document
+	if err := json.Unmarshal(b.Bytes(), &doc); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(report.Summary(l).Steps, doc.Steps); d != "" {
+		t.Error(d)
+	}
+	if got := doc.Steps[1].Step; got != "GET /0"+foreign {
+		t.Errorf("the step reads %q", got)
+	}
+}
+
 func TestFormulasStayText(t *testing.T) {
-	h, items := ledgertest.Run(ledgertest.Options{Seconds: 8})
-	h.Stages[1].Name = "=cmd|' /C calc'!A0"
-	l, _ := ledger.New(h)
+	for _, name := range []string{"=cmd|' /C calc'!A0", "+1", "-1", "@SUM(1)", "'x", "  =1", "＝1"} {
+		h, items := ledgertest.Run(ledgertest.Options{Seconds: 8})
+		h.Stages[1].Name = name
+		l, _ := ledger.New(h)
+		for _, it := range items {
+			l.Add(it)
+		}
+		var b bytes.Buffer
+		if err := report.Write(report.CSV, &b, l); err != nil {
+			t.Fatal(err)
+		}
+		rows, err := csv.NewReader(&b).ReadAll()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := rows[7][len(rows[7])-1]; got != "'"+name {
+			t.Errorf("stage column %q, want an apostrophe in front of %q", got, name)
+		}
+		for _, r := range rows {
+			if len(r) != len(rows[0]) {
+				t.Errorf("row %v has %d columns, want %d", r, len(r), len(rows[0]))
+			}
+		}
+	}
+}
+
+// GitHub drops a step summary of more than 1 MiB as a whole, and takes dollars for mathematics.
+func TestMarkdownFitsAStepSummary(t *testing.T) {
+	h, items := ledgertest.Run(ledgertest.Options{Seconds: 6, Rate: 8000, Steps: 4000, Foreign: " $.a $.b"})
+	l, err := ledger.New(h)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, it := range items {
 		l.Add(it)
 	}
 	var b bytes.Buffer
-	if err := report.Write(report.CSV, &b, l); err != nil {
+	if err := report.Write(report.Markdown, &b, l); err != nil {
 		t.Fatal(err)
 	}
-	rows, err := csv.NewReader(&b).ReadAll()
+	if b.Len() > 1<<20 || !strings.Contains(b.String(), "more steps") || !strings.Contains(b.String(), "more kinds of errors") {
+		t.Errorf("%d bytes of Markdown, and what is left out must be said", b.Len())
+	}
+	if strings.Contains(b.String(), " $.a") {
+		t.Error("a dollar is not escaped")
+	}
+}
+
+// Of a curve that the generator bent nothing is claimed.
+func TestNothingIsClaimedOfTheGeneratorsLimit(t *testing.T) {
+	l := ledgertest.Ledger(t, ledgertest.Options{Busy: true, Pause: true})
+	k := report.Summary(l).Knee
+	if k.Found || k.BoundBy == nil || *k.BoundBy != "generator" || len(k.Warnings) == 0 || !strings.Contains(k.Statement, "nothing is claimed") {
+		t.Errorf("%+v", k)
+	}
+	for _, text := range []string{table(t, ledgertest.Options{Busy: true, Pause: true}), written(t, report.Markdown, l)} {
+		if !strings.Contains(text, "nothing is claimed of the target") {
+			t.Errorf("not said:\n%s", text)
+		}
+	}
+	if k := report.Summary(ledgertest.Ledger(t, ledgertest.Options{Perfect: true})).Knee; k.BoundBy != nil || len(k.Warnings) != 0 {
+		t.Errorf("of a healthy run: %+v", k)
+	}
+}
+
+func written(t *testing.T, k report.Kind, l *ledger.Ledger) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := report.Write(k, &b, l); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// The table of a long ramp has some of its points, the first and the last among them.
+func TestTableThinsTheCurve(t *testing.T) {
+	h, items := ledgertest.Run(ledgertest.Options{Seconds: 90})
+	h.Stages[1].Ramp = true
+	l, err := ledger.New(h)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := rows[7][len(rows[7])-1]; got != "'"+h.Stages[1].Name {
-		t.Errorf("stage column %q, want an apostrophe in front", got)
+	for _, it := range items {
+		l.Add(it)
 	}
-	for _, r := range rows {
-		if len(r) != len(rows[0]) {
-			t.Errorf("row %v has %d columns, want %d", r, len(r), len(rows[0]))
+	points := l.Points()
+	var b bytes.Buffer
+	if err := report.Table(&b, l, report.Style{}); err != nil {
+		t.Fatal(err)
+	}
+	_, part, _ := strings.Cut(b.String(), "Goodput against offered load\n")
+	part, _, _ = strings.Cut(part, "\n\n")
+	lines := strings.Split(part, "\n")
+	if want := fmt.Sprintf("10 of %d points", len(points)); len(points) < 15 || len(lines) != 12 || !strings.HasPrefix(lines[11], want) {
+		t.Fatalf("%d points, shown as\n%s", len(points), part)
+	}
+	for i, at := range map[int]time.Duration{1: points[0].From, 10: points[len(points)-1].From} {
+		if want := fmt.Sprintf("%d:%02d", int(at.Minutes()), int(at.Seconds())%60); !strings.HasPrefix(strings.TrimSpace(lines[i]), want) {
+			t.Errorf("row %d is %q, want the point from %s", i, lines[i], want)
 		}
 	}
 }
@@ -351,12 +458,20 @@ func TestJUnitCountsWhatFailed(t *testing.T) {
 		t.Fatal(err)
 	}
 	var doc struct {
-		Tests    int `xml:"tests,attr"`
-		Failures int `xml:"failures,attr"`
-		Errors   int `xml:"errors,attr"`
+		Tests    int     `xml:"tests,attr"`
+		Failures int     `xml:"failures,attr"`
+		Errors   int     `xml:"errors,attr"`
+		Time     float64 `xml:"time,attr"`
 		Suites   []struct {
-			Cases []struct {
-				Name string `xml:"name,attr"`
+			Timestamp string `xml:"timestamp,attr"`
+			Cases     []struct {
+				Name    string  `xml:"name,attr"`
+				Time    float64 `xml:"time,attr"`
+				Failure *struct {
+					Type    string `xml:"type,attr"`
+					Message string `xml:"message,attr"`
+					Text    string `xml:",chardata"`
+				} `xml:"failure"`
 			} `xml:"testcase"`
 		} `xml:"testsuite"`
 	}
@@ -366,6 +481,19 @@ func TestJUnitCountsWhatFailed(t *testing.T) {
 	// Ended by hand with an SLO that fails: the code says SLO, and so does the file.
 	if doc.Tests != 5 || doc.Failures != 1 || doc.Errors != 0 || len(doc.Suites[0].Cases) != 5 {
 		t.Errorf("%+v", doc)
+	}
+	sum := 0.0
+	for _, c := range doc.Suites[0].Cases {
+		sum += c.Time
+	}
+	if sum != 30 || doc.Time != 30 {
+		t.Errorf("the cases take %v s together and the suites %v s; the run took 30 s", sum, doc.Time)
+	}
+	if f := doc.Suites[0].Cases[1].Failure; f == nil || f.Type != "slo" || f.Text != f.Message || !strings.HasPrefix(f.Text, "does not hold: ") {
+		t.Errorf("failure %+v", f)
+	}
+	if _, err := time.Parse("2006-01-02T15:04:05", doc.Suites[0].Timestamp); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -2,12 +2,15 @@ package report
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"math"
 	"strconv"
 	"time"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 
-	"lt/engine/knee"
 	"lt/engine/ledger"
 	"lt/engine/metrics"
 )
@@ -258,7 +261,7 @@ func Summary(l *ledger.Ledger) *Document {
 		ResponseTime: times(&s.Totals.Response), ServiceTime: times(&s.Totals.Service),
 		Lag: times(&s.Totals.Lag), Queued: times(&s.Totals.Queued),
 		Steps: []Step{}, Errors: []Error{}, Stages: []Stage{}, Intervals: []Interval{}, Sources: []Source{}, Events: []Event{}, SLO: []SLO{},
-		Knee: kneeOf(l.Points()),
+		Knee: kneeOf(l),
 	}
 	t := &s.Totals
 	d.Totals = Totals{
@@ -401,9 +404,14 @@ func sourceOf(s *metrics.SourceView) Source {
 	return v
 }
 
-func kneeOf(points []knee.Point) Knee {
+func kneeOf(l *ledger.Ledger) Knee {
 	k := Knee{Warnings: []string{}, Points: []Point{}, Statement: "no mark was looked for; the points are what was measured"}
-	for _, p := range points {
+	if g := l.Verdict(); g.Health == metrics.Saturated {
+		by := "generator"
+		k.BoundBy, k.Statement = &by, ownLimit
+		k.Warnings = append(k.Warnings, g.Reasons...)
+	}
+	for _, p := range l.Points() {
 		k.Points = append(k.Points, Point{
 			OfferedRPS: round3(p.Offered), GoodputRPS: round3(p.Goodput), ArrivalsRPS: round3(p.Arrivals), P50: ms(p.P50), P99: ms(p.P99),
 			ErrorRate: round6(p.ErrorRate), InFlight: round3(p.InFlight), From: seconds(p.From), To: seconds(p.To),
@@ -411,6 +419,9 @@ func kneeOf(points []knee.Point) Knee {
 	}
 	return k
 }
+
+// ownLimit is said of a curve that is not the target's.
+const ownLimit = "the generator was the bottleneck: nothing is claimed of the target; the points are what was measured"
 
 func times(q *metrics.Quantiles) Times {
 	return Times{
@@ -452,8 +463,47 @@ func known(v float64) *float64 {
 }
 
 func writeJSON(w io.Writer, l *ledger.Ledger) error {
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
+	e := encoder(w)
 	e.SetIndent("", "  ")
 	return e.Encode(Summary(l))
+}
+
+// encoder writes JSON that a terminal can show: what JSON allows and a terminal would act upon, such as C1 controls and marks
+// that turn the direction of writing, is written as \uXXXX. To whoever reads JSON it is the same text.
+func encoder(w io.Writer) *json.Encoder {
+	e := json.NewEncoder(visible{w})
+	e.SetEscapeHTML(false)
+	return e
+}
+
+// visible takes whole values of JSON, in which such characters stand within strings only.
+type visible struct{ w io.Writer }
+
+func (v visible) Write(b []byte) (int, error) {
+	from := 0
+	for i := 0; i < len(b); {
+		if b[i] < 0x7f {
+			i++
+			continue
+		}
+		r, n := utf8.DecodeRune(b[i:])
+		if r == 0x7f || !unicode.IsPrint(r) && !unicode.Is(unicode.Zs, r) {
+			if _, err := v.w.Write(b[from:i]); err != nil {
+				return from, err
+			}
+			text := ""
+			for _, unit := range utf16.Encode([]rune{r}) {
+				text += fmt.Sprintf(`\u%04x`, unit)
+			}
+			if _, err := io.WriteString(v.w, text); err != nil {
+				return i, err
+			}
+			from = i + n
+		}
+		i += n
+	}
+	if _, err := v.w.Write(b[from:]); err != nil {
+		return from, err
+	}
+	return len(b), nil
 }

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -15,6 +16,7 @@ type Style struct {
 	Width    int // cells; 0: 100
 	Colour   bool
 	Record   string // path of the record; empty: there is none
+	Reopen   string // what lt report finds it by; empty: its id
 	NoRecord string // why there is none, as a sentence; empty: nothing is said
 	Exit     int    // the code that the program is going to end with; negative: not said
 }
@@ -22,7 +24,8 @@ type Style struct {
 const (
 	defaultWidth = 100
 	shownErrors  = 10 // groups
-	shownSources = 8  // above it, of the generator's health only what is not ok
+	shownPoints  = 10
+	shownSources = 8 // above it, of the generator's health only what is not ok
 )
 
 // The colours are the terminal's own sixteen, so that they fit its theme; the words say the same without them.
@@ -102,6 +105,7 @@ func Table(w io.Writer, l *ledger.Ledger, style Style) error {
 		p.title("Stages")
 		p.grid(safe(stagesGrid(s.Stages)))
 	}
+	p.curve(l)
 	if len(s.Sources) > 1 {
 		p.title("Sources")
 		p.grid(safe(sourcesGrid(s.Sources)))
@@ -119,7 +123,7 @@ func Table(w io.Writer, l *ledger.Ledger, style Style) error {
 	p.line("")
 	if style.Record != "" {
 		p.line(fmt.Sprintf("Record: %s", redact.Neutralise(style.Record)))
-		p.line(fmt.Sprintf("Again:  lt report %s -o report.md", l.Header().ID))
+		p.line(fmt.Sprintf("Again:  lt report %s -o report.md", redact.Neutralise(cmp.Or(style.Reopen, l.Header().ID))))
 	}
 	if style.NoRecord != "" {
 		p.sentence("", "", style.NoRecord)
@@ -200,6 +204,22 @@ func (p *page) errors(errors []metrics.ErrorView) {
 				p.line("  " + p.paint(dim, h))
 			}
 		}
+	}
+}
+
+// curve is what was measured at each load, where there was more than one.
+func (p *page) curve(l *ledger.Ledger) {
+	points := l.Points()
+	if len(points) < 2 {
+		return
+	}
+	p.title(curveTitle)
+	p.grid(pointsGrid(thin(points, shownPoints)))
+	if len(points) > shownPoints {
+		p.line(fmt.Sprintf("%d of %d points; the summary (-o x.json) has them all", shownPoints, len(points)))
+	}
+	if l.Verdict().Health == metrics.Saturated {
+		p.sentence("", "", capital(ownLimit)+".")
 	}
 }
 
