@@ -48,19 +48,33 @@ func Load(path string, env Env) (*File, error) {
 		}
 		defer root.Close()
 		env.ReadFile = func(name string) ([]byte, error) {
-			f, err := root.Open(filepath.FromSlash(name))
-			if err != nil {
-				var pe *fs.PathError
-				if errors.As(err, &pe) {
-					return nil, fmt.Errorf("%s: %w", name, pe.Err)
-				}
-				return nil, err
+			data, err := readBelow(root, name)
+			var pe *fs.PathError
+			if errors.As(err, &pe) {
+				return nil, fmt.Errorf("%s: %w", name, pe.Err)
 			}
-			defer f.Close()
-			return readBounded(f, name)
+			return data, err
 		}
 	}
 	return Parse(path, text, env)
+}
+
+// readBelow reads a file below a folder. What is no file is not opened: a pipe would wait for a writer.
+func readBelow(root *os.Root, name string) ([]byte, error) {
+	name = filepath.FromSlash(name)
+	st, err := root.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !st.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a file", name)
+	}
+	f, err := root.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readBounded(f, name)
 }
 
 func readBounded(r io.Reader, name string) ([]byte, error) {

@@ -76,16 +76,21 @@ func (e Errors) sort() {
 // excerptWidth is how much of a long line is shown: it fits into 80 columns with its number.
 const excerptWidth = 68
 
+// lookAround is how many bytes on either side of a place are looked at to show its line: a file may be one line of megabytes.
+const lookAround = 2000
+
 // excerpt is the part of a line around a column, with tabs and controls made visible as one space each so that the caret
 // stands right; caret is the number of characters before it.
 func excerpt(line string, column int) (text string, caret int) {
-	runes := []rune(hideCredentials(strings.ToValidUTF8(line, "�")))
+	place := offsetOf(line, column)
+	low, high := max(0, place-lookAround), min(len(line), place+lookAround)
+	runes := []rune(hideCredentials(strings.ToValidUTF8(line[low:high], "�")))
 	for i, r := range runes {
 		if r == '\t' || !unicode.IsPrint(r) {
 			runes[i] = ' '
 		}
 	}
-	at := min(max(column-1, 0), len(runes))
+	at := min(utf8.RuneCountInString(strings.ToValidUTF8(line[low:place], "�")), len(runes))
 	if len(runes) <= excerptWidth {
 		return strings.TrimRight(string(runes), " "), at
 	}
@@ -99,6 +104,16 @@ func excerpt(line string, column int) (text string, caret int) {
 		text += "..."
 	}
 	return text, caret
+}
+
+// offsetOf is where in a line a column begins, bytes; the line's end if it has fewer characters.
+func offsetOf(line string, column int) int {
+	for i := range line {
+		if column--; column < 1 {
+			return i
+		}
+	}
+	return len(line)
 }
 
 // credentials are what stands between a scheme and the @ of a URL.

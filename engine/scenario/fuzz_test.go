@@ -39,6 +39,9 @@ func FuzzParse(f *testing.F) {
 	for _, c := range mistakes {
 		f.Add(c.text)
 	}
+	for _, c := range clumsy {
+		f.Add(c.text)
+	}
 	f.Fuzz(func(t *testing.T, text string) {
 		file, err := Parse("fuzz.yaml", []byte(text), testEnv)
 		if err != nil {

@@ -150,9 +150,16 @@ func (p *parser) duration(n *yaml.Node, what string) (time.Duration, bool) {
 	return d, true
 }
 
+// maxHeaders bounds the headers of one place: servers take about a hundred fields, or 8 KiB of them.
+const maxHeaders = 1000
+
 func (p *parser) headers(n *yaml.Node) []Pair {
 	var out []Pair
-	for _, f := range p.pairs(n, "headers") {
+	for i, f := range p.pairs(n, "headers") {
+		if i == maxHeaders {
+			p.add(f.name, "send fewer", "there are more than %d headers, which no server takes", maxHeaders)
+			break
+		}
 		if !validHeaderName(f.key) {
 			p.add(f.name, "a header's name has letters, digits and - only", "%s cannot name a header", quoted(f.key))
 			continue
@@ -162,13 +169,16 @@ func (p *parser) headers(n *yaml.Node) []Pair {
 			continue
 		}
 		switch strings.ToLower(f.key) {
-		case "content-length", "transfer-encoding", "connection":
+		case "content-length", "transfer-encoding", "trailer", "upgrade":
 			p.add(f.name, "remove it", "the header %s is made by the program itself", f.key)
+			continue
+		case "connection":
+			p.add(f.name, "remove it; connections: request asks for a new one each time", "the header Connection is made by the program itself")
 			continue
 		}
 		v, ok := p.template(f.val, "the header "+f.key)
-		if ok && strings.ContainsAny(v, "\r\n\x00") {
-			p.add(f.val, "write it on one line", "the header %s has a line break in it", f.key)
+		if ok && strings.ContainsFunc(v, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
+			p.add(f.val, "write it on one line, without control characters", "the header %s has a line break or a control character in it", f.key)
 			continue
 		}
 		if ok {

@@ -16,11 +16,7 @@ func ParseKeys(path string, text []byte, what string, keys []Key) error {
 	if root := w.load(); root != nil {
 		w.keys(root, what, keys)
 	}
-	if len(w.errs) > 0 {
-		w.errs.sort()
-		return w.errs
-	}
-	return nil
+	return w.failed()
 }
 
 func (w *walker) keys(root *yaml.Node, what string, keys []Key) {

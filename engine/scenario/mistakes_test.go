@@ -17,7 +17,7 @@ var mistakes = []struct {
 }{
 	{"", 0, 0, "empty", "steps: [{get: /}]"},
 	{"# only a comment\n", 0, 0, "empty", "steps"},
-	{"- a\n", 1, 1, "is a mapping", "name"},
+	{"- a\n", 1, 1, "is a mapping", "target"},
 	{head, 1, 1, "no steps", "steps: [{get: /}]"},
 	{head + "steps: []\n", 2, 8, "no steps", "get: /"},
 	{head + "stpes: [{get: /}]\nsteps: [{get: /}]\n", 2, 1, `no key "stpes"`, "did you mean steps?"},
@@ -79,6 +79,8 @@ var mistakes = []struct {
 	{head + "http: {max_body: lots}\nsteps: [{get: /}]\n", 2, 18, "not a size", "64KiB"},
 	{head + "http: {tls: {insecure: maybe}}\nsteps: [{get: /}]\n", 2, 24, "true or false", "true or false"},
 	{head + "steps: [{get: /, http: {proxy: http://x}}]\n", 2, 25, "whole run", "file's http:"},
+	{head + "scenarios: [{name: a, steps: [{get: /, connections: iteration}]}]\n", 2, 53, "all steps of an iteration", "move it to the scenario"},
+	{head + "scenarios: [{name: a, steps: [{get: /, http: {cookies: keep}}]}]\n", 2, 56, "a new iteration begins with", "move it to the scenario"},
 	{head + "steps: [{get: /, retry: 2}]\n", 2, 18, "`retry:` is not in this version", "sent once"},
 	{head + "steps:\n\t- get: /\n", 3, 1, "not YAML", "spaces"},
 	{head + "steps: [{get: /}]\npeers: [ada, -oProxyCommand=x]\n", 3, 14, "weight behind =", "=2"},

@@ -1,6 +1,9 @@
 package scenario
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Nearest is the name that was probably meant: the one at the smallest edit distance, if that is at most a third of the
 // longer word (and at least one edit is forgiven); empty if none is near. Case is ignored.
@@ -44,4 +47,26 @@ func distance(a, b string) int {
 		}
 	}
 	return rows[len(a)%3][len(b)]
+}
+
+// otherWords are what our keys are called in other tools, or by people in a hurry. Where several are given, the first one that
+// may stand in the place is meant.
+var otherWords = map[string][]string{
+	"duration": {"for"}, "length": {"for"}, "vus": {"users"}, "concurrency": {"users"}, "threads": {"users"}, "clients": {"users"},
+	"rps": {"rate"}, "qps": {"rate"}, "arrival_rate": {"rate"}, "stages": {"rate"}, "target": {"to"}, "level": {"at"}, "value": {"at"}, "ramp_up": {"ramp"}, "rampup": {"ramp"},
+	"url": {"target"}, "base_url": {"target"}, "baseurl": {"target"}, "host": {"ssh", "target"}, "server": {"target"},
+	"requests": {"steps"}, "flow": {"steps"}, "before": {"setup"}, "after": {"teardown"}, "variables": {"vars"}, "env": {"vars"}, "thresholds": {"slo"},
+	"assert": {"check"}, "assertions": {"check"}, "expect": {"check"}, "validate": {"check"}, "capture": {"extract"}, "save": {"extract"}, "extractors": {"extract"},
+	"path": {"url"}, "uri": {"url"}, "verb": {"method"}, "params": {"query"}, "data": {"body"}, "raw": {"body"}, "sleep": {"think"}, "pause": {"think"}, "wait": {"think"},
+	"basic_auth": {"user"}, "follow_redirects": {"redirects"}, "body_contains": {"contains"}, "latency": {"time"}, "max_time": {"time"},
+}
+
+// meant is the key that was probably meant by one that is unknown; empty if there is none.
+func meant(key string, known []string) string {
+	for _, word := range otherWords[strings.ReplaceAll(strings.ToLower(key), "-", "_")] {
+		if slices.Contains(known, word) {
+			return word
+		}
+	}
+	return Nearest(key, known)
 }

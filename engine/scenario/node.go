@@ -1,13 +1,10 @@
 package scenario
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -23,30 +20,47 @@ const maxDepth = 64
 type walker struct {
 	path  string
 	text  []byte
-	lines [][]byte
+	lines []string // without their ends
 	nodes int
 	full  bool   // maxNodes was reported
 	least string // what to write into an empty file; empty: the least scenario
 	errs  Errors
+	more  bool // there were mistakes beyond maxErrors
 }
 
 // maxErrors bounds the report: after so many nobody reads on.
 const maxErrors = 50
 
+// crowded says that the report is full, and that looking for further mistakes is of no use.
+func (w *walker) crowded() bool { return len(w.errs) >= maxErrors }
+
 func (w *walker) addAt(pos Pos, msg, remedy string) {
-	if len(w.errs) >= maxErrors {
-		return
-	}
 	e := &Error{Path: w.path, Line: pos.Line, Column: pos.Column, Msg: msg, Remedy: remedy}
 	if pos.Line > 0 && pos.Line <= len(w.lines) {
-		e.Source = strings.TrimRight(string(w.lines[pos.Line-1]), "\r\n")
+		e.Source = w.lines[pos.Line-1]
 	}
 	for _, x := range w.errs {
 		if x.Line == e.Line && x.Column == e.Column && x.Msg == e.Msg {
 			return // an alias brings the same mistake again
 		}
 	}
+	if w.crowded() {
+		w.more = true
+		return
+	}
 	w.errs = append(w.errs, e)
+}
+
+// failed is everything that was reported, in the order of the file; nil if nothing was.
+func (w *walker) failed() error {
+	if len(w.errs) == 0 {
+		return nil
+	}
+	w.errs.sort()
+	if w.more {
+		w.errs = append(w.errs, &Error{Path: w.path, Msg: "there are more mistakes than these", Remedy: "mend these first"})
+	}
+	return w.errs
 }
 
 func (w *walker) add(n *yaml.Node, remedy, format string, args ...any) {
@@ -77,113 +91,6 @@ func posOf(n *yaml.Node) Pos {
 		return Pos{}
 	}
 	return Pos{n.Line, n.Column}
-}
-
-// load reads the text as one YAML document. nil: what is wrong has been reported.
-func (w *walker) load() *yaml.Node {
-	w.lines = bytes.SplitAfter(w.text, []byte("\n"))
-	text := bytes.TrimPrefix(w.text, []byte("\xef\xbb\xbf"))
-	if !utf8.Valid(text) {
-		for i, line := range w.lines {
-			if !utf8.Valid(line) {
-				w.addAt(Pos{i + 1, firstInvalid(line)}, "this is not UTF-8 text", "save the file as UTF-8")
-				return nil
-			}
-		}
-	}
-	if len(text) > MaxFile {
-		w.addAt(Pos{}, "the file is larger than "+formatSize(MaxFile)+", the most that is read", "")
-		return nil
-	}
-	var doc yaml.Node
-	err := yaml.Load(text, &doc)
-	if err != nil {
-		w.syntax(err)
-		return nil
-	}
-	if doc.Kind != yaml.DocumentNode || len(doc.Content) == 0 || isNull(doc.Content[0]) {
-		w.empty()
-		return nil
-	}
-	return doc.Content[0]
-}
-
-func firstInvalid(line []byte) int {
-	column := 1
-	for len(line) > 0 {
-		r, size := utf8.DecodeRune(line)
-		if r == utf8.RuneError && size == 1 {
-			break
-		}
-		line = line[size:]
-		column++
-	}
-	return column
-}
-
-func (w *walker) empty() {
-	remedy := w.least
-	if remedy == "" {
-		remedy = "a scenario needs at least a target and steps, for example\n    target: http://localhost:8080\n    steps: [{get: /}]"
-	}
-	w.addAt(Pos{}, "the file is empty", remedy)
-}
-
-// syntax reports what the YAML reader did not understand.
-func (w *walker) syntax(err error) {
-	var le *yaml.LoadError
-	var all *yaml.LoadErrors
-	if errors.As(err, &all) && len(all.Errors) > 0 {
-		le = all.Errors[0]
-	} else if !errors.As(err, &le) {
-		w.addAt(Pos{}, "this is not YAML: "+err.Error(), "")
-		return
-	}
-	msg := strings.TrimPrefix(le.Message, "yaml: ")
-	switch {
-	case strings.Contains(msg, "no documents"):
-		w.empty()
-		return
-	case strings.Contains(msg, "found multiple"):
-		pos := Pos{}
-		for i, line := range w.lines {
-			if i > 0 && bytes.HasPrefix(line, []byte("---")) {
-				pos = Pos{i + 1, 1}
-				break
-			}
-		}
-		w.addAt(pos, "a second document begins here", "one file holds one scenario file: remove ---, or make two files")
-		return
-	}
-	pos := Pos{le.Mark.Line, le.Mark.Column}
-	if pos.Line > len(w.lines) {
-		pos = Pos{len(w.lines), 1}
-	}
-	source := ""
-	if pos.Line > 0 {
-		source = string(w.lines[pos.Line-1])
-	}
-	remedy := ""
-	switch {
-	case strings.Contains(source, ": {{") || strings.Contains(source, "[{{"):
-		remedy = `a value that begins with {{ needs quotes: "{{...}}"`
-	case strings.HasPrefix(strings.TrimLeft(source, " "), "\t"):
-		remedy = "indent with spaces: YAML does not allow tabs there"
-	case strings.Contains(msg, "unknown anchor"):
-		remedy = "an alias *name needs an anchor &name before it; text that begins with * needs quotes"
-	case strings.Contains(msg, "mapping values are not allowed"):
-		remedy = "text with a colon and a space in it needs quotes, and keys of one mapping stand below each other"
-	case strings.Contains(msg, "cannot start any token"):
-		remedy = "text that begins with this character needs quotes"
-	case strings.Contains(msg, "did not find expected ',' or"):
-		remedy = "a bracket or a comma is missing here or before"
-	case strings.Contains(msg, "did not find expected key"):
-		remedy = "check the indentation: keys of one mapping begin in the same column"
-	}
-	if le.ContextMsg != "" {
-		msg = le.ContextMsg + ": " + msg
-	}
-	w.addAt(pos, "this is not YAML: "+msg, remedy)
 }
 
 // real is what an alias stands for.
@@ -222,6 +129,7 @@ type field struct {
 type object struct {
 	node   *yaml.Node
 	fields []field
+	bad    bool // keys were reported, so that what seems to be missing may be there under another name
 }
 
 // get is the value of the first of the given keys that is there, nil if none is.
@@ -239,7 +147,7 @@ func (o *object) get(keys ...string) *yaml.Node {
 func (w *walker) pairs(n *yaml.Node, what string) []field {
 	n = w.real(n)
 	if n.Kind != yaml.MappingNode {
-		w.add(n, "", "%s is a mapping (key: value), not %s", what, kindOf(n))
+		w.add(n, "write each as name: value", "%s is a mapping (key: value), not %s", what, kindOf(n))
 		return nil
 	}
 	var out []field
@@ -286,7 +194,7 @@ func (w *walker) collect(n *yaml.Node, what string, depth int, at map[string]*ya
 			case s.Kind != yaml.MappingNode:
 				w.add(s, "write <<: *name, where &name marks a mapping", "<< merges mappings, not %s", kindOf(s))
 			case depth >= maxDepth:
-				w.add(s, "", "mappings are merged into each other more than %d deep", maxDepth)
+				w.add(s, "merge fewer mappings, or write the keys out", "mappings are merged into each other more than %d deep", maxDepth)
 			case w.count(s):
 				w.collect(s, what, depth+1, at, out)
 			}
@@ -303,21 +211,28 @@ func (w *walker) object(n *yaml.Node, what string, known []string, later map[str
 	}
 	o := &object{node: n}
 	for _, f := range w.pairs(n, what) {
+		if w.crowded() {
+			w.more = true
+			break
+		}
 		if why, ok := later[f.key]; ok {
+			o.bad = true
 			msg, remedy, _ := strings.Cut(why, "; ")
 			w.add(f.name, remedy, "%s", msg)
 			continue
 		}
 		if !slices.Contains(known, f.key) {
 			remedy := "it may have " + list(known)
-			if near := Nearest(f.key, known); near != "" {
+			if near := meant(f.key, known); near != "" {
 				remedy = "did you mean " + near + "?"
 			}
+			o.bad = true
 			w.add(f.name, remedy, "%s has no key %s", what, quoted(f.key))
 			continue
 		}
 		if isNull(f.val) {
 			if f.key != "payload" && f.key != "body" { // files of other tools write a null for a request without body
+				o.bad = true
 				w.add(f.name, "give it a value, or remove the key", "%s has no value", f.key)
 			}
 			continue
@@ -364,7 +279,7 @@ func (w *walker) items(n *yaml.Node, what string, single bool) []*yaml.Node {
 func (w *walker) scalar(n *yaml.Node, what string) (string, bool) {
 	n = w.real(n)
 	if n.Kind != yaml.ScalarNode {
-		remedy := ""
+		remedy := "write a single value"
 		if n.Kind == yaml.MappingNode && n.Style&yaml.FlowStyle != 0 && len(n.Content) > 0 && n.Content[0].Kind == yaml.MappingNode {
 			remedy = `put quotes around {{...}}: "{{name}}"`
 		}

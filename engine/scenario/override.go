@@ -120,6 +120,10 @@ func (f *File) overrideHTTP(q *Quick, g *flags) func(h *HTTP) {
 		if !ok || name == "" {
 			g.fail("-a", errors.New("it is NAME:PASSWORD; the number of users is -c"))
 		}
+		_, errs := ParseTemplate(q.BasicAuth, f.flagNames())
+		for _, err := range errs {
+			g.fail("-a", err)
+		}
 		f.secret(password)
 	}
 	if q.Proxy != "" {
@@ -345,7 +349,7 @@ func (f *File) overrideLoad(q *Quick, g *flags) {
 	f.limits(q, g)
 	switch {
 	case len(q.Stages) > 0:
-		if q.Rate != "" && len(q.Stages) > 0 || hasDuration || hasRamp {
+		if q.Rate != "" || hasDuration || hasRamp {
 			g.fail("--stage", errors.New("stages say how much and how long; leave -r, -d and --ramp out"))
 		}
 		if users > 0 && q.Rate == "" {

@@ -20,6 +20,7 @@ type parser struct {
 	secrets map[string]bool
 	target  bool           // the file has a target, right or wrong
 	needs   *yaml.Node     // the first step whose URL is relative
+	steps   int            // of all scenarios, so far
 	users   map[string]Pos // where each http user stands
 	texts   []text         // templates of the present step
 	claims  []string       // names that the present step extracts, rightly or wrongly
@@ -34,15 +35,14 @@ func Parse(path string, text []byte, env Env) (*File, error) {
 	if root := p.load(); root != nil {
 		p.file(root)
 	}
-	if len(p.errs) > 0 {
-		p.errs.sort()
-		return nil, p.errs
+	if err := p.failed(); err != nil {
+		return nil, err
 	}
 	return p.f, nil
 }
 
 var fileKeys = []string{
-	"name", "target", "hosts", "vars", "http", "think", "load", "scenarios", "slo", "authorize", "labels", "peers",
+	"target", "name", "hosts", "vars", "http", "think", "load", "scenarios", "slo", "authorize", "labels", "peers",
 	"steps", "setup", "teardown", "pacing",
 }
 
@@ -81,7 +81,7 @@ func (p *parser) file(root *yaml.Node) {
 	if n := o.get("labels"); n != nil {
 		p.f.Labels = map[string]string{}
 		for _, f := range p.pairs(n, "labels") {
-			p.f.Labels[f.key], _ = p.scalar(f.val, "the label "+f.key)
+			p.f.Labels[f.key], _ = p.label(f.val, "the label "+quoted(f.key))
 		}
 	}
 	if n := o.get("peers"); n != nil {
@@ -90,7 +90,7 @@ func (p *parser) file(root *yaml.Node) {
 	if n := o.get("slo"); n != nil {
 		p.slo(n)
 	}
-	if p.needs != nil && !p.target {
+	if p.needs != nil && !p.target && !o.bad {
 		p.add(p.needs, "add target: https://host at the top of the file, or write whole URLs in the steps", "the URL is relative, and the file has no target")
 	}
 	for s := range p.secrets {
@@ -102,9 +102,10 @@ func (p *parser) file(root *yaml.Node) {
 // label is a short name shown to people: one line, no control characters.
 func (p *parser) label(n *yaml.Node, what string) (string, bool) {
 	s, ok := p.scalar(n, what)
-	if !ok {
+	if !ok || p.hasReference(n, s, what, false) {
 		return "", false
 	}
+	s = unescapeDollar(s)
 	switch {
 	case strings.TrimSpace(s) == "":
 		p.add(n, "write something, or remove the key", "%s is empty", what)
@@ -123,21 +124,24 @@ func (p *parser) plain(n *yaml.Node, what string) (string, bool) {
 		p.add(n, "write the value itself", "%s is fixed for the whole run, {{...}} is not filled in here", what)
 		return s, false
 	}
-	if ok && p.hasReference(n, s, what) {
+	if ok && p.hasReference(n, s, what, false) {
 		return s, false
 	}
 	return unescapeDollar(s), ok
 }
 
-// hasReference refuses ${...} where the environment is not filled in.
-func (p *parser) hasReference(n *yaml.Node, s, what string) bool {
+// hasReference refuses ${...} where the environment is not filled in. templated says that {{...}} is filled in there instead.
+func (p *parser) hasReference(n *yaml.Node, s, what string, templated bool) bool {
 	refs, _ := references(s)
 	if len(refs) == 0 {
 		return false
 	}
 	r := refs[0]
-	p.add(n, fmt.Sprintf("write vars: {%s: %q} at the top and {{%s}} here; for a plain ${ write $${", strings.ToLower(r.name), s[r.from:r.to], strings.ToLower(r.name)),
-		"%s: ${%s} is filled in only under vars:, target: and hosts:", what, r.name)
+	remedy := "write the value itself"
+	if templated {
+		remedy = fmt.Sprintf("write vars: {%s: %q} at the top and {{%s}} here", strings.ToLower(r.name), s[r.from:r.to], strings.ToLower(r.name))
+	}
+	p.add(n, remedy+"; for a plain ${ write $${", "%s: ${%s} is filled in only under vars:, target: and hosts:", what, r.name)
 	return true
 }
 
@@ -166,8 +170,18 @@ func (p *parser) filled(n *yaml.Node, what string, secret bool) (string, bool) {
 	return v, true
 }
 
+// Bounds of a file beyond what anyone writes, which keep the work on it in proportion to its length.
+const (
+	maxVars     = 1000
+	maxCriteria = 1000
+)
+
 func (p *parser) vars(n *yaml.Node) {
-	for _, f := range p.pairs(n, "vars") {
+	for i, f := range p.pairs(n, "vars") {
+		if i == maxVars {
+			p.add(f.name, "use fewer", "there are more than %d variables, the most that a file may have", maxVars)
+			break
+		}
 		if !p.variableName(f.name, f.key) {
 			continue
 		}
@@ -211,6 +225,7 @@ func (p *parser) baseURL(n *yaml.Node) {
 // wholeURL says what is wrong with a URL that names a host; empty: nothing.
 func wholeURL(s string) (msg, remedy string) {
 	scheme, rest, ok := strings.Cut(s, "://")
+	scheme = strings.ToLower(scheme)
 	switch {
 	case !ok:
 		return quoted(s) + " has no scheme", "write http://" + s + " or https://" + s
@@ -227,6 +242,9 @@ func wholeURL(s string) (msg, remedy string) {
 			return quoted(s) + " is not a URL", "write for example https://shop.example:8443"
 		}
 		return quoted(s) + " names no host", "write for example https://shop.example:8443"
+	}
+	if port := u.Port(); !validPort(port, true) {
+		return quoted(port) + " is not a port", "write a number from 1 to 65535"
 	}
 	if u.User != nil {
 		return "credentials in a URL end up in logs", "write http: {user: \"NAME:{{password}}\"} with the password under vars:"
@@ -258,7 +276,7 @@ func (p *parser) authorize(n *yaml.Node) {
 	a := &Authorize{Pos: posOf(n)}
 	if v := o.get("owner"); v != nil {
 		a.Owner, _ = p.label(v, "owner")
-	} else {
+	} else if !o.bad {
 		p.add(n, "add owner: NAME, who answers for the target", "authorize has no owner")
 	}
 	if v := o.get("ticket"); v != nil {
@@ -281,7 +299,11 @@ func (p *parser) authorize(n *yaml.Node) {
 }
 
 func (p *parser) slo(n *yaml.Node) {
-	for _, c := range p.items(n, "slo", true) {
+	for i, c := range p.items(n, "slo", true) {
+		if i == maxCriteria {
+			p.add(c, "use fewer", "there are more than %d criteria, the most that a file may have", maxCriteria)
+			break
+		}
 		s, ok := p.scalar(c, "a criterion")
 		if !ok {
 			continue

@@ -236,7 +236,7 @@ func (p *parser) peer(n *yaml.Node) (out Peer, ok bool) {
 		}
 	case exec != nil:
 		out.Exec = p.command(exec)
-	case len(p.errs) == before:
+	case !o.bad:
 		p.add(n, "write ssh: \"user@host:22\", or exec: [COMMAND, ...]", "a peer says neither ssh nor exec")
 	}
 	if v := o.get("agent"); v != nil {
@@ -320,7 +320,7 @@ func (w *printer) peers(list []Peer) {
 		if p.Weight > 0 {
 			w.key("weight", strconv.Itoa(p.Weight))
 		}
-		w.raw("label", p.Label)
+		w.fixed("label", p.Label)
 		w.raw("target", p.TargetWritten)
 		w.depth = depth
 	}

@@ -73,6 +73,9 @@ func (f *File) planLoad(row func(name, format string, args ...any)) {
 	row("duration", "%s, then up to %s for what is in hand", length, formatDuration(s.Graceful))
 	if !f.Closed {
 		total := s.Profile.Integral(whole)
+		if s.Iterations > 0 {
+			total = min(total, float64(s.Iterations))
+		}
 		expected := "about " + group(total) + " iterations, about " + group(total*f.stepsAnIteration()) + " requests"
 		if s.Arrivals == load.Even {
 			expected = strings.ReplaceAll(expected, "about ", "")
@@ -169,8 +172,18 @@ func (f *File) planHTTP(row func(name, format string, args ...any)) {
 	} else {
 		row("redirects", "at most %d followed", h.Redirects)
 	}
-	if h.TLS.Insecure {
+	steps := f.steps()
+	blind := 0
+	for _, st := range steps {
+		if st.HTTP.TLS.Insecure {
+			blind++
+		}
+	}
+	switch {
+	case blind == len(steps) && blind > 0:
 		row("tls", "certificates are NOT checked")
+	case blind > 0:
+		row("tls", "certificates are NOT checked in %d of %d steps", blind, len(steps))
 	}
 	if h.Proxy != "" {
 		_, host, _ := strings.Cut(h.Proxy, "://")

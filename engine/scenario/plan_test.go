@@ -33,6 +33,25 @@ func TestThePlanSaysInWordsWhatWillHappen(t *testing.T) {
 	}
 }
 
+func TestThePlanSaysWhatIsSpecial(t *testing.T) {
+	for text, want := range map[string]string{
+		"load: {rate: 50, iterations: 100}\nsteps: [{get: /}, {get: /b}]\n":           "about 100 iterations, about 200 requests",
+		"http: {tls: {insecure: true}}\nsteps: [{get: /}]\n":                          "certificates are NOT checked\n",
+		"steps: [{get: /, http: {tls: {insecure: true}}}, {get: /b}]\n":               "certificates are NOT checked in 1 of 2 steps\n",
+		"http: {proxy: 'http://ann:hunter2@proxy:3128'}\nsteps: [{get: /}]\n":         " proxy:3128\n",
+		"load: {users: 1, for: 10s}\nsteps: [{get: /}]\nconnections: request\n":       "up to 1 user,",
+		"load: {rate: 1, for: 10s, arrivals: even}\nsteps: [{get: /}]\nslo: max < 1s": "expected     10 iterations, 10 requests",
+	} {
+		var b strings.Builder
+		if err := parse(t, head+text).Plan(&b); err != nil {
+			t.Fatal(err)
+		}
+		if plan := b.String(); !strings.Contains(plan, want) || strings.Contains(plan, "hunter2") {
+			t.Errorf("%s lacks %q:\n%s", text, want, plan)
+		}
+	}
+}
+
 func TestTheShippedScenariosParse(t *testing.T) {
 	files, err := filepath.Glob("../../scenarios/*.yaml")
 	if err != nil || len(files) == 0 {

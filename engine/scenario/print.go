@@ -19,7 +19,7 @@ import (
 // from. What only a command line can give (a body read from outside the folder) is written by its name.
 func Print(f *File) []byte {
 	w := &printer{}
-	w.raw("name", f.Name)
+	w.fixed("name", f.Name)
 	w.raw("target", f.TargetWritten)
 	w.list("hosts", f.Hosts)
 	if len(f.Vars) > 0 {
@@ -51,8 +51,8 @@ func Print(f *File) []byte {
 	w.list("slo", exprs)
 	if a := f.Authorize; a != nil {
 		w.open("authorize")
-		w.raw("owner", a.Owner)
-		w.raw("ticket", a.Ticket)
+		w.fixed("owner", a.Owner)
+		w.fixed("ticket", a.Ticket)
 		if !a.Until.IsZero() {
 			w.key("until", quote(a.Until.Format(time.RFC3339Nano)))
 		}
@@ -61,7 +61,7 @@ func Print(f *File) []byte {
 	if len(f.Labels) > 0 {
 		w.open("labels")
 		for _, k := range slices.Sorted(maps.Keys(f.Labels)) {
-			w.key(k, quote(f.Labels[k]))
+			w.key(k, quote(escapeDollar(f.Labels[k])))
 		}
 		w.close()
 	}
@@ -276,7 +276,7 @@ func (w *printer) load(f *File) {
 	for _, st := range s.Profile.Stages {
 		w.begin()
 		depth := w.depth
-		w.raw("name", st.Name)
+		w.fixed("name", st.Name)
 		w.duration("for", st.For)
 		if st.Ramp {
 			w.key("to", formatNumber(st.At))
@@ -318,7 +318,7 @@ func (w *printer) load(f *File) {
 func (w *printer) scenario(sc *Scenario, outer HTTP) {
 	w.begin()
 	depth := w.depth
-	w.raw("name", sc.Name)
+	w.fixed("name", sc.Name)
 	if sc.Weight != 1 {
 		w.key("weight", strconv.Itoa(sc.Weight))
 	}
@@ -349,7 +349,7 @@ func (w *printer) scenario(sc *Scenario, outer HTTP) {
 func (w *printer) step(st *Step, outer HTTP) {
 	w.begin()
 	depth := w.depth
-	w.raw("name", st.Name)
+	w.fixed("name", st.Name)
 	if m := strings.ToLower(st.Method); slices.Contains(methods, m) {
 		w.key(m, quote(escapeDollar(st.URL)))
 	} else {

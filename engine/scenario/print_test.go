@@ -82,9 +82,9 @@ scenarios:
       - {post: /j, json: "[{{vu}}]"}
       - {post: /j, json: "{{uuid}}"}
       - {post: /j, json: 12}
-      - {post: /j, json: true, cookies: keep}
+      - {post: /j, json: true, cookies: reset}
       - {patch: /form, form: {id: 13, list: [1, 2]}, check: {header: [A, B], jsonpath: [$.a], size: 5}}
-    teardown: [{delete: /}, {head: /}, {options: "?x=1"}]
+    teardown: [{delete: /}, {head: /}, {options: "?x=1"}, {options: "*"}]
   - {name: two, steps: [{get: /}]}
 slo: "p99 < 300ms"
 authorize: {owner: Ada, ticket: T-1, until: 2031-12-31}

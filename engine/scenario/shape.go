@@ -211,7 +211,9 @@ func (p *parser) loadFields(n *yaml.Node, at *places) bool {
 	switch {
 	case level == nil:
 		if x := o.get("for"); x != nil || s.Iterations == 0 {
-			p.add(n, "write for example rate: 500 or users: 50", "load has neither rate nor users")
+			if !o.bad {
+				p.add(n, "write for example rate: 500 or users: 50", "load has neither rate nor users")
+			}
 			return false
 		}
 		s.Profile.Stages = hold(DefaultRate, lasting(s.Iterations, DefaultRate), 0)
@@ -251,7 +253,9 @@ func (p *parser) level(n *yaml.Node, what string) float64 {
 	var err error
 	if p.closed() {
 		var k int64
-		k, err = ParseCount(s, 0, MaxUsers)
+		if k, err = ParseCount(s, 0, MaxUsers); err != nil {
+			err = fmt.Errorf("%w; write how many users there are at a time, for example 50", err)
+		}
 		v = float64(k)
 	} else {
 		v, err = ParseRate(s)
@@ -305,7 +309,7 @@ func (p *parser) stages(n *yaml.Node, at *places) {
 		if x := o.get("name"); x != nil {
 			s.Name, _ = p.label(x, "name")
 		}
-		if o.get("for") == nil {
+		if o.get("for") == nil && !o.bad {
 			p.add(c, "add for: 30s", "the stage %s has no length", quoted(s.Name))
 		}
 		p.positive(o, "for", &s.For)
@@ -317,7 +321,7 @@ func (p *parser) stages(n *yaml.Node, at *places) {
 			s.At = p.level(held, "at")
 		case ramp != nil:
 			s.At, s.Ramp = p.level(ramp, "to"), true
-		default:
+		case !o.bad:
 			p.add(c, "add at: 500 to hold a level, or to: 500 to ramp from the level before", "the stage %s has no level", quoted(s.Name))
 		}
 		if x := o.get("curve"); x != nil {

@@ -33,7 +33,7 @@ type text struct {
 // template reads a value that may have {{...}} in it. Those are checked when the step is complete.
 func (p *parser) template(n *yaml.Node, what string) (string, bool) {
 	s, ok := p.scalar(n, what)
-	if !ok || p.hasReference(n, s, what) {
+	if !ok || p.hasReference(n, s, what, true) {
 		return "", false
 	}
 	s = unescapeDollar(s)
@@ -44,6 +44,10 @@ func (p *parser) template(n *yaml.Node, what string) (string, bool) {
 // checkTexts checks templates against the names known now.
 func (p *parser) checkTexts(texts []text, names *Names) {
 	for _, t := range texts {
+		if p.crowded() {
+			p.more = true
+			return
+		}
 		_, errs := ParseTemplate(t.src, names)
 		for _, err := range errs {
 			msg, remedy, _ := strings.Cut(err.Error(), "; ")
@@ -61,10 +65,11 @@ func (p *parser) within(t text, offset int) Pos {
 	if t.pos.Line < 1 || t.pos.Line > len(p.lines) {
 		return t.pos
 	}
-	line := []rune(string(p.lines[t.pos.Line-1]))
+	line := p.lines[t.pos.Line-1]
+	at := offsetOf(line, t.pos.Column)
 	for skip := range 2 { // 1: the opening quote
-		if at := t.pos.Column - 1 + skip; at <= len(line) && strings.HasPrefix(string(line[at:]), t.src) {
-			return Pos{t.pos.Line, at + 1 + utf8.RuneCountInString(t.src[:offset])}
+		if rest := line[min(at+skip, len(line)):]; strings.HasPrefix(rest, t.src) {
+			return Pos{t.pos.Line, t.pos.Column + skip + utf8.RuneCountInString(t.src[:offset])}
 		}
 	}
 	return t.pos
@@ -75,7 +80,9 @@ func (p *parser) scenarios(o *object) {
 	list := o.get("scenarios")
 	if list == nil {
 		if o.get("steps") == nil {
-			p.add(o.node, "add for example\n    steps: [{get: /}]", "the file has no steps")
+			if !o.bad {
+				p.add(o.node, "add for example\n    steps: [{get: /}]", "the file has no steps")
+			}
 			return
 		}
 		name := p.f.Name
@@ -94,19 +101,15 @@ func (p *parser) scenarios(o *object) {
 			p.add(list, "write for example [{name: visitor, steps: [{get: /}]}]", "scenarios is empty")
 		}
 		for i, c := range items {
+			if p.crowded() || p.steps > maxSteps {
+				break
+			}
 			so := p.object(c, "a scenario", append(slices.Clone(scenarioKeys), httpKeys...), laterInScenario)
 			if so == nil {
 				continue
 			}
 			p.scenario(so, fmt.Sprintf("scenario %d", i+1), false)
 		}
-	}
-	total := 0
-	for _, sc := range p.f.Scenarios {
-		total += len(sc.Setup) + len(sc.Steps) + len(sc.Teardown)
-	}
-	if total > maxSteps {
-		p.add(list, "use variables and functions in fewer steps", "the file has %d steps, %d are the most", total, maxSteps)
 	}
 }
 
@@ -149,16 +152,21 @@ func (p *parser) scenario(o *object, name string, top bool) {
 	}{{"setup", &sc.Setup}, {"steps", &sc.Steps}, {"teardown", &sc.Teardown}} {
 		n := o.get(part.key)
 		if n == nil {
-			if part.key == "steps" {
+			if part.key == "steps" && !o.bad {
 				p.add(o.node, "add steps: [{get: /}]", "the scenario %s has no steps", quoted(sc.Name))
 			}
 			continue
 		}
+		before := len(p.errs)
 		items := p.items(n, part.key, false)
-		if len(items) == 0 && part.key == "steps" {
+		if len(items) == 0 && part.key == "steps" && len(p.errs) == before {
 			p.add(n, "write for example [{get: /}]", "the scenario %s has no steps", quoted(sc.Name))
 		}
 		for _, c := range items {
+			if p.steps++; p.steps > maxSteps {
+				p.add(c, "use variables and functions in fewer steps", "the file has more than %d steps, the most that there may be", maxSteps)
+				break
+			}
 			p.texts, p.claims = nil, nil
 			if st := p.step(c, sc); st != nil {
 				*part.to = append(*part.to, st)
@@ -196,7 +204,7 @@ func (p *parser) scenario(o *object, name string, top bool) {
 // nameSteps makes the names of a scenario's steps distinct: metrics and criteria go by them. Given names must differ, the
 // ones made from method and URL are numbered.
 func nameSteps(p *parser, sc *Scenario) {
-	seen := map[string]*Step{}
+	seen, next := map[string]*Step{}, map[string]int{}
 	for _, st := range slices.Concat(sc.Setup, sc.Steps, sc.Teardown) {
 		first := seen[st.Name]
 		if first != nil && p.named[st] {
@@ -204,8 +212,8 @@ func nameSteps(p *parser, sc *Scenario) {
 			continue
 		}
 		base := st.Name
-		for i := 2; seen[st.Name] != nil; i++ {
-			st.Name = fmt.Sprintf("%s #%d", base, i)
+		for i := max(2, next[base]); seen[st.Name] != nil; i++ {
+			st.Name, next[base] = fmt.Sprintf("%s #%d", base, i), i+1
 		}
 		seen[st.Name] = st
 	}
@@ -224,6 +232,7 @@ func (p *parser) step(n *yaml.Node, sc *Scenario) *Step {
 		st.Name = shortName(st.Method + " " + st.URL)
 	}
 	st.Headers = p.settings(o, &st.HTTP, false)
+	p.ofIterations(o, st, sc)
 	if len(st.Headers) > 0 {
 		st.HTTP.Headers = slices.DeleteFunc(slices.Clone(st.HTTP.Headers), func(h Pair) bool {
 			return slices.ContainsFunc(st.Headers, func(own Pair) bool { return strings.EqualFold(own.Name, h.Name) })
@@ -251,6 +260,30 @@ func (p *parser) step(n *yaml.Node, sc *Scenario) *Step {
 		}
 	}
 	return st
+}
+
+// ofIterations refuses on a step what is about whole iterations: a step may ask for a new connection or for none of the cookies,
+// and take either back.
+func (p *parser) ofIterations(o *object, st *Step, sc *Scenario) {
+	at := func(key string) *yaml.Node {
+		if n := o.get(key); n != nil {
+			return n
+		}
+		if n := o.get("http"); n != nil {
+			for _, f := range p.pairs(n, "http") {
+				if f.key == key {
+					return f.val
+				}
+			}
+		}
+		return o.node
+	}
+	if st.HTTP.Connections != sc.HTTP.Connections && st.HTTP.Connections == PerIteration {
+		p.add(at("connections"), "move it to the scenario, or write request", "connections: iteration is about all steps of an iteration")
+	}
+	if now, was := st.HTTP.Cookies, sc.HTTP.Cookies; now != was && now != CookiesOff && !(was == CookiesOff && now == Reset) {
+		p.add(at("cookies"), "move it to the scenario; a step may say off, or reset where its scenario says off", "cookies: %s is about what a new iteration begins with", cookieWords[now])
+	}
 }
 
 // shortName keeps a name made from a URL on one line of bearable length.
@@ -282,7 +315,9 @@ func (p *parser) request(o *object, st *Step) {
 		}
 	}
 	if target == nil {
-		p.add(o.node, "write get: /path, or method: and url:", "a step needs a URL")
+		if !o.bad {
+			p.add(o.node, "write get: /path, or method: and url:", "a step needs a URL")
+		}
 		return
 	}
 	if st.Method == "" {
@@ -303,6 +338,12 @@ func (p *parser) request(o *object, st *Step) {
 		return
 	}
 	st.URL = s
+	if s == "*" && st.Method == "OPTIONS" { // the server as a whole, RFC 9110 section 9.3.7
+		if p.needs == nil {
+			p.needs = target
+		}
+		return
+	}
 	p.checkURL(target, s)
 }
 
@@ -413,7 +454,7 @@ func (p *parser) body(o *object, st *Step) {
 	case "json":
 		before := len(p.errs)
 		s := p.json(n)
-		if len(p.errs) == before && !p.hasReference(n, s, "json") {
+		if len(p.errs) == before && !p.hasReference(n, s, "json", true) {
 			st.Body, st.Text = BodyJSON, unescapeDollar(s)
 			p.texts = append(p.texts, text{st.Text, posOf(n), "json"})
 		}

@@ -68,7 +68,7 @@ type templateParser struct {
 	errs  []error
 }
 
-// ParseTemplate takes a template apart, or tells every problem of it; each error is a *TemplateError. It is the one place that
+// ParseTemplate takes a template apart, or tells its problems, at most fifty; each error is a *TemplateError. It is the one place that
 // knows the grammar, the functions and what their arguments may be. A variable hides the function of the same name.
 func ParseTemplate(src string, names *Names) ([]Part, []error) {
 	p := &templateParser{src: src, names: names}
@@ -103,7 +103,7 @@ func ParseTemplate(src string, names *Names) ([]Part, []error) {
 			p.fail(p.i, "%s stands where }} is expected; text within {{...}} needs quotes", quoted(firstRune(p.src[p.i:])))
 		}
 		end := strings.Index(p.src[start:], "}}")
-		if end < 0 {
+		if end < 0 || len(p.errs) >= maxErrors {
 			return nil, p.errs
 		}
 		p.i = start + end + 2

@@ -31,7 +31,7 @@ func ParseDuration(s string) (time.Duration, error) {
 	case d < 0:
 		return 0, fmt.Errorf("%s is negative; a duration is at least 0s", t)
 	case d > load.MaxDuration:
-		return 0, fmt.Errorf("%s is longer than the longest duration, 1000h", t)
+		return 0, fmt.Errorf("%s is longer than the longest duration; write at most 1000h", t)
 	}
 	return d, nil
 }
@@ -57,7 +57,7 @@ func ParseRate(s string) (float64, error) {
 		return 0, fmt.Errorf("%s is not a rate; write for example 500 (a second), 500/s, 30/m or 10/h", quoted(t))
 	}
 	if f /= per; f < 0 || f > load.MaxLevel {
-		return 0, fmt.Errorf("%s is not within 0 and %d a second", t, load.MaxLevel)
+		return 0, fmt.Errorf("%s is not within 0 and %d a second; write for example 500", t, load.MaxLevel)
 	}
 	return f, nil
 }
@@ -105,7 +105,7 @@ func ParseSize(s string) (int64, error) {
 		return 0, fmt.Errorf("%s is not a size; write bytes, or for example 10kB, 64KiB or 1MiB", quoted(t))
 	}
 	if f *= unit; f < 0 || f > 1<<50 {
-		return 0, fmt.Errorf("%s is not within 0 and 1024 TiB", t)
+		return 0, fmt.Errorf("%s is not within 0 and 1024 TiB; write for example 64MiB", t)
 	}
 	return int64(f), nil
 }
