@@ -72,6 +72,19 @@ func (p *Program) extract(e *extract, st *Step, s *Session, in *Input, a *Answer
 	return true
 }
 
+// without says what may be why there was no value; empty if nothing is known.
+func (e *extract) without(a *Answer, d *document) string {
+	switch e.source {
+	case scenario.FromJSON:
+		if d.broken {
+			return d.why(a)
+		}
+	case scenario.FromRegex:
+		return cutNote(a)
+	}
+	return ""
+}
+
 // find looks for a value. A cookie is looked for in the answer and then among those that the user holds, since it may
 // have been set by a redirect on the way.
 func (p *Program) find(e *extract, st *Step, s *Session, in *Input, a *Answer, d *document) ([]byte, bool) {

@@ -86,18 +86,60 @@ func simplePath(expr string) (steps []jsonStep, ok bool) {
 type document struct {
 	body    []byte
 	checked bool
-	broken  bool // not JSON
+	broken  bool // not JSON, or too deep
 	decoded bool
 	value   any // for paths that are not simple
 	nodes   jsonpath.NodeList
 	of      *jsonpath.Path // what nodes were selected by
 }
 
+// deepestJSON is how far an answer may be nested, as in encoding/json. Looking whether a text is JSON takes a call a level: a
+// megabyte of brackets would take more than a hundred megabytes of stack.
+const deepestJSON = 10_000
+
 func (d *document) valid() bool {
 	if !d.checked {
-		d.checked, d.broken = true, !gjson.ValidBytes(d.body)
+		d.checked, d.broken = true, tooDeep(d.body) || !gjson.ValidBytes(d.body)
 	}
 	return !d.broken
+}
+
+// why says what is wrong with a broken document.
+func (d *document) why(a *Answer) string {
+	switch {
+	case a.Cut:
+		return cutNote(a)
+	case tooDeep(d.body):
+		return "body is nested too deep"
+	}
+	return "body is not JSON"
+}
+
+// tooDeep reports whether a text is nested deeper than deepestJSON. Few are long enough to be looked at closely.
+func tooDeep(b []byte) bool {
+	if len(b) <= deepestJSON || bytes.Count(b, []byte("["))+bytes.Count(b, []byte("{")) <= deepestJSON {
+		return false
+	}
+	depth, inText := 0, false
+	for i := 0; i < len(b); i++ {
+		switch c := b[i]; {
+		case inText:
+			if c == '\\' {
+				i++
+			} else if c == '"' {
+				inText = false
+			}
+		case c == '"':
+			inText = true
+		case c == '[', c == '{':
+			if depth++; depth > deepestJSON {
+				return true
+			}
+		case c == ']', c == '}':
+			depth--
+		}
+	}
+	return false
 }
 
 // walk follows a simple path through a text that is known to be JSON, and returns the value's text. Of members with the same

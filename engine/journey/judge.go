@@ -3,6 +3,7 @@ package journey
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"regexp"
 	"strconv"
 	"strings"
@@ -161,31 +162,11 @@ func newCompare(src scenario.Compare, size bool) (compare, error) {
 	default:
 		return c, fmt.Errorf("%q is no comparison; there are =, !=, <, <=, >, >=, exists and matches", src.Op)
 	}
-	f, err := strconv.ParseFloat(strings.TrimSpace(c.value), 64)
-	if size && err != nil {
-		f, err = parseSize(c.value)
-	}
-	c.num, c.isNum = f, err == nil
+	c.num, c.isNum = number(strings.TrimSpace(c.value))
 	if !c.isNum && (size && c.op != "exists" || c.op[0] == '<' || c.op[0] == '>') {
 		return c, fmt.Errorf("%q is not a number", clip(c.value))
 	}
 	return c, nil
-}
-
-// parseSize reads a number of bytes such as 10KiB.
-func parseSize(s string) (float64, error) {
-	units := []struct {
-		suffix string
-		bytes  float64
-	}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"KB", 1e3}, {"kB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"B", 1}}
-	s = strings.TrimSpace(s)
-	for _, u := range units {
-		if n, ok := strings.CutSuffix(s, u.suffix); ok {
-			f, err := strconv.ParseFloat(strings.TrimSpace(n), 64)
-			return f * u.bytes, err
-		}
-	}
-	return strconv.ParseFloat(s, 64)
 }
 
 func (c *compare) String() string {
@@ -197,27 +178,39 @@ func (c *compare) String() string {
 	}
 }
 
-// holds compares what was found, as text. Two numbers are compared as numbers.
+// number reads a finite number. Words that mean one elsewhere, such as nan and infinity, are words here.
+func number(s string) (float64, bool) {
+	f, err := strconv.ParseFloat(s, 64)
+	return f, err == nil && !math.IsNaN(f) && !math.IsInf(f, 0)
+}
+
+// holds compares what was found, as text. Two numbers are compared as numbers: 1.50 equals 1.5.
 func (c *compare) holds(got []byte) bool {
 	switch c.op {
 	case "exists":
 		return true
 	case "matches":
 		return c.re.Match(got)
-	}
-	if c.isNum {
-		if f, err := strconv.ParseFloat(string(got), 64); err == nil {
-			return c.number(f)
-		}
-	}
-	switch c.op {
 	case "=":
-		return string(got) == c.value
+		return c.equals(got)
 	case "!=":
-		return string(got) != c.value
+		return !c.equals(got)
 	}
-	return false
+	f, ok := number(string(got))
+	return ok && c.number(f)
 }
+
+// equals compares as text, and then as numbers. From 2^53 on a float64 no longer tells whole numbers apart, such as long ids
+// that differ in their last digit.
+func (c *compare) equals(got []byte) bool {
+	if string(got) == c.value {
+		return true
+	}
+	f, ok := number(string(got))
+	return ok && c.isNum && f == c.num && (math.Abs(f) < 1<<53 || !isWhole(string(got)) || !isWhole(c.value))
+}
+
+func isWhole(s string) bool { return strings.Trim(s, "-0123456789") == "" }
 
 func (c *compare) number(f float64) bool {
 	switch c.op {
@@ -275,10 +268,7 @@ func (p *Program) Judge(st *Step, s *Session, in *Input, a *Answer) Verdict {
 		}
 		v.Ends = true
 		if v.Result == OK {
-			v.Result, v.Message = MissingValue, e.message
-			if d.broken {
-				v.Got = notJSON
-			}
+			v.Result, v.Message, v.Got = MissingValue, e.message, e.without(a, &d)
 		}
 	}
 	return v
@@ -321,10 +311,8 @@ func (k *check) holds(a *Answer, d *document) (got string, ok bool) {
 	}
 	value, found := d.first(k.path)
 	switch {
-	case d.broken && a.Cut:
-		return cutNote(a), false
 	case d.broken:
-		return notJSON, false
+		return d.why(a), false
 	case !found:
 		return "no value", false
 	case k.compare.holds(value):
@@ -332,8 +320,6 @@ func (k *check) holds(a *Answer, d *document) (got string, ok bool) {
 	}
 	return shown(string(value)), false
 }
-
-const notJSON = "body is not JSON"
 
 func cutNote(a *Answer) string {
 	if a.Cut {

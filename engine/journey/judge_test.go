@@ -1,6 +1,7 @@
 package journey
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -15,7 +16,7 @@ import (
 )
 
 func TestChecks(t *testing.T) {
-	body := `{"stock":0,"price":"12.50","name":"Add to cart","tags":["a","b"],"big":12345678901234567890,"none":null,"deep":{"a b":[{"c":true}]}}`
+	body := `{"stock":0,"price":"12.50","name":"Add to cart","tags":["a","b"],"big":12345678901234567890,"id":9007199254740993,"who":"Nan","far":"Infinity","none":null,"deep":{"a b":[{"c":true}]}}`
 	js := func(path, op, value string) scenario.Check {
 		return scenario.Check{JSON: []scenario.JSONCheck{{Path: path, Compare: scenario.Compare{Op: op, Value: value}}}}
 	}
@@ -43,8 +44,8 @@ func TestChecks(t *testing.T) {
 		{"not contains", scenario.Check{NotContains: []string{"stock"}}, ok, FailedCheck, "body with stock", ""},
 		{"matches", scenario.Check{Matches: []string{`"price":"\d+`}}, ok, OK, "", ""},
 		{"matches not", scenario.Check{Matches: []string{`^x`}}, ok, FailedCheck, "body does not match ^x", ""},
-		{"size", scenario.Check{Size: &scenario.Compare{Op: "<", Value: "1KiB"}}, ok, OK, "", ""},
-		{"size not", scenario.Check{Size: &scenario.Compare{Op: ">", Value: "1MB"}}, ok, FailedCheck, "size is not > 1MB", " B"},
+		{"size", scenario.Check{Size: &scenario.Compare{Op: "<", Value: "1024"}}, ok, OK, "", ""},
+		{"size not", scenario.Check{Size: &scenario.Compare{Op: ">", Value: "1000000"}}, ok, FailedCheck, "size is not > 1000000", " B"},
 		{"header", scenario.Check{Headers: []scenario.HeaderCheck{{Name: "content-type", Value: "json"}, {Name: "Via"}}}, ok, OK, "", ""},
 		{"header pattern", scenario.Check{Headers: []scenario.HeaderCheck{{Name: "X-Two", Value: "/^b$/"}}}, ok, OK, "", ""},
 		{"header not there", scenario.Check{Headers: []scenario.HeaderCheck{{Name: "X-None"}}}, ok, FailedCheck, "no header X-None", ""},
@@ -54,6 +55,13 @@ func TestChecks(t *testing.T) {
 		{"number in a string", js("$.price", "<=", "12.5"), ok, OK, "", ""},
 		{"text", js("$.name", "=", "Add to cart"), ok, OK, "", ""},
 		{"text not", js("$.name", "!=", "Add to cart"), ok, FailedCheck, "$.name is not != Add to cart", "Add to cart"},
+		{"number written otherwise", js("$.price", "=", "12.500"), ok, OK, "", ""},
+		{"a long id", js("$.id", "=", "9007199254740993"), ok, OK, "", ""},
+		{"another long id", js("$.id", "=", "9007199254740992"), ok, FailedCheck, "$.id is not = 9007199254740992", "9007199254740993"},
+		{"a longer id", js("$.big", "!=", "12345678901234567891"), ok, OK, "", ""},
+		{"a name that is a number elsewhere", js("$.who", "=", "Nan"), ok, OK, "", ""},
+		{"and another", js("$.far", "=", "inf"), ok, FailedCheck, "$.far is not = inf", "Infinity"},
+		{"no number is above", js("$.far", ">", "3"), ok, FailedCheck, "$.far is not > 3", "Infinity"},
 		{"text against number", js("$.name", "<", "3"), ok, FailedCheck, "$.name is not < 3", "Add to cart"},
 		{"pattern", js("$.name", "matches", "^Add"), ok, OK, "", ""},
 		{"exists", js("$.none", "exists", ""), ok, OK, "", ""},
@@ -66,6 +74,9 @@ func TestChecks(t *testing.T) {
 		{"not JSON", js("$.a", "exists", ""), with(func(a *Answer) { a.Body = []byte(`{"a":1`) }), FailedCheck, "no $.a", "body is not JSON"},
 		{"JSON cut off", js("$.a", "exists", ""), with(func(a *Answer) { a.Body, a.Cut = []byte(`{"a":1`), true }), FailedCheck, "no $.a", "only the beginning"},
 		{"empty body", js("$.a", "exists", ""), with(func(a *Answer) { a.Body = nil }), FailedCheck, "no $.a", "body is not JSON"},
+		{"too deep", js("$[0]", "exists", ""), with(func(a *Answer) { a.Body = bytes.Repeat([]byte("["), 1<<20) }), FailedCheck, "no $[0]", "body is nested too deep"},
+		{"brackets in text", js("$.a", "exists", ""), with(func(a *Answer) { a.Body = []byte(`{"a":"` + strings.Repeat(`[{\"`, 20_000) + `"}`) }), OK, "", ""},
+		{"wide", js("$[19999][0]", "=", "1"), with(func(a *Answer) { a.Body = []byte("[" + strings.Repeat("[1],", 19_999) + "[1]]") }), OK, "", ""},
 		{"status goes first", scenario.Check{Contains: []string{"no"}}, with(func(a *Answer) { a.Status = 500 }), BadStatus, "status 500", ""},
 	} {
 		p := compileSteps(t, &scenario.Step{URL: "/", Check: test.check})
@@ -291,5 +302,29 @@ func TestPauses(t *testing.T) {
 	p := compileSteps(t, &scenario.Step{URL: "/"})
 	if d := p.Pause(p.Steps[0], &Input{}); d != 0 {
 		t.Errorf("a step without think time pauses %v", d)
+	}
+}
+
+// An answer that could not be read whole, or at all, is why a value is missing, and it is said.
+func TestAMissingValueSaysWhy(t *testing.T) {
+	p := compileSteps(t, &scenario.Step{URL: "/", Extract: []scenario.Extract{{Name: "v", Expr: "$.v"}}}, &scenario.Step{URL: "/", Extract: []scenario.Extract{{Name: "v", Source: scenario.FromRegex, Expr: "v=(.)"}}})
+	for _, test := range []struct {
+		step int
+		body string
+		cut  bool
+		want string
+	}{
+		{0, `{"v":null}`, false, ""},
+		{0, `<html>`, false, "body is not JSON"},
+		{0, `{"w":1`, true, "only the beginning of the body was kept"},
+		{0, strings.Repeat("[", 1<<20), false, "body is nested too deep"},
+		{1, `w`, false, ""},
+		{1, `w`, true, "only the beginning of the body was kept"},
+	} {
+		var s Session
+		v := p.Judge(p.Steps[test.step], &s, &Input{}, &Answer{Status: 200, Body: []byte(test.body), Cut: test.cut})
+		if v.Result != MissingValue || !v.Ends || v.Got != test.want {
+			t.Errorf("%.20q, cut %v: %+v, want %q", test.body, test.cut, v, test.want)
+		}
 	}
 }
