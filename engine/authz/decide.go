@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"golang.org/x/net/idna"
 )
 
 // What a public target may be asked without anyone having allowed it: about what a few people with browsers do.
@@ -302,7 +304,7 @@ func (r *Request) block(b *Basis, rest []target, missing string) (text string, e
 	if r.Block == nil {
 		return "", refuse("If it is yours or its owner allows this test, say so: " + flags + ", or prove it: lt prove " + clean(first.name) + ", or authorize: {owner, ticket, until} in the scenario")
 	}
-	if lack := r.Block.lacks(r.Now); lack != "" {
+	if lack := r.Block.lacks(r); lack != "" {
 		return "", refuse("The scenario's authorize: " + lack + "; mend it, or say " + flags)
 	}
 	if r.Typed == nil {
@@ -324,8 +326,8 @@ func (b *Basis) end(t time.Time) {
 	}
 }
 
-// lacks says what keeps a block from being a basis; empty if nothing does.
-func (b *Block) lacks(now time.Time) string {
+// lacks says what keeps a block from being the basis of a run; empty if nothing does.
+func (b *Block) lacks(r *Request) string {
 	switch {
 	case strings.TrimSpace(b.Owner) == "":
 		return "names no owner"
@@ -333,8 +335,10 @@ func (b *Block) lacks(now time.Time) string {
 		return "names no ticket"
 	case b.Until.IsZero():
 		return "does not say until when"
-	case !now.Before(b.Until):
+	case !r.Now.Before(b.Until):
 		return "ended " + b.end()
+	case r.Now.Add(r.Duration).After(b.Until):
+		return fmt.Sprintf("ends %s, before this run of %s would", b.end(), r.Duration)
 	}
 	return ""
 }
@@ -353,7 +357,7 @@ func (b *Block) end() string {
 }
 
 // fold makes one form of the ways to write a host, so that the same one is known again: what surrounds it in a URL goes,
-// letters become small, the dot of the root goes, an address is written as netip writes it.
+// letters become small, the dot of the root goes, a name of other letters is written in ASCII (IDNA), an address as netip does.
 func fold(s string) string {
 	s = strings.TrimSpace(s)
 	if _, after, found := strings.Cut(s, "://"); found {
@@ -370,7 +374,14 @@ func fold(s string) string {
 	if a, err := netip.ParseAddr(s); err == nil {
 		return a.Unmap().String()
 	}
+	if ascii, err := idna.Lookup.ToASCII(s); err == nil && !isASCII(s) {
+		return ascii
+	}
 	return s
+}
+
+func isASCII(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool { return r > unicode.MaxASCII }) < 0
 }
 
 // clean leaves out what would not print: these sentences meet terminals and reports.

@@ -57,6 +57,7 @@ func TestDecide(t *testing.T) {
 
 		"named":                       {r: Request{Hosts: []Host{shop, loop}, PeakArrivals: 900, Authorize: []string{"shop.example"}}, basis: "loopback address; --authorize shop.example", public: true},
 		"named, in other ways":        {r: Request{Hosts: []Host{shop, shop2}, PeakArrivals: 900, Authorize: []string{"HTTPS://user:pw@Shop.Example.:8443/path?x#y", " img.example:443"}}, basis: "--authorize shop.example, --authorize img.example", public: true},
+		"named in other letters":      {r: Request{Hosts: []Host{at("xn--bcher-kva.example", "203.0.113.7")}, PeakArrivals: 900, Authorize: []string{"https://B\u00fccher.example/"}}, basis: "--authorize xn--bcher-kva.example", public: true},
 		"named by address":            {r: Request{Hosts: []Host{at("2001:db8::5", "2001:db8::5")}, PeakArrivals: 900, Authorize: []string{"https://[2001:DB8:0::5]:443/"}}, basis: "--authorize 2001:db8::5", public: true},
 		"named, modest":               {r: Request{Hosts: []Host{shop}, PeakArrivals: 5, Authorize: []string{"shop.example"}}, basis: "--authorize shop.example", public: true},
 		"another is named":            {r: Request{Hosts: []Host{shop}, PeakArrivals: 900, Authorize: []string{"example", "*", "", "www.shop.example", "shop.example.org"}}, refused: "--authorize shop.example"},
@@ -70,6 +71,8 @@ func TestDecide(t *testing.T) {
 		"block, not typed":    {r: Request{Hosts: []Host{shop}, PeakArrivals: 900, Block: block, Typed: func(string) bool { return false }}, refused: "not typed --authorize shop.example"},
 		"block, nobody there": {r: Request{Hosts: []Host{shop}, PeakArrivals: 900, Block: block}, refused: "no terminal to ask on --authorize shop.example"},
 		"block, over":         {r: Request{Hosts: []Host{shop}, PeakArrivals: 900, Block: old, Typed: yes}, refused: "ended 2026-05-04 12:00 UTC --authorize"},
+		"block, over before":  {r: Request{Hosts: []Host{shop}, PeakArrivals: 900, Duration: 28 * 24 * time.Hour, Block: block, Typed: yes}, refused: "ends 2026-05-31, before this run of 672h0m0s would --authorize"},
+		"block, just enough":  {r: Request{Hosts: []Host{shop}, PeakArrivals: 900, Duration: block.Until.Sub(noon), Block: block, Typed: yes}, basis: "authorize: Shop team, CHG-12 until 2026-05-31, host typed (shop.example)", public: true},
 		"block, no end":       {r: Request{Hosts: []Host{shop}, PeakArrivals: 900, Block: &Block{Owner: "a", Ticket: "b"}, Typed: yes}, refused: "until when"},
 		"block, no owner":     {r: Request{Hosts: []Host{shop}, PeakArrivals: 900, Block: &Block{Owner: " ", Ticket: "b", Until: block.Until}, Typed: yes}, refused: "no owner"},
 		"block, no ticket":    {r: Request{Hosts: []Host{shop}, PeakArrivals: 900, Block: &Block{Owner: "a", Until: block.Until}, Typed: yes}, refused: "no ticket"},
