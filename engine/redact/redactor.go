@@ -5,10 +5,13 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"html"
 	"net/url"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf16"
 )
 
 // Mask stands where something was hidden.
@@ -28,7 +31,8 @@ type Redactor struct {
 }
 
 // New makes a Redactor. Of the secrets those of 6 bytes and more are masked wherever they stand, as they are and
-// percent-encoded, as form data, in base64 (alone or as the password of Basic credentials), in hex and as JSON text.
+// percent-encoded, as form data, in base64 (alone or as the password of Basic credentials, also percent-encoded), in hex and as
+// JSON text.
 func New(secrets []string) *Redactor {
 	r := &Redactor{}
 	for _, s := range secrets {
@@ -38,9 +42,14 @@ func New(secrets []string) *Redactor {
 		for _, f := range []string{url.QueryEscape(s), url.PathEscape(s), percentAll(s)} {
 			r.forms = append(r.forms, f, lowerEscapes(f))
 		}
-		r.forms = append(r.forms, s, hex.EncodeToString([]byte(s)), html.EscapeString(s), Neutralise(s))
+		digits := hex.EncodeToString([]byte(s))
+		r.forms = append(r.forms, s, digits, strings.ToUpper(digits), html.EscapeString(s), Neutralise(s))
 		r.forms = append(r.forms, jsonForms(s)...)
-		r.forms = append(r.forms, base64Forms(s)...)
+		for _, f := range base64Forms(s) {
+			// Its + and / are escaped again in a URL, a form or a JSON text.
+			escaped := url.QueryEscape(f)
+			r.forms = append(r.forms, f, escaped, lowerEscapes(escaped), url.PathEscape(f), lowerEscapes(url.PathEscape(f)), strings.ReplaceAll(f, "/", `\/`))
+		}
 	}
 	r.forms = slices.DeleteFunc(r.forms, func(s string) bool { return len(s) < shortest })
 	r.sort()
@@ -75,9 +84,10 @@ func lowerEscapes(s string) string {
 	return string(b)
 }
 
-// jsonForms are the insides of JSON strings that mean s: with and without the escapes that HTML asks for.
+// jsonForms are the insides of JSON strings that mean s: with and without the escapes that HTML asks for, and in ASCII alone.
 func jsonForms(s string) []string {
-	var out []string
+	ascii := asciiJSON(s)
+	out := []string{ascii, strings.ReplaceAll(ascii, "/", `\/`)}
 	for _, forHTML := range []bool{true, false} {
 		var b bytes.Buffer
 		e := json.NewEncoder(&b)
@@ -88,6 +98,26 @@ func jsonForms(s string) []string {
 		}
 	}
 	return out
+}
+
+// asciiJSON escapes what is not ASCII as most encoders do that are asked for it: \u00e9, and halves for what is beyond \uffff.
+func asciiJSON(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
+		case r > unicode.MaxASCII:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
 }
 
 // base64Forms are what base64 makes of s at each of the three places it may have in a longer text, without the characters

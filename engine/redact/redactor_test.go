@@ -19,10 +19,12 @@ func TestCanary(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		secret := rapid.StringMatching(`[!-~ é]{6,24}`).Draw(rt, "secret")
 		quoted, _ := json.Marshal(secret)
+		ascii := strconv.QuoteToASCII(secret)
 		forms := map[string]string{
 			"plain": secret, "query": url.QueryEscape(secret), "path": url.PathEscape(secret), "json": string(quoted[1 : len(quoted)-1]), "hex": hex.EncodeToString([]byte(secret)),
 			"base64": base64.StdEncoding.EncodeToString([]byte(secret)), "base64url": base64.URLEncoding.EncodeToString([]byte(secret)),
 			"basic": base64.StdEncoding.EncodeToString([]byte("ada:" + secret)), "html": html.EscapeString(secret),
+			"HEX": strings.ToUpper(hex.EncodeToString([]byte(secret))), "ascii json": ascii[1 : len(ascii)-1],
 		}
 		r := New([]string{"other secret", secret})
 		around := rapid.StringMatching(`[a-m <>{}"':,&=?/\n]{0,20}`)
@@ -225,5 +227,27 @@ func BenchmarkNeutraliseHarmless(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		Neutralise("connection refused by 10.0.0.7:8080")
+	}
+}
+
+// What base64 makes of a secret is escaped again where it goes on in a URL, a form or a JSON text.
+func TestBase64IsMaskedWhereItIsEscapedAgain(t *testing.T) {
+	secret := "\xfb\xef\xbe?>~ÿÿ~>?" // + and / at every place
+	r := New([]string{secret})
+	for shift := range 3 {
+		text := base64.StdEncoding.EncodeToString([]byte("abc"[:shift] + secret))
+		if !strings.ContainsAny(text, "+/") {
+			t.Fatalf("%s needs no escapes", text)
+		}
+		core := strings.Trim(text, "=")
+		core = core[4 : len(core)-4]
+		for name, escape := range map[string]func(string) string{
+			"query": url.QueryEscape, "path": url.PathEscape, "json": func(s string) string { return strings.ReplaceAll(s, "/", `\/`) },
+			"lower case": func(s string) string { return lowerEscapes(url.QueryEscape(s)) },
+		} {
+			if got := r.Text("x=" + escape(text) + "&y"); strings.Contains(got, escape(core)) {
+				t.Errorf("%s, %d bytes before: %s", name, shift, got)
+			}
+		}
 	}
 }
