@@ -155,7 +155,7 @@ func (c *Criterion) window(s string) error {
 	case err != nil:
 		return fmt.Errorf("over: %w", err)
 	case d < time.Second || d > MaxWindow || d%time.Second != 0:
-		return fmt.Errorf("a window has whole seconds from 1s to %v, not %s; write for example over 10s", MaxWindow, clip(s))
+		return fmt.Errorf("a window has whole seconds, from 1s to %.0fm, not %s; write for example over 10s", MaxWindow.Minutes(), clip(s))
 	}
 	c.Window = d
 	return nil
