@@ -37,12 +37,8 @@ type Reached struct {
 // stores nothing: whoever calls decides from the answer whether they may be loaded. The proxy is not among them.
 func (e *Engine) Resolve(ctx context.Context) []Resolved {
 	var out []Resolved
-	seen := map[string]bool{}
+	seen := map[[2]string]bool{} // connect-to may tell the ports of one host apart
 	for _, or := range e.cfg.Program.Origins {
-		if seen[or.Host] {
-			continue
-		}
-		seen[or.Host] = true
 		r := Resolved{Host: or.Host}
 		name := or.Host
 		if e.origins.proxy == nil {
@@ -50,6 +46,11 @@ func (e *Engine) Resolve(ctx context.Context) []Resolved {
 				r.Via = name
 			}
 		}
+		place := [2]string{r.Host, r.Via}
+		if seen[place] {
+			continue
+		}
+		seen[place] = true
 		if h := e.origins.host(name); h.number.IsValid() {
 			r.Addrs = []netip.Addr{h.number}
 		} else {

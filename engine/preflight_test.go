@@ -72,6 +72,26 @@ func TestPreflight(t *testing.T) {
 	}
 }
 
+// One port of a host may be dialled elsewhere and another not: both places are known before the start.
+func TestEachPlaceOfAHostIsResolved(t *testing.T) {
+	f := get(once(1), "/", "http://shop.example:81/", "http://shop.example:82/")
+	f.Target = "http://shop.example:80"
+	f.HTTP.ConnectTo = []scenario.Redial{{Host: "shop.example", Port: "81", Addr: "127.0.0.1:9"}}
+	e := prepare(t, f, nil, &outcome{}, func(c *Config) {
+		c.Lookup = func(context.Context, string) ([]netip.Addr, error) {
+			return []netip.Addr{netip.MustParseAddr("203.0.113.7")}, nil
+		}
+	})
+	var got []string
+	for _, r := range e.Resolve(t.Context()) {
+		got = append(got, r.Host+" "+r.Via+" "+r.Addrs[0].String())
+	}
+	slices.Sort(got)
+	if want := []string{"shop.example  203.0.113.7", "shop.example 127.0.0.1 127.0.0.1"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 // What cannot work is said before anything starts, without the secrets that it holds.
 func TestConfigurationThatCannotWork(t *testing.T) {
 	for says, set := range map[string]func(*scenario.File){
