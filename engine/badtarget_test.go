@@ -19,6 +19,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -105,18 +106,19 @@ func secured(cert tls.Certificate) func(net.Conn) {
 	}
 }
 
-// forever writes a piece until the connection ends or a bound that no test reaches.
-func forever(head, piece string) func(net.Conn) {
+// forever writes a piece until the connection ends, and fails the test if that goes beyond what the sockets' buffers take.
+func forever(t *testing.T, head, piece string) func(net.Conn) {
 	return func(c net.Conn) {
 		if _, err := http.ReadRequest(bufio.NewReader(c)); err != nil {
 			return
 		}
 		_, _ = io.WriteString(c, head)
-		for range 1 << 20 {
+		for sent := 0; sent < 64<<20; sent += len(piece) {
 			if _, err := io.WriteString(c, piece); err != nil {
 				return
 			}
 		}
+		t.Error("64 MiB of an endless answer were taken")
 	}
 }
 
@@ -142,6 +144,7 @@ func TestBadTargets(t *testing.T) {
 		serve func(net.Conn)
 		tls   bool
 		check scenario.Check
+		waits bool // only the end of its time ends it
 		class metrics.Class
 		phase metrics.Phase
 		says  string
@@ -152,8 +155,8 @@ func TestBadTargets(t *testing.T) {
 			_ = c.(*net.TCPConn).SetLinger(0)
 		}, class: metrics.Reset, phase: metrics.PhaseWait},
 		{name: "closes at once", serve: answers(""), class: metrics.EOF, phase: metrics.PhaseWait},
-		{name: "never answers", serve: func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }, class: metrics.Timeout, phase: metrics.PhaseWait},
-		{name: "one byte at a time", serve: func(c net.Conn) {
+		{name: "never answers", waits: true, serve: func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }, class: metrics.Timeout, phase: metrics.PhaseWait},
+		{name: "one byte at a time", waits: true, serve: func(c net.Conn) {
 			for _, b := range []byte("HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n" + strings.Repeat("x", 20000)) {
 				if _, err := c.Write([]byte{b}); err != nil {
 					return
@@ -164,8 +167,8 @@ func TestBadTargets(t *testing.T) {
 		{name: "garbage", serve: answers("\x00\x01\x02 garbage\r\n\r\n"), class: metrics.Protocol, phase: metrics.PhaseReceive},
 		{name: "bad chunk size", serve: answers("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"), class: metrics.Protocol, phase: metrics.PhaseReceive},
 		{name: "two lengths", serve: answers("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nokk"), class: metrics.Protocol, phase: metrics.PhaseReceive},
-		{name: "endless headers", serve: forever("HTTP/1.1 200 OK\r\n", "X: "+strings.Repeat("y", 1000)+"\r\n"), class: metrics.Protocol, phase: metrics.PhaseReceive},
-		{name: "endless body", serve: forever("HTTP/1.1 200 OK\r\n\r\n", strings.Repeat("z", 4096)), class: metrics.Protocol, phase: metrics.PhaseReceive, says: "max_body"},
+		{name: "endless headers", serve: forever(t, "HTTP/1.1 200 OK\r\n", "X: "+strings.Repeat("y", 1000)+"\r\n"), class: metrics.Protocol, phase: metrics.PhaseReceive},
+		{name: "endless body", serve: forever(t, "HTTP/1.1 200 OK\r\n\r\n", strings.Repeat("z", 4096)), class: metrics.Protocol, phase: metrics.PhaseReceive, says: "max_body"},
 		{name: "short body", serve: answers("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort"), class: metrics.EOF, phase: metrics.PhaseReceive},
 		{name: "redirect loop", serve: func(c net.Conn) {
 			r := bufio.NewReader(c)
@@ -179,10 +182,11 @@ func TestBadTargets(t *testing.T) {
 		{name: "not TLS", tls: true, serve: func(c net.Conn) {
 			_, _ = c.Read(make([]byte, 1))
 			_, _ = io.WriteString(c, "SSH-2.0-nonsense\r\n")
-		}, class: metrics.TLS, phase: metrics.PhaseTLS},
-		{name: "expired certificate", tls: true, serve: secured(certificate(t, "127.0.0.1", now.Add(-48*time.Hour), now.Add(-24*time.Hour))), class: metrics.TLS, phase: metrics.PhaseTLS, says: "certificate"},
-		{name: "wrong name", tls: true, serve: secured(certificate(t, "other.example", now.Add(-time.Hour), now.Add(time.Hour))), class: metrics.TLS, phase: metrics.PhaseTLS, says: "certificate"},
-		{name: "TLS that never answers", tls: true, serve: func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }, class: metrics.TLS, phase: metrics.PhaseTLS},
+		}, class: metrics.TLS, phase: metrics.PhaseTLS, says: "does not speak TLS"},
+		{name: "hangs up on TLS", tls: true, serve: func(c net.Conn) { _, _ = c.Read(make([]byte, 4096)) }, class: metrics.TLS, phase: metrics.PhaseTLS, says: "during the handshake"},
+		{name: "expired certificate", tls: true, serve: secured(certificate(t, "127.0.0.1", now.Add(-48*time.Hour), now.Add(-24*time.Hour))), class: metrics.TLS, phase: metrics.PhaseTLS, says: "expired"},
+		{name: "wrong name", tls: true, serve: secured(certificate(t, "other.example", now.Add(-time.Hour), now.Add(time.Hour))), class: metrics.TLS, phase: metrics.PhaseTLS, says: "another name"},
+		{name: "TLS that never answers", tls: true, waits: true, serve: func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }, class: metrics.TLS, phase: metrics.PhaseTLS},
 		{name: "no such name", addr: func() string { return "no-such-host.invalid:80" }, class: metrics.DNS, phase: metrics.PhaseDNS},
 		{
 			name: "gzip bomb", check: scenario.Check{Contains: []string{"never"}},
@@ -201,7 +205,13 @@ func TestBadTargets(t *testing.T) {
 				} else {
 					bad = listen(t, tc.serve)
 				}
-				good := listen(t, answers("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))
+				var served atomic.Int64
+				good := listen(t, func(c net.Conn) {
+					if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+						served.Add(1)
+						_, _ = io.WriteString(c, fine)
+					}
+				})
 				f := get(load.Spec{
 					Model: load.Closed, Seed: 1, Iterations: 1, Graceful: 5 * time.Second,
 					Profile: load.Profile{Stages: []load.Stage{{For: 20 * time.Second, At: 1}}},
@@ -214,9 +224,10 @@ func TestBadTargets(t *testing.T) {
 				f.Hosts = []string{"127.0.0.1"}
 				st := f.Scenarios[0].Steps
 				st[0].Check = tc.check
-				st[0].HTTP.Timeout, st[0].HTTP.ConnectTimeout = time.Second, 700*time.Millisecond
-				if tc.says == "certificate" { // it answers, but a handshake is work for a busy machine
-					st[0].HTTP.Timeout, st[0].HTTP.ConnectTimeout = 9*time.Second, 8*time.Second
+				// Whatever is seen to be wrong is no matter of time, and a handshake is work for a busy machine.
+				st[0].HTTP.Timeout, st[0].HTTP.ConnectTimeout = 20*time.Second, 15*time.Second
+				if tc.waits {
+					st[0].HTTP.Timeout, st[0].HTTP.ConnectTimeout = time.Second, 700*time.Millisecond
 				}
 				st[0].HTTP.MaxBody, st[0].HTTP.Redirects = 1<<20, 5
 				st[1].URL = "http://" + good + "/good"
@@ -225,8 +236,10 @@ func TestBadTargets(t *testing.T) {
 				if took := time.Since(began); took > 10*time.Second {
 					t.Errorf("it took %v", took)
 				}
-				if o.requests != 2 || o.errors[tc.class] != 1 || o.iterations != 1 || o.failed != 1 {
-					t.Fatalf("%d requests, %d iterations, %d failed, errors %v; want one of class %v and a good one", o.requests, o.iterations, o.failed, o.errors, tc.class)
+				var want [metrics.Classes]uint64
+				want[tc.class] = 1
+				if o.requests != 2 || o.errors != want || o.iterations != 1 || o.failed != 1 || served.Load() != 1 {
+					t.Fatalf("%d requests, %d of them to the good target, %d iterations, %d failed, errors %v; want one of class %v and a good one", o.requests, served.Load(), o.iterations, o.failed, o.errors, tc.class)
 				}
 				e := o.firstError()
 				if e.Class != tc.class || e.Phase != tc.phase {
