@@ -7,6 +7,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -26,6 +27,7 @@ type counter struct {
 	sessions atomic.Int64 // logins
 	mu       sync.Mutex
 	seconds  []int
+	answered []time.Duration // when each answer had been written
 	release  func(at time.Duration) time.Duration
 }
 
@@ -56,6 +58,9 @@ func (s *counter) serve(c net.Conn) {
 		if _, err := io.WriteString(c, answer); err != nil {
 			return
 		}
+		s.mu.Lock()
+		s.answered = append(s.answered, time.Since(*s.epoch.Load()))
+		s.mu.Unlock()
 	}
 }
 
@@ -79,8 +84,10 @@ func against(t *testing.T, s *counter, f *scenario.File, options ...option) *out
 	return &o
 }
 
-// The stall formula holds over real sockets, whatever may be in flight. The tolerance is 1 % of the value, 20 ms for the
-// scheduling of two processes' work on one machine, and what the engine itself says it was late.
+// The stall is seen over real sockets, whatever may be in flight. What the response times have to be is the server's own account of
+// when it answered, against when each was due: however fast this machine works the backlog off. The stall formula with the capacity
+// of an idle machine is the least that they are. The tolerance is 1 % of the value, 20 ms for the scheduling of two processes' work on
+// one machine, and what the engine itself says it was late.
 func TestStallOverSockets(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes five seconds of real time")
@@ -103,16 +110,22 @@ func TestStallOverSockets(t *testing.T) {
 				if want := uint64(rate * d.Seconds()); o.requests != want || server.requests.Load() != int64(want) || o.failed > 0 {
 					t.Fatalf("%d requests, the server saw %d, %d failed; want %d", o.requests, server.requests.Load(), o.failed, want)
 				}
+				server.mu.Lock()
+				truth := slices.Sorted(slices.Values(server.answered))
+				server.mu.Unlock()
+				for i := range truth { // they begin in the order in which they are due
+					truth[i] -= time.Duration((float64(i) + 0.5) / rate * 1e9)
+				}
+				slices.Sort(truth)
 				rho := 0.0
 				if limit > 0 {
-					rho = rate * (b + time.Millisecond).Seconds() / float64(limit) // a sleep of 1 ms takes up to two
+					rho = rate * b.Seconds() / float64(limit)
 				}
 				slack := 20*time.Millisecond + o.lag.Max()
 				for _, q := range []float64{0.75, 0.9, 0.95, 0.99} {
-					want, got := stallQuantile(q, b, s, d, rho), o.response.Quantile(q)
-					// The share of the freeze that the backlog adds is known as well as rho is.
-					if diff := (got - want).Abs(); diff > slack+time.Duration(float64(want)*0.01)+time.Duration((1-q)*rho*float64(d)) {
-						t.Errorf("response p%g is %v, want %v", q*100, got, want)
+					got, want, least := o.response.Quantile(q), truth[int(q*float64(len(truth)))], stallQuantile(q, b, s, d, rho)
+					if tolerance := slack + want/100; (got-want).Abs() > tolerance || got < least-tolerance {
+						t.Errorf("response p%g is %v, by the server's account it was %v, and by the formula %v at least", q*100, got, want, least)
 					}
 				}
 				if p90 := o.service.Quantile(0.9); limit == 4 && p90 > 100*time.Millisecond {

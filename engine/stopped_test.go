@@ -84,11 +84,17 @@ func TestStoppedProcess(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	signal := func(at time.Duration, s syscall.Signal) *time.Timer {
-		return time.AfterFunc(at, func() { _ = cmd.Process.Signal(s) })
+	var stopped, again time.Time // when that really was: the timers of a busy machine are late
+	signal := func(at time.Duration, s syscall.Signal, when *time.Time) *time.Timer {
+		return time.AfterFunc(at, func() {
+			_ = cmd.Process.Signal(s)
+			mu.Lock()
+			*when = time.Now()
+			mu.Unlock()
+		})
 	}
-	defer signal(2*time.Second, syscall.SIGSTOP).Stop()
-	defer signal(7*time.Second, syscall.SIGCONT).Stop()
+	defer signal(2*time.Second, syscall.SIGSTOP, &stopped).Stop()
+	defer signal(7*time.Second, syscall.SIGCONT, &again).Stop()
 	if err := cmd.Wait(); err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +108,9 @@ func TestStoppedProcess(t *testing.T) {
 	if uint64(len(seen)) != c.Requests || c.Failed > 0 {
 		t.Errorf("the target saw %d requests, %d were counted, %d failed", len(seen), c.Requests, c.Failed)
 	}
-	if want := stoppedRate * 5; float64(c.Dropped) < want*0.95 || float64(c.Dropped) > want*1.05 || c.Stalled != c.Dropped {
+	mu.Lock()
+	defer mu.Unlock()
+	if want := stoppedRate * again.Sub(stopped).Seconds(); float64(c.Dropped) < want*0.95 || float64(c.Dropped) > want*1.05 || c.Stalled != c.Dropped {
 		t.Errorf("%d dropped, %d of them by the stall; want about %g, all of them", c.Dropped, c.Stalled, want)
 	}
 	for i, n := range c.Seconds[:int(stoppedFor/time.Second)] {
