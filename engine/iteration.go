@@ -134,13 +134,10 @@ func (s *shard) serveQueue(now time.Duration) {
 	}
 }
 
-// retire ends a user, with its teardown if it was set up.
+// retire ends a user that is in the middle of nothing, with its teardown if it was set up.
 func (s *shard) retire(slot uint32, u *user, now time.Duration) {
-	if u.gone {
-		return
-	}
 	u.wait, u.leaving = idle, true
-	if u.ready && u.part != inTeardown && len(s.e.cfg.Program.Scenarios[u.scenario].Teardown) > 0 && !s.e.cut.Load() {
+	if u.ready && len(s.e.cfg.Program.Scenarios[u.scenario].Teardown) > 0 && !s.e.cut.Load() {
 		u.part, u.step, u.intended = inTeardown, 0, now
 		s.leavers++
 		s.startStep(slot, u, now)
@@ -164,12 +161,11 @@ func (s *shard) bye(u *user) {
 	s.hangUp(u)
 }
 
-// retireAll lets every slot of the open model go, at the end.
+// retireAll lets every user go that is still there when no iteration is in hand any more. Those who are on their way out go on.
 func (s *shard) retireAll(now time.Duration) {
 	for slot := range s.slots.n {
-		u := s.slots.at(slot)
-		s.loop.CancelTimer(slot)
-		if !u.gone && u.ex == nil {
+		if u := s.slots.at(slot); !u.gone && u.part != inTeardown {
+			s.loop.CancelTimer(slot)
 			s.retire(slot, u, now)
 		}
 	}

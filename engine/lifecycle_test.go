@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"lt/engine/load"
 	"lt/engine/metrics"
 	"lt/engine/scenario"
 )
@@ -218,6 +219,30 @@ func TestTeardownWithinGrace(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The end of the run takes nothing from users who are on their way out: their teardown has its own timeout, as every step.
+func TestATeardownThatIsUnderWayAtTheEndKeepsItsTimeout(t *testing.T) {
+	var tg *target
+	tg = &target{release: func(at time.Duration) time.Duration {
+		tg.mu.Lock()
+		defer tg.mu.Unlock()
+		if tg.log[len(tg.log)-1].path == "/logout" {
+			return at + time.Hour
+		}
+		return at + 10*time.Millisecond
+	}}
+	f := shop(get(load.Spec{
+		Model: load.Closed, Seed: 1, Graceful: time.Minute,
+		Profile: load.Profile{Stages: []load.Stage{{For: time.Second, At: 1}, {For: time.Second, At: 0}}},
+	}, "/a"))
+	f.Scenarios[0].Steps[0].Think = constant(100 * time.Millisecond)
+	f.Scenarios[0].Teardown[0].HTTP.Timeout = 5 * time.Second
+	o := virtual(t, f, tg)
+	if last := o.intervals[len(o.intervals)-1]; last.From+last.Length > 6100*time.Millisecond || o.errors[metrics.Timeout] != 1 {
+		t.Errorf("the run ended at %v with the errors %v, want a timeout at 6 s", last.From+last.Length, o.errors)
+	}
+	sums(t, o)
 }
 
 // A missing value ends the iteration, also where the status was wrong as well; the steps behind it are not made.
