@@ -14,7 +14,26 @@ import (
 //
 // The zero value is over from the start. All methods are safe for concurrent use; Over is one atomic load.
 type Lease struct {
-	until atomic.Int64 // run time in nanoseconds
+	until   atomic.Int64 // run time in nanoseconds
+	watcher atomic.Pointer[func(was time.Duration)]
+}
+
+// Watch has f called whenever the end has moved, by Extend or Revoke, with the end before: so whoever waits for a lease that is
+// over need not look at it again and again. It is called by whoever moves the end, who may hold locks, after the new end can be
+// seen; it must not block. A lease has one watcher; nil: none.
+func (l *Lease) Watch(f func(was time.Duration)) {
+	if f == nil {
+		l.watcher.Store(nil)
+		return
+	}
+	l.watcher.Store(&f)
+}
+
+// moved tells the watcher.
+func (l *Lease) moved(was int64) {
+	if f := l.watcher.Load(); f != nil {
+		(*f)(time.Duration(was))
+	}
 }
 
 // Extend moves the end to the run time until. A lease never becomes shorter this way: an earlier end is ignored, since
@@ -22,7 +41,11 @@ type Lease struct {
 func (l *Lease) Extend(until time.Duration) {
 	for {
 		old := l.until.Load()
-		if old == revoked || int64(until) <= old || l.until.CompareAndSwap(old, int64(until)) {
+		if old == revoked || int64(until) <= old {
+			return
+		}
+		if l.until.CompareAndSwap(old, int64(until)) {
+			l.moved(old)
 			return
 		}
 	}
@@ -37,7 +60,7 @@ const revoked = math.MinInt64
 // Revoke ends the lease at once and for good, whatever it said: nothing extends it any more. It is for a source that finds out
 // that run time stood still while the world went on, as the monotonic clock does in a machine that sleeps: by that clock
 // the lease would last on, and extensions may be under way that were meant for the time before.
-func (l *Lease) Revoke() { l.until.Store(revoked) }
+func (l *Lease) Revoke() { l.moved(l.until.Swap(revoked)) }
 
 // Revoked says whether Revoke was called.
 func (l *Lease) Revoked() bool { return l.until.Load() == revoked }

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -51,4 +52,23 @@ func TestALeaseNeverShrinksUnderConcurrentExtensions(t *testing.T) {
 	if l.Until() != 3999 {
 		t.Errorf("ends at %d, want 3999", l.Until())
 	}
+}
+
+// TestTheWatcherOfALease hears of each move of the end, with the end before, when the new one can be seen.
+func TestTheWatcherOfALease(t *testing.T) {
+	var l Lease
+	var got []time.Duration
+	l.Extend(sec)
+	l.Watch(func(was time.Duration) { got = append(got, was, l.Until()) })
+	l.Extend(3 * sec)
+	l.Extend(2 * sec) // overtaken: nothing moves
+	l.Revoke()
+	l.Extend(4 * sec)
+	if want := []time.Duration{sec, 3 * sec, 3 * sec, revoked}; !slices.Equal(got, want) {
+		t.Errorf("the watcher heard %v, want %v", got, want)
+	}
+	l = Lease{}
+	l.Watch(func(time.Duration) { t.Error("it watches no more") })
+	l.Watch(nil)
+	l.Extend(sec)
 }
