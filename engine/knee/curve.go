@@ -68,6 +68,7 @@ type piece struct {
 type part struct {
 	n                                           int
 	arrivals, due, requests, answers, bad, lost uint64
+	lostFrom                                    time.Duration // the shortest wait of a lost one
 	inFlight                                    float64
 	mean, m2                                    float64
 	response                                    metrics.Histogram
@@ -81,6 +82,7 @@ type second struct {
 	sources                                     int
 	covered                                     time.Duration
 	arrivals, due, requests, answers, bad, lost uint64
+	lostFrom                                    time.Duration
 	inFlight                                    int
 	response                                    metrics.Histogram
 }
@@ -179,7 +181,10 @@ func (c *Curve) record(s *second, r *metrics.Record, first, last, k int) {
 	}
 	s.requests += share(r.Requests, first, last, k)
 	s.bad += share(r.ErrorCount(), first, last, k)
-	s.lost += share(r.Dropped, first, last, k)
+	if n := share(r.Dropped, first, last, k); n > 0 {
+		s.lostFrom = shortest(s.lost, s.lostFrom, r.DroppedFrom)
+		s.lost += n
+	}
 	if r.Outcome != metrics.Waited {
 		return
 	}
@@ -187,6 +192,14 @@ func (c *Curve) record(s *second, r *metrics.Record, first, last, k int) {
 	if k == last {
 		s.response.Add(&r.Response)
 	}
+}
+
+// shortest is the shorter of two times, of which the first counts if it is one of any.
+func shortest(n uint64, a, b time.Duration) time.Duration {
+	if n == 0 {
+		return b
+	}
+	return min(a, b)
 }
 
 // share spreads x over the seconds first..last so that the parts are the whole.
@@ -277,7 +290,10 @@ func (p *part) add(s *second) {
 	p.requests += s.requests
 	p.answers += s.answers
 	p.bad += s.bad
-	p.lost += s.lost
+	if s.lost > 0 {
+		p.lostFrom = shortest(p.lost, p.lostFrom, s.lostFrom)
+		p.lost += s.lost
+	}
 	p.inFlight += float64(s.inFlight)
 	p.response.Add(&s.response)
 	good := float64(s.requests-min(s.requests, s.bad)) / s.covered.Seconds()
@@ -368,7 +384,7 @@ func point(p *piece, s *part) Point {
 		From: p.from, To: min(p.to, p.from+time.Duration(s.n)*time.Second), Stage: p.stage,
 		Arrivals: float64(s.arrivals) / n, Offered: float64(s.due) / n, Goodput: s.mean,
 		P50: s.response.Quantile(.5), P99: s.response.Quantile(.99),
-		InFlight: s.inFlight / n, Seconds: s.n, Requests: s.requests,
+		InFlight: s.inFlight / n, Seconds: s.n, Requests: s.requests, Dropped: s.lost, DroppedFrom: s.lostFrom,
 	}
 	if all := s.requests + s.lost; all > 0 {
 		pt.ErrorRate = float64(s.bad+s.lost) / float64(all)

@@ -88,6 +88,44 @@ func TestRampIsCutIntoWindows(t *testing.T) {
 	}
 }
 
+// A percentile that a dropped arrival may have moved past is a lower bound.
+func TestDroppedMakeLowerBounds(t *testing.T) {
+	for _, tt := range []struct {
+		waited   []time.Duration
+		p50, p99 bool
+	}{
+		{nil, false, false},
+		{[]time.Duration{10 * time.Second}, false, false},
+		{[]time.Duration{10 * time.Second, 80 * time.Millisecond}, false, true},
+		{[]time.Duration{time.Millisecond, 10 * time.Second}, true, true},
+	} {
+		c := NewCurve([]Stage{{Held: true, Length: 20 * time.Second}}, steps)
+		c.Begin(0, 0)
+		for k := range 20 {
+			iv := interval("local", k, 0, 0, 0)
+			r := &iv.Records[0]
+			r.Requests = 1000
+			for i := range 1000 {
+				r.Response.Record(nil, 10*time.Millisecond+time.Duration(i)*100*time.Microsecond)
+			}
+			if k == 10 {
+				for _, d := range tt.waited {
+					if r.Dropped++; r.DroppedFrom == 0 || d < r.DroppedFrom {
+						r.DroppedFrom = d
+					}
+					r.Response.Record(nil, d)
+				}
+			}
+			c.Add(iv)
+		}
+		c.End(20 * time.Second)
+		p := c.Points()[0]
+		if p.LowerBound(p.P50) != tt.p50 || p.LowerBound(p.P99) != tt.p99 || p.Dropped != uint64(len(tt.waited)) {
+			t.Errorf("dropped after %v: %d dropped, p50 %v a bound: %t, p99 %v: %t", tt.waited, p.Dropped, p.P50, p.LowerBound(p.P50), p.P99, p.LowerBound(p.P99))
+		}
+	}
+}
+
 // Each level of a ramp in steps is a point of its own, of which the settling is left out.
 func TestStepsAreLevels(t *testing.T) {
 	c := NewCurve([]Stage{{Length: 42 * time.Second, Levels: 4}}, steps) // 10.5 s each

@@ -17,4 +17,12 @@ type Point struct {
 	InFlight                         float64 // mean
 	Seconds                          int     // that went into it
 	Requests                         uint64
+	Dropped                          uint64        // arrivals given up, which the percentiles count with the time they had waited
+	DroppedFrom                      time.Duration // the shortest of these times
+}
+
+// LowerBound reports whether one of the percentiles is only a lower bound of the true one, because a dropped arrival may lie
+// above it that counts below it.
+func (p *Point) LowerBound(percentile time.Duration) bool {
+	return p.Dropped > 0 && percentile >= p.DroppedFrom
 }

@@ -116,14 +116,12 @@ const (
 	enoughP999 = 10_000
 )
 
-// atLeast is a percentile with >= before it where dropped arrivals reach it. A dropped arrival's true time is longer than what it
-// waited, and what it waited is long, so the dropped ones are taken as the longest: they are beyond the quantile q if
-// they are fewer than a share 1-q of all.
-func atLeast(q *metrics.Quantiles, dropped uint64, quantile float64, text string) string {
-	if q.AtLeast && float64(dropped) >= (1-quantile)*float64(q.Count) {
-		return ">= " + text
+// atLeast is a percentile, or the maximum, with >= before it where it is only a lower bound of the true one.
+func atLeast(q *metrics.Quantiles, d time.Duration) string {
+	if q.LowerBound(d) {
+		return ">= " + duration(d)
 	}
-	return text
+	return duration(d)
 }
 
 // interval99 and interval999 are the 95 % intervals of the percentiles of which too few requests tell; empty where enough do.

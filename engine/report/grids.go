@@ -16,21 +16,19 @@ import (
 
 func timesGrid(t *metrics.Totals) *grid {
 	g := &grid{head: []string{"", "p50", "p90", "p95", "p99", "p99.9", "max"}}
-	row := func(name string, q *metrics.Quantiles, dropped uint64) {
-		if q.Count == 0 {
-			return
+	row := func(name string, q *metrics.Quantiles) {
+		if q.Count > 0 {
+			g.add(name, atLeast(q, q.P50), atLeast(q, q.P90), atLeast(q, q.P95), atLeast(q, q.P99), atLeast(q, q.P999), atLeast(q, q.Max))
 		}
-		at := func(quantile float64, d time.Duration) string { return atLeast(q, dropped, quantile, duration(d)) }
-		g.add(name, at(.5, q.P50), at(.9, q.P90), at(.95, q.P95), at(.99, q.P99), at(.999, q.P999), at(1, q.Max))
 	}
-	row("response", &t.Response, t.Dropped)
+	row("response", &t.Response)
 	if low, high := interval99(&t.Response), interval999(&t.Response); low != "" || high != "" {
 		g.add(doubt, "", "", "", low, high, "")
 	}
-	row("service", &t.Service, 0)
-	row("our own lag", &t.Lag, 0)
+	row("service", &t.Service)
+	row("our own lag", &t.Lag)
 	if t.Queued.Max > 0 {
-		row("for a slot", &t.Queued, 0)
+		row("for a slot", &t.Queued)
 	}
 	return g
 }
@@ -49,16 +47,15 @@ func stepsGrid(steps []metrics.StepView) *grid {
 		if s.Kind != metrics.KindStep {
 			name += " (" + s.Kind.String() + ")"
 		}
-		p := func(q *metrics.Quantiles, dropped uint64, at float64) string {
+		p := func(q *metrics.Quantiles, d time.Duration) string {
 			if q.Count == 0 {
 				return none
 			}
-			v := map[float64]string{.5: duration(q.P50), .9: duration(q.P90), .99: duration(q.P99), 1: duration(q.Max)}[at]
-			return atLeast(q, dropped, at, v)
+			return atLeast(q, d)
 		}
 		bad := share(s.Errors+s.Dropped, s.Requests+s.Dropped)
-		g.add(name, count(s.Requests), number(s.ThroughputRPS), bad, p(&s.Response, s.Dropped, .5), p(&s.Response, s.Dropped, .9),
-			p(&s.Response, s.Dropped, .99), p(&s.Response, s.Dropped, 1), p(&s.Service, 0, .99))
+		g.add(name, count(s.Requests), number(s.ThroughputRPS), bad, p(&s.Response, s.Response.P50), p(&s.Response, s.Response.P90),
+			p(&s.Response, s.Response.P99), p(&s.Response, s.Response.Max), p(&s.Service, s.Service.P99))
 	}
 	return g
 }
@@ -84,10 +81,7 @@ func stagesGrid(stages []metrics.StageView) *grid {
 		}
 		p50, p99 := none, none
 		if s.Response.Count > 0 {
-			p50, p99 = duration(s.Response.P50), duration(s.Response.P99)
-			if s.Response.AtLeast {
-				p99 = ">= " + p99
-			}
+			p50, p99 = atLeast(&s.Response, s.Response.P50), atLeast(&s.Response, s.Response.P99)
 		}
 		g.add(name, clock(s.From), clock(s.To), number(s.ArrivalsRPS), number(s.OfferedRPS), number(s.GoodputRPS), percent(s.ErrorRate), p50, p99)
 	}
@@ -123,7 +117,7 @@ func sourcesGrid(sources []metrics.SourceView) *grid {
 			}
 			p99, lag := "", ""
 			if s.Response.Count > 0 {
-				p99 = duration(s.Response.P99)
+				p99 = atLeast(&s.Response, s.Response.P99)
 			}
 			if s.Lag.Count > 0 {
 				lag = duration(s.Lag.P99)
@@ -179,8 +173,16 @@ const curveTitle = "Goodput against offered load"
 
 func pointsGrid(points []knee.Point) *grid {
 	g := &grid{head: []string{"from", "offered/s", "goodput/s", "95 % interval", "p50", "p99", "errors", "in flight"}, less: []int{7}}
-	for _, p := range points {
-		g.add(clock(p.From), number(p.Offered), number(p.Goodput), number(p.GoodputLow)+" to "+number(p.GoodputHigh), duration(p.P50), duration(p.P99), percent(p.ErrorRate), number(p.InFlight))
+	for i := range points {
+		p := &points[i]
+		p50, p99 := duration(p.P50), duration(p.P99)
+		if p.LowerBound(p.P50) {
+			p50 = ">= " + p50
+		}
+		if p.LowerBound(p.P99) {
+			p99 = ">= " + p99
+		}
+		g.add(clock(p.From), number(p.Offered), number(p.Goodput), number(p.GoodputLow)+" to "+number(p.GoodputHigh), p50, p99, percent(p.ErrorRate), number(p.InFlight))
 	}
 	return g
 }

@@ -22,7 +22,7 @@ func notes(l *ledger.Ledger) []string {
 		say("Closed model: each user waits for its answer before it goes on, so a slow target was asked less; these percentiles are what so many patient users saw and are not comparable with those of an open run.")
 	}
 	if r, sv := t.Response.P99, t.Service.P99; sv > 0 && float64(r) > hides*float64(sv) {
-		say("Response time counts from when a request was due: p99 %s. A tool that starts its clock when it sends would show p99 %s.", duration(r), duration(sv))
+		say("Response time counts from when a request was due: p99 %s. A tool that starts its clock when it sends would show p99 %s.", atLeast(&t.Response, r), duration(sv))
 	}
 	if t.Response.AtLeast {
 		say("%s arrivals were given up before they began. They count with the time that they had waited, so what they reach is at least that long (>=).", count(t.Dropped))
