@@ -34,7 +34,7 @@ const (
 type counted struct {
 	Scheduled, Requests, Dropped, Stalled, Failed uint64
 	Seconds                                       []uint64 // arrivals by second
-	ServiceMax, ResponseMax                       time.Duration
+	LagMax                                        time.Duration
 }
 
 // generate makes the load and prints what it counted.
@@ -49,7 +49,7 @@ func generate(url string) int {
 	if err := e.Run(context.Background(), time.Now()); err != nil {
 		return 1
 	}
-	c := counted{Scheduled: o.scheduled, Requests: o.requests, Dropped: o.dropped, Stalled: o.stalled, Failed: o.failed, ServiceMax: o.service.Max(), ResponseMax: o.response.Max()}
+	c := counted{Scheduled: o.scheduled, Requests: o.requests, Dropped: o.dropped, Stalled: o.stalled, Failed: o.failed, LagMax: o.lag.Max()}
 	for _, iv := range o.intervals {
 		c.Seconds = append(c.Seconds, iv.Scheduled)
 	}
@@ -118,7 +118,8 @@ func TestStoppedProcess(t *testing.T) {
 			t.Errorf("second %d has %d arrivals", i, n)
 		}
 	}
-	// No burst: no tenth of a second saw more than twice its part.
+	// No burst: no tenth of a second saw more than twice its part, beside what the generator made good because this machine let it
+	// wait. What it may make good is less than a second's.
 	most, from := 0, 0
 	for to := range seen {
 		for seen[to].Sub(seen[from]) > 100*time.Millisecond {
@@ -126,7 +127,7 @@ func TestStoppedProcess(t *testing.T) {
 		}
 		most = max(most, to-from+1)
 	}
-	if most > int(stoppedRate/10*2) {
-		t.Errorf("%d requests came within 100 ms, at a rate of %g a second", most, stoppedRate)
+	if most > int(stoppedRate/10*2+stoppedRate*min(c.LagMax, time.Second).Seconds()) {
+		t.Errorf("%d requests came within 100 ms, at a rate of %g a second, with a lag of up to %v", most, stoppedRate, c.LagMax)
 	}
 }
