@@ -1,6 +1,9 @@
 package tui
 
 import (
+	"strings"
+	"unicode"
+
 	tea "charm.land/bubbletea/v2"
 
 	"lt/engine/conductor"
@@ -22,6 +25,9 @@ const (
 	entryAdd
 )
 
+// writing reports whether a line is being written: a mark, an address, a filter.
+func (m *model) writing() bool { return m.entry.kind != entryNothing || m.filtering }
+
 // maxTyped bounds what can be typed into a line, in bytes.
 const maxTyped = 400
 
@@ -33,8 +39,26 @@ func typed(line, s string) string {
 	return line + s
 }
 
+// answered is an answer to a prompt after s was typed or pasted into it. Whatever is not a control character is kept as it is: a
+// password may hold what the screen would not draw.
+func answered(line, s string) string {
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return -1
+		}
+		return r
+	}, s)
+	if len(line)+len(s) > maxTyped {
+		return line
+	}
+	return line + s
+}
+
 // edited is a line after a key was pressed in it: a character, or one of the keys that take some away.
-func edited(line string, k tea.KeyPressMsg) string {
+func edited(line string, k tea.KeyPressMsg) string { return changed(line, k, typed) }
+
+// changed is edited with what adds text to the line.
+func changed(line string, k tea.KeyPressMsg, add func(line, s string) string) string {
 	switch k.String() {
 	case "ctrl+u":
 		return ""
@@ -44,7 +68,7 @@ func edited(line string, k tea.KeyPressMsg) string {
 		}
 		return line
 	}
-	return typed(line, k.Text)
+	return add(line, k.Text)
 }
 
 func (m *model) onEntryKey(k tea.KeyPressMsg) {
@@ -85,13 +109,17 @@ func (m *model) askToDrain() {
 	}
 }
 
-// drawEntry draws the line that is being written: its label, the text, the cursor, and what the keys do.
-func drawEntry(c chart.Canvas, label, text, hint string) {
+// drawEntry draws the line that is being written: its label, the text, the cursor, and what the keys do, or that somebody waits.
+func drawEntry(c chart.Canvas, label, text, hint string, waits bool) {
 	x := c.Text(1, 0, theme.Accent|theme.Bold, label)
 	for chart.Width(text) > max(8, c.W()/2) { // the end, where the cursor is
 		text = string([]rune(text)[1:])
 	}
 	x = c.Text(x, 0, theme.Text, text)
 	x = c.Text(x, 0, theme.Accent, "▏")
+	if waits {
+		c.Fit(x+2, 0, c.W()-x-3, theme.Warn, "▲ a peer asks something: enter or esc first")
+		return
+	}
 	c.Fit(x+2, 0, c.W()-x-3, theme.Dim, hint)
 }

@@ -25,7 +25,7 @@ func (m *model) errors() []*metrics.ErrorView {
 	out := make([]*metrics.ErrorView, 0, len(all))
 	for i := range all {
 		e := &all[i]
-		if m.matches(errorName(e), e.Message, e.Step.Scenario, e.Step.Step, e.Phase.String()) {
+		if m.matches(panelErrors, errorName(e), e.Message, e.Step.Scenario, e.Step.Step, e.Phase.String()) {
 			out = append(out, e)
 		}
 	}
@@ -74,24 +74,21 @@ func errorMessage(e *metrics.ErrorView) string {
 func (m *model) drawErrors(c chart.Canvas) {
 	list := m.errors()
 	state := m.lists[panelErrors]
-	if state.open && state.selected < len(list) && errorKey(list[state.selected]) == state.key {
-		m.drawError(c, list[state.selected])
+	if e := m.openError(list); e != nil {
+		drawRows(c, errorName(e)+" · "+chart.Clean(e.Step.Scenario+" / "+e.Step.Step), "", errorRows(e, c.W()), state.scroll)
 		return
 	}
 	if len(list) == 0 {
-		switch {
-		case m.filter != "":
-			waiting(c, "No error matches /"+m.filter+".", "esc clears the filter")
-		case m.view.Snapshot.Totals.Dropped > 0:
-			waiting(c, "No request failed.", chart.Count(m.view.Snapshot.Totals.Dropped)+" arrivals were dropped before a request was made of them: there was no free user in time.")
-		default:
-			waiting(c, "No errors so far.")
+		if n := m.view.Snapshot.Totals.Dropped; n > 0 {
+			m.drawNothing(c, "error", "No request failed.", chart.Count(n)+" arrivals were dropped before a request was made of them: there was no free user in time.")
+			return
 		}
+		m.drawNothing(c, "error", "No errors so far.")
 		return
 	}
 	t := chart.Table{
 		Columns: []chart.Column{
-			{Title: "count", Width: 8, Mark: state.order == 0},
+			{Title: "count", Width: 9, Mark: state.order == 0},
 			{Title: "error", Width: 12, Left: true},
 			{Title: "step", Width: 14, Left: true, Grow: true},
 			{Title: "message", Width: 16, Left: true, Grow: true},
@@ -105,7 +102,7 @@ func (m *model) drawErrors(c chart.Canvas) {
 		Row: func(i int) []chart.Cell {
 			e := list[i]
 			return []chart.Cell{
-				{Text: chart.Count(e.Count)},
+				{Text: chart.NarrowCount(e.Count, 9)},
 				{Text: "✗ " + errorName(e), Style: theme.Bad},
 				{Text: chart.ShortenMiddle(chart.Clean(e.Step.Step), 60)},
 				{Text: errorMessage(e), Style: theme.Dim},
@@ -133,47 +130,54 @@ func sources(e *metrics.ErrorView) string {
 	return plural(uint64(len(e.Sources)), "source")
 }
 
-// drawError is a group in detail; its example can be longer than the panel and is scrolled.
-func (m *model) drawError(c chart.Canvas, e *metrics.ErrorView) {
-	c.Rule(0, errorName(e)+" · "+chart.Clean(e.Step.Scenario+" / "+e.Step.Step), "")
+// openError is the group whose detail is shown; nil: none.
+func (m *model) openError(list []*metrics.ErrorView) *metrics.ErrorView {
+	state := m.lists[panelErrors]
+	if state.open && state.selected < len(list) && errorKey(list[state.selected]) == state.key {
+		return list[state.selected]
+	}
+	return nil
+}
+
+// errorDetail are the rows of the open group's detail; nil: none is open.
+func (m *model) errorDetail(w, _ int) []row {
+	e := m.openError(m.errors())
+	if e == nil {
+		return nil
+	}
+	return errorRows(e, w)
+}
+
+// errorRows are the rows of a group's detail in w columns.
+func errorRows(e *metrics.ErrorView, w int) []row {
 	message := errorMessage(e)
 	if message == "" {
 		message = "The answer had a status that the step does not count as right."
 	}
-	c.Fit(1, 1, c.W()-2, theme.Text, message)
-	c.Fit(1, 2, c.W()-2, theme.Dim, fmt.Sprintf("%s, in phase %s, from %s to %s of the run, from %s", plural(e.Count, "time"), e.Phase,
-		chart.Clock(e.First), chart.Clock(e.Last), sources(e)))
-	y := 3
+	var rows []row
+	for _, line := range chart.Wrap(message, w-2, 3) {
+		rows = append(rows, textRow(theme.Text, line))
+	}
+	rows = append(rows, textRow(theme.Dim, fmt.Sprintf("%s, in phase %s, from %s to %s of the run, from %s", plural(e.Count, "time"), e.Phase,
+		chart.Clock(e.First), chart.Clock(e.Last), sources(e))))
 	if e.Hint != "" {
-		for _, line := range chart.Wrap(e.Hint, c.W()-11, 3) {
-			if y == 3 {
-				c.Text(1, y, theme.Accent|theme.Bold, "likely")
-			}
-			c.Text(9, y, theme.Text, line)
-			y++
+		for i, line := range chart.Wrap(e.Hint, w-11, 5) {
+			rows = append(rows, func(c chart.Canvas) {
+				if i == 0 {
+					c.Text(1, 0, theme.Accent|theme.Bold, "likely")
+				}
+				c.Text(9, 0, theme.Text, line)
+			})
 		}
 	}
-	if c.H() < y+3 {
-		return
-	}
-	lines := chart.Wrap(e.Example, c.W()-3, 4000)
 	if e.Example == "" {
-		lines = []string{"No example was kept of this group: the first fifty kinds have one."}
+		return append(rows, blankRow, textRow(theme.Dim, "No example was kept of this group: the first fifty kinds have one."))
 	}
-	room := c.H() - y - 1
-	first := max(0, min(m.lists[panelErrors].scroll, len(lines)-room))
-	note := ""
-	if len(lines) > room {
-		note = fmt.Sprintf("line %d of %d, ↑ ↓", first+1, len(lines))
+	rows = append(rows, ruleRow("The first of them, secrets masked"))
+	for _, line := range chart.Wrap(e.Example, w-3, 0) {
+		rows = append(rows, textRow(theme.Text, line))
 	}
-	c.Rule(y, "The first of them, secrets masked", note)
-	for i := first; i < len(lines) && i < first+room; i++ {
-		st := theme.Text
-		if e.Example == "" {
-			st = theme.Dim
-		}
-		c.Text(1, y+1+i-first, st, lines[i])
-	}
+	return rows
 }
 
 func (m *model) errorsFoot() remark {
@@ -182,16 +186,18 @@ func (m *model) errorsFoot() remark {
 	if over(v) {
 		return ended(v)
 	}
-	if t.Errors == 0 {
-		if t.Requests == 0 {
-			return plainly("Waiting for the first answers.")
-		}
+	top := v.Snapshot.Errors
+	switch {
+	case t.Errors == 0 && len(top) > 0: // setup, teardown and warm-up are not in the totals
+		return bends(fmt.Sprintf("%s at %s, and none in what is counted: setup, teardown and warm-up are not.", errorName(&top[0]), top[0].Step.Step))
+	case t.Errors == 0 && t.Requests == 0:
+		return plainly("Waiting for the first answers.")
+	case t.Errors == 0:
 		return plainly(fmt.Sprintf("None of %s failed.", plural(t.Requests, "request")))
 	}
-	top := v.Snapshot.Errors
-	text := fmt.Sprintf("%s of %s failed", chart.Percent(t.ErrorRate), plural(t.Requests, "request"))
+	text := fmt.Sprintf("%s of %s failed", chart.Percent(float64(t.Errors)/float64(max(1, t.Requests))), plural(t.Requests, "request"))
 	if len(top) > 0 {
-		text += fmt.Sprintf("; most of them: %s at %s", errorName(&top[0]), top[0].Step.Step)
+		text += fmt.Sprintf("; the most frequent: %s at %s", errorName(&top[0]), top[0].Step.Step)
 	}
 	text += "."
 	switch {

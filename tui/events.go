@@ -19,7 +19,7 @@ func (m *model) events() []conductor.Event {
 	all := m.view.Events
 	out := make([]conductor.Event, 0, len(all))
 	for i := len(all) - 1; i >= 0; i-- {
-		if m.matches(string(all[i].Kind), all[i].Text) {
+		if m.matches(panelEvents, string(all[i].Kind), all[i].Text) {
 			out = append(out, all[i])
 		}
 	}
@@ -38,11 +38,7 @@ func (m *model) eventKeys() []string {
 func (m *model) drawEvents(c chart.Canvas) {
 	list := m.events()
 	if len(list) == 0 {
-		if m.filter != "" {
-			waiting(c, "No event matches /"+m.filter+".", "esc clears the filter")
-			return
-		}
-		waiting(c, "Nothing has happened yet.")
+		m.drawNothing(c, "event", "Nothing has happened yet.")
 		return
 	}
 	state := m.lists[panelEvents]

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/colorprofile"
 
 	"lt/engine/conductor"
@@ -285,4 +286,25 @@ func BenchmarkManySources(b *testing.B) {
 	for b.Loop() {
 		_ = m.frame()
 	}
+}
+
+// A secret is sent as it was pasted, without the line break that came with it: it may hold what the screen does not draw.
+func TestPastedSecret(t *testing.T) {
+	v := asking(startingFleet(), metrics.Prompt{ID: 3, Source: "ada", Text: "password: ", Secret: true, Left: time.Minute})
+	p := aboard(t, v)
+	p.take(tea.PasteMsg{Content: "gru\u0308\u00a0\u200d\x1b[x\r\n"})
+	p.press("!", "enter").wantSent(conductor.Answer{ID: 3, Text: "gru\u0308\u00a0\u200d[x!", OK: true})
+}
+
+// An enter or a line that was meant for the screen is no answer.
+func TestPromptTakesNothingMeantForTheScreen(t *testing.T) {
+	v := asking(runningFleet(), metrics.Prompt{ID: 3, Source: "erin", Text: "password: ", Secret: true, Left: time.Minute})
+	p := aboard(t, v).press("enter")
+	p.wantSent()
+	p.wantText("Type the answer first")
+	p = aboard(t, runningFleet()).press("m", "v")
+	p.take(viewMsg{v})
+	p.wantText("a peer asks something: enter or esc first")
+	p.press("2", "enter").wantSent(conductor.Mark{Text: "v2"})
+	p.wantText("password:")
 }

@@ -56,6 +56,9 @@ func (m *model) drawSmall(c chart.Canvas) {
 	if m.newest != nil && len(m.newest.Prompts) > 0 {
 		text = "A peer waits for an answer. " + text
 	}
+	if question, more := m.question(); question != "" {
+		text = "▲ " + question + " y/n " + more
+	}
 	for i, line := range chart.Wrap(text, c.W(), c.H()) {
 		c.Text(0, i, theme.Text, line)
 	}
@@ -71,32 +74,53 @@ func (m *model) title() string {
 
 // drawFoot says what the eye should see now, or asks.
 func (m *model) drawFoot(c chart.Canvas) {
+	waits := m.newest != nil && len(m.newest.Prompts) > 0
+	question, more := m.question()
+	switch {
+	case question != "":
+		ask(c, question, more)
+	case m.entry.kind == entryMark:
+		drawEntry(c, "mark ", m.entry.text, "enter puts it into the record, also without a text; esc does not", waits)
+	case m.entry.kind == entryAdd:
+		drawEntry(c, "peer ", m.entry.text, "[user@]host[:port][=weight]; enter asks it to join, esc does not", waits)
+	case m.filtering:
+		drawEntry(c, "/", m.lists[m.panel].filter, "enter keeps the filter, esc clears it; ! first turns it round", waits)
+	case m.notice != "":
+		c.Fit(1, 0, c.W()-2, theme.Text|theme.Bold, chart.Clean(m.notice))
+	default:
+		m.drawRemark(c)
+	}
+}
+
+// question is what is asked before it is done, and what it would mean; empty: nothing is.
+func (m *model) question() (text, more string) {
 	switch {
 	case m.ask == askPause:
-		ask(c, "Pause the load to zero?", "The pause is left out of the totals.")
-	case m.entry.kind == entryMark:
-		drawEntry(c, "mark ", m.entry.text, "enter puts it into the record, also without a text; esc does not")
-	case m.entry.kind == entryAdd:
-		drawEntry(c, "peer ", m.entry.text, "[user@]host[:port][=weight], as for --peers; enter asks it to join, esc does not")
+		return "Pause the load to zero?", "The pause is left out of the totals."
 	case m.ask == askDrain:
-		ask(c, "Drain "+chart.Shorten(chart.Clean(m.drain), c.W()/4)+"?", "The others take its share.")
+		return "Drain " + chart.Shorten(chart.Clean(m.drain), 30) + "?", "The others take its share."
 	case m.ask == askQuit && m.newest != nil && !m.newest.Begun:
-		ask(c, "Call the start off and quit?", "Nothing was sent yet.")
+		return "Call the start off and quit?", "Nothing was sent yet."
 	case m.ask == askQuit && m.newest != nil && m.newest.State == conductor.Draining:
-		ask(c, "End now?", "What is still in hand is cut and counted as unfinished.")
+		return "End now?", "What is still in hand is cut and counted as unfinished."
 	case m.ask == askQuit:
-		ask(c, "Stop the run and quit?", "What is in hand finishes first; q once more ends at once.")
-	case m.filtering:
-		x := c.Text(1, 0, theme.Accent|theme.Bold, "/")
-		x = c.Text(x, 0, theme.Text, chart.Shorten(m.filter, c.W()/2))
-		x = c.Text(x, 0, theme.Accent, "▏")
-		c.Text(x+2, 0, theme.Dim, "enter keeps the filter, esc clears it; ! first turns it round")
-	case m.notice != "":
-		c.Fit(1, 0, c.W()-2, theme.Text|theme.Bold, m.notice)
-	default:
-		r := panelAt(m.panel).foot(m)
-		c.Fit(1, 0, c.W()-2, r.style, r.text)
+		return "Stop the run and quit?", "What is in hand finishes first; q once more ends at once."
 	}
+	return "", ""
+}
+
+// drawRemark draws the panel's own sentence, after what hides something of the panel: its filter, a look into the past.
+func (m *model) drawRemark(c chart.Canvas) {
+	x := 1
+	if f := m.lists[m.panel].filter; f != "" {
+		x = c.Text(x, 0, theme.Accent|theme.Bold, "/"+chart.Shorten(f, c.W()/4)) + 2
+	}
+	if l := m.layout(); m.until > 0 && !m.windowShown(l) {
+		_, text := m.windowText()
+		x = c.Text(x, 0, theme.Warn, text) + 2
+	}
+	r := panelAt(m.panel).foot(m)
+	c.Fit(x, 0, c.W()-x-1, r.style, r.text)
 }
 
 func ask(c chart.Canvas, text, more string) {
@@ -112,19 +136,25 @@ func ask(c chart.Canvas, text, more string) {
 func (m *model) drawKeys(c chart.Canvas, l layout) {
 	x := 1
 	hint := func(k, does string) {
-		if x+chart.Width(k)+chart.Width(does)+1 > l.w-8 && k != "?" {
+		if x+chart.Width(k)+chart.Width(does)+1 > l.w-10 && k != "?" { // ten are for the last, which is always there
 			return
 		}
 		x = c.Text(x, l.keys, theme.Text|theme.Bold, k)
 		x = c.Text(x+1, l.keys, theme.Dim, does) + 3
 	}
+	if m.view == nil {
+		hint("q", "quit")
+		return
+	}
 	p, list := panelAt(m.panel), m.lists[m.panel]
-	if m.help || list.open || m.until != 0 {
+	if m.help || list.open || list.filter != "" || m.until != 0 {
 		hint("esc", "back")
 	}
 	if p.keys != nil && !list.open && !m.help {
-		if p.detail {
+		if p.detail != nil {
 			hint("enter", "open")
+		} else {
+			hint("enter", "go there")
 		}
 		hint("/", "filter")
 	}

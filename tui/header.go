@@ -30,10 +30,15 @@ func stageName(v *conductor.View, i int) string {
 // position and the name give way, in this order; state and verdict stay.
 func (m *model) drawHeader(c chart.Canvas) {
 	v := m.view
-	style, verdict := verdictText(v)
-	right := c.Right(c.W()-1, 0, style, verdict)
+	right := c.W() - 1
+	if v.Begun { // before it there is nothing to judge
+		style, verdict := verdictText(v)
+		right = c.Right(right, 0, style, verdict)
+	}
 	if st, text := sourcesText(v.Snapshot.Sources); text != "" && (c.W() >= 100 || st != theme.Dim) {
-		right = c.Right(right, 0, theme.Dim, " · ")
+		if v.Begun {
+			right = c.Right(right, 0, theme.Dim, " · ")
+		}
 		if c.W() < 100 {
 			text = strings.TrimSuffix(strings.TrimSuffix(text, "s"), " source")
 		}
@@ -121,7 +126,7 @@ func (m *model) clock() string {
 		return chart.Clock(v.Elapsed)
 	}
 	total := chart.Clock(v.Total)
-	now := chart.Clock(min(v.Elapsed, max(v.Total, v.Elapsed)))
+	now := chart.Clock(v.Elapsed)
 	for chart.Width(now) < chart.Width(total) {
 		now = " " + now
 	}
@@ -171,6 +176,11 @@ func verdictText(v *conductor.View) (theme.Style, string) {
 // drawSLOs is the row of criteria with their present values, the worst first.
 func (m *model) drawSLOs(c chart.Canvas) {
 	list := slices.Clone(m.view.SLOs)
+	for i := range list {
+		if over(m.view) && !list[i].Known { // nothing to judge it by any more: it has failed
+			list[i].Known, list[i].OK, list[i].Text = true, false, chart.None
+		}
+	}
 	slices.SortStableFunc(list, func(a, b slo.Result) int { return rankSLO(a) - rankSLO(b) })
 	x := 1
 	for i, r := range list {
@@ -248,37 +258,38 @@ func (m *model) drawFigures(c chart.Canvas) {
 	case w.ErrorRate >= 0.01:
 		errors = theme.Warn
 	}
-	late := theme.Text
+	dropped := theme.Text
 	if s.Totals.Dropped > 0 {
-		late = theme.Warn
+		dropped = theme.Warn
 	}
 	list := []figure{
-		{"offered", chart.Number(w.OfferedRPS), 6, theme.Text, "/s"},
-		{"goodput", chart.Number(w.GoodputRPS), 6, theme.Accent | theme.Bold, "/s"},
+		{"offered", chart.Narrow(w.OfferedRPS, 5), 5, theme.Text, "/s"},
+		{"goodput", chart.Narrow(w.GoodputRPS, 5), 5, theme.Accent | theme.Bold, "/s"},
 		{"p50", quantile(w.Response, w.Response.P50), 7, theme.Text, ""},
 		{"p99", quantile(w.Response, w.Response.P99), 8, p99Style(w.Response), ""},
 		{"errors", chart.PercentNumber(w.ErrorRate), 5, errors, " %"},
-		{"in flight", whole(w.InFlight), 5, theme.Text, ""},
-		{"users", whole(w.Users), 5, theme.Text, ""},
+		{"in flight", chart.NarrowCount(uint64(max(0, w.InFlight)), 5), 5, theme.Text, ""},
+		{"users", chart.NarrowCount(uint64(max(0, w.Users)), 5), 5, theme.Text, ""},
 		{"lag", quantile(w.Lag, w.Lag.P99), 7, theme.Text, ""},
-		{"dropped", chart.Count(s.Totals.Dropped), 6, late, ""},
+		{"dropped", chart.NarrowCount(s.Totals.Dropped, 6), 6, dropped, ""},
 	}
 	if m.view.Run.Model == load.Closed { // the load is users there
 		list[5], list[6] = list[6], list[5]
 	}
 	window := chart.Span(max(w.Length, 0))
 	x, gap := 1, 3
+	if c.W() >= 80 && c.W() < 125 {
+		x = c.Text(x, 0, theme.Dim, window) + 1
+	}
 	switch {
 	case c.W() >= 150:
 		list[2].label, list[3].after, list[7].label = "response p50", " ("+window+")", "lag p99"
 	case c.W() >= 125:
 		list[2].label, list[3].after, gap = "response p50", " ("+window+")", 2
-	default:
-		gap = 1
+	case c.W() < 110:
+		gap, list[4].after = 2, "%"
 		if c.W() < 80 { // what matters most
 			list = list[1:]
-		} else {
-			x = c.Text(x, 0, theme.Dim, window) + 1
 		}
 	}
 	for _, f := range list {
@@ -287,17 +298,9 @@ func (m *model) drawFigures(c chart.Canvas) {
 			return
 		}
 		x = c.Text(x, 0, theme.Dim, f.label) + 1 + f.width
-		c.Right(x, 0, f.style, f.value)
+		c.Right(x, 0, f.style, chart.Tight(f.value, f.width))
 		x = c.Text(x, 0, theme.Dim, f.after) + gap
 	}
-}
-
-// whole is a number of things in at most five cells.
-func whole(n int) string {
-	if n >= 0 && n < 10_000 {
-		return chart.Count(uint64(n))
-	}
-	return chart.Number(float64(n))
 }
 
 // quantile writes a value of q; without samples it is not known. Values that dropped arrivals touch are bounds.
@@ -327,7 +330,6 @@ const (
 
 // drawTabs is the row of panels and the window of time.
 func (m *model) drawTabs(c chart.Canvas, l layout) {
-	end := 0
 	for _, t := range tabs(m.panel, l.w, m.errorCount()) {
 		st := theme.Dim
 		if t.panel == m.panel {
@@ -336,20 +338,31 @@ func (m *model) drawTabs(c chart.Canvas, l layout) {
 			c.Set(t.x+t.w, 0, st, ' ')
 		}
 		c.Text(t.x, 0, st, t.text)
-		end = t.x + t.w
 	}
-	text := "all of the run"
-	if n := windows[m.window]; n > 0 {
-		text = "last " + chart.Span(n)
-	}
-	st := theme.Dim
-	if m.until > 0 {
-		text, st = "until "+chart.Clock(m.until)+", esc: now", theme.Warn
-	}
-	if end+chart.Width(text)+8 <= l.w {
+	if m.windowShown(l) {
+		st, text := m.windowText()
 		c.Right(l.w-1, 0, theme.Dim, "[ ]")
 		c.Right(l.w-5, 0, st, text)
 	}
+}
+
+// windowText is the window of time that the charts show.
+func (m *model) windowText() (theme.Style, string) {
+	switch n := windows[m.window]; {
+	case m.until > 0:
+		return theme.Warn, "until " + chart.Clock(m.until) + ", esc: now"
+	case n > 0:
+		return theme.Dim, "last " + chart.Span(n)
+	}
+	return theme.Dim, "all of the run"
+}
+
+// windowShown reports whether the row of panels has room for the window of time.
+func (m *model) windowShown(l layout) bool {
+	list := tabs(m.panel, l.w, m.errorCount())
+	last := list[len(list)-1]
+	_, text := m.windowText()
+	return last.x+last.w+chart.Width(text)+8 <= l.w
 }
 
 // plural is a count with its word.

@@ -1,41 +1,29 @@
 package tui
 
 import (
-	"fmt"
-
 	"lt/tui/chart"
 	"lt/tui/theme"
 )
 
 // drawHelp explains the present panel and lists all keys, made from the KeyMap. What has no room is scrolled to.
 func (m *model) drawHelp(c chart.Canvas) {
-	rows := m.helpRows(c.W())
-	room := c.H() - 1
-	first := max(0, min(m.helpScroll, len(rows)-room))
-	note := "? or esc closes"
-	if len(rows) > room {
-		note = fmt.Sprintf("line %d of %d, ↑ ↓, esc closes", first+1, len(rows))
-	}
-	c.Rule(0, panelAt(m.panel).name, note)
-	for i := 0; i < room && first+i < len(rows); i++ {
-		rows[first+i](c.Rows(i+1, 1))
-	}
+	drawRows(c, panelAt(m.panel).name, "esc closes", m.helpRows(c.W()), m.helpScroll)
 }
 
-// helpRows are the rows of the help at width w, each drawing itself.
-func (m *model) helpRows(w int) []func(chart.Canvas) {
-	var rows []func(chart.Canvas)
+// helpRows are the rows of the help at width w.
+func (m *model) helpRows(w int) []row {
+	var rows []row
 	for _, text := range panelAt(m.panel).explain {
 		for _, line := range chart.Wrap(text, min(w-3, 120), 0) {
-			rows = append(rows, func(c chart.Canvas) { c.Text(1, 0, theme.Text, line) })
+			rows = append(rows, textRow(theme.Text, line))
 		}
 	}
-	rows = append(rows, func(chart.Canvas) {})
+	rows = append(rows, blankRow)
 	// Whole groups go into the shortest column.
 	groups := Keys.Groups()
 	columns := max(1, min(len(groups), w/58))
 	width := w / columns
-	lists := make([][]func(chart.Canvas), columns)
+	lists := make([][]row, columns)
 	for _, g := range groups {
 		at := 0
 		for i := range lists {
@@ -44,9 +32,9 @@ func (m *model) helpRows(w int) []func(chart.Canvas) {
 			}
 		}
 		if len(lists[at]) > 0 {
-			lists[at] = append(lists[at], func(chart.Canvas) {})
+			lists[at] = append(lists[at], blankRow)
 		}
-		lists[at] = append(lists[at], func(c chart.Canvas) { c.Rule(0, g.Title, "") })
+		lists[at] = append(lists[at], ruleRow(g.Title))
 		for _, k := range g.Keys {
 			lists[at] = append(lists[at], func(c chart.Canvas) {
 				c.Right(11, 0, theme.Text|theme.Bold, k.Help().Key)

@@ -60,23 +60,24 @@ type tab struct {
 	text        string
 }
 
-// tabs are the names of the panels as they fit into w columns: whole, or only those near the present one in full.
+// tabs are the names of the panels, whole if they fit into w columns, else short but for the present one.
 func tabs(present, w, errors int) []tab {
 	for _, short := range []bool{false, true} {
 		var out []tab
 		x := 1
 		for i := range panelCount {
-			text := strconv.Itoa(i+1) + " " + panelAt(i).name
-			if i == panelErrors && errors > 0 {
-				text += "·" + chart.Count(uint64(errors))
+			text := panelAt(i).name
+			switch {
+			case short && i != present:
+				text = panelAt(i).short
+			case i == panelErrors && errors > 0 && !short:
+				text += "·" + chart.NarrowCount(uint64(errors), 6)
 			}
-			if short && i != present {
-				text = strconv.Itoa(i+1) + " " + chart.Shorten(panelAt(i).name, 5)
-			}
+			text = strconv.Itoa(i+1) + " " + text
 			out = append(out, tab{i, x, chart.Width(text), text})
 			x += chart.Width(text) + 2
 		}
-		if x <= w || short {
+		if x-1 <= w || short {
 			return out
 		}
 	}

@@ -3,6 +3,7 @@ package tui
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"charm.land/bubbles/v2/key"
@@ -41,13 +42,14 @@ type list struct {
 	open     bool   // the detail of the selected row is shown
 	scroll   int    // first line shown of the detail
 	order    int    // position in the panel's orders
+	filter   string // that the rows must pass
 }
 
 // windows are the lengths of time that [ and ] go through; 0 is all of the run.
 var windows = []time.Duration{10 * time.Second, 30 * time.Second, time.Minute, 5 * time.Minute, 0}
 
-// noticeViews is how many Views a notice stays for.
-const noticeViews = 14
+// noticeTime is how long a notice stays.
+const noticeTime = 3500 * time.Millisecond
 
 // model is the state of the screen. It is used by Bubble Tea's goroutine alone.
 type model struct {
@@ -72,10 +74,10 @@ type model struct {
 	drain      string // the source that askDrain is about
 	entry      entry
 	prompt     answer
-	filter     string
 	filtering  bool
 	notice     string
-	noticeFor  int // Views
+	noticeLeft time.Duration
+	told       int // events there were when the run was told something; negative: nothing is to be heard of it
 
 	interrupts int  // ctrl+c so far
 	leaving    bool // quit as soon as the run has ended
@@ -90,7 +92,7 @@ func newModel(ctx context.Context, o Options) *model {
 	if o.NoColor {
 		profile = colorprofile.ASCII
 	}
-	return &model{ctx: ctx, opts: o, theme: theme.New(mode, profile).InASCII(o.ASCII), window: 2}
+	return &model{ctx: ctx, opts: o, theme: theme.New(mode, profile).InASCII(o.ASCII), window: 2, told: -1}
 }
 
 // Init asks for the first View, and for the terminal's background if the theme depends on it. Nothing waits for that
@@ -111,13 +113,19 @@ func (m *model) next() tea.Msg {
 	return viewMsg{v}
 }
 
-// rest waits until the next View may be drawn.
-func (m *model) rest() tea.Cmd {
+// frameTime is the time from one View that is drawn to the next.
+func (m *model) frameTime() time.Duration {
 	fps := m.opts.FPS
 	if fps <= 0 {
 		fps = framesPerSecond
 	}
-	return tea.Tick(time.Second/time.Duration(min(fps, 30)), func(time.Time) tea.Msg { return readyMsg{} })
+	return time.Second / time.Duration(min(fps, 30))
+}
+
+// rest waits until the next View may be asked for. A run makes one only for whoever waits at that moment: who asks a little too
+// late gets only every second one.
+func (m *model) rest() tea.Cmd {
+	return tea.Tick(m.frameTime()*9/10, func(time.Time) tea.Msg { return readyMsg{} })
 }
 
 // Update takes one message.
@@ -168,13 +176,35 @@ func (m *model) onView(v *conductor.View) tea.Cmd {
 	}
 	m.follow(v)
 	m.prompted(v)
-	if m.noticeFor--; m.noticeFor <= 0 {
+	passed := m.frameTime()
+	if over(v) {
+		passed = max(passed, time.Second) // how often Views come then
+	}
+	if m.noticeLeft -= passed; m.noticeLeft <= 0 {
 		m.notice = ""
 	}
+	m.hear(v)
 	if m.leaving && over(v) {
 		return tea.Quit
 	}
 	return m.rest()
+}
+
+// hear says what the run noted down after it was told something: that it did not do it, and why, or where the report is.
+func (m *model) hear(v *conductor.View) {
+	if m.told < 0 {
+		return
+	}
+	for _, e := range v.Events[min(m.told, len(v.Events)):] {
+		switch e.Kind {
+		case conductor.EventNote, conductor.EventGuard:
+			m.say(e.Text)
+			m.told = -1
+			return
+		case conductor.EventUser:
+			m.told = -1 // it did
+		}
+	}
 }
 
 // follow shows the start of the peers while it goes on, and the overview once the run has begun, unless the user chose a
@@ -200,9 +230,12 @@ func (m *model) onBackground(msg tea.BackgroundColorMsg) {
 	m.theme = theme.New(mode, m.theme.Profile).InASCII(m.opts.ASCII)
 }
 
-func (m *model) say(s string) { m.notice, m.noticeFor = s, noticeViews }
+func (m *model) say(s string) { m.notice, m.noticeLeft = s, noticeTime }
 
 func (m *model) send(c conductor.Command) {
+	if _, silent := c.(conductor.Answer); !silent && m.newest != nil {
+		m.told = len(m.newest.Events)
+	}
 	if m.opts.Send != nil {
 		m.opts.Send(c)
 	}
@@ -288,6 +321,8 @@ func (m *model) onLoadKey(is func(...key.Binding) bool) {
 		state = m.newest.State
 	}
 	switch {
+	case is(Keys.Hold) && state == conductor.Paused:
+		m.say("The load is paused; P goes on.")
 	case is(Keys.Hold) && state == conductor.Held:
 		m.command(conductor.Hold{}, "The profile goes on.")
 	case is(Keys.Hold):
@@ -314,7 +349,7 @@ func (m *model) onLoadKey(is func(...key.Binding) bool) {
 			return
 		}
 		m.send(conductor.Snapshot{})
-		m.say("Writing a report of the run so far; panel 7 says where it is.")
+		m.say("Writing a report of the run so far.")
 	}
 }
 
@@ -341,7 +376,7 @@ func (m *model) onRowKey(is func(...key.Binding) bool) {
 		m.shift(1)
 	case is(Keys.Open) && m.panel == panelEvents:
 		m.jump()
-	case is(Keys.Open) && p.detail && m.lists[m.panel].key != "":
+	case is(Keys.Open) && p.detail != nil && m.lists[m.panel].key != "":
 		m.lists[m.panel].open, m.lists[m.panel].scroll = true, 0
 	case is(Keys.Filter) && p.keys != nil:
 		m.filtering, m.lists[m.panel].open = true, false
@@ -375,8 +410,8 @@ func (m *model) back() {
 		m.help = false
 	case m.lists[m.panel].open:
 		m.lists[m.panel].open = false
-	case m.filter != "":
-		m.filter = ""
+	case m.lists[m.panel].filter != "":
+		m.lists[m.panel].filter = ""
 	case m.until != 0:
 		m.until = 0
 	case m.frozen:
@@ -454,13 +489,14 @@ func (m *model) stopping() string {
 }
 
 func (m *model) onFilterKey(k tea.KeyPressMsg) {
+	l := &m.lists[m.panel]
 	switch k.String() {
 	case "enter":
 		m.filtering = false
 	case "esc":
-		m.filtering, m.filter = false, ""
+		m.filtering, l.filter = false, ""
 	default:
-		m.filter = edited(m.filter, k)
+		l.filter = edited(l.filter, k)
 	}
 }
 
@@ -468,11 +504,12 @@ func (m *model) onFilterKey(k tea.KeyPressMsg) {
 func (m *model) onText(s string) {
 	switch {
 	case m.asked() != nil:
-		m.prompt.text = typed(m.prompt.text, s)
+		m.prompt.text = answered(m.prompt.text, strings.TrimRight(s, "\r\n"))
 	case m.entry.kind != entryNothing:
 		m.entry.text = typed(m.entry.text, s)
 	case m.filtering:
-		m.filter = typed(m.filter, s)
+		l := &m.lists[m.panel]
+		l.filter = typed(l.filter, s)
 	}
 }
 
@@ -512,11 +549,11 @@ func (m *model) onWheel(e tea.Mouse) {
 func (m *model) move(n int) {
 	p, l := panelAt(m.panel), &m.lists[m.panel]
 	if m.help {
-		m.helpScroll = max(0, min(m.helpScroll+max(-1<<20, min(n, 1<<20)), len(m.helpRows(m.w))-m.page()))
+		m.helpScroll = lastFirst(m.helpScroll+n, len(m.helpRows(m.w)), m.page())
 		return
 	}
 	if l.open {
-		l.scroll = max(0, l.scroll+max(-1<<20, min(n, 1<<20)))
+		l.scroll += n // settle holds it
 		return
 	}
 	if p.keys == nil || m.view == nil {
@@ -548,8 +585,15 @@ func (m *model) settle() {
 	if p.keys == nil || m.view == nil {
 		return
 	}
+	if l.open {
+		l.scroll = lastFirst(l.scroll, len(p.detail(m, m.w, m.layout().bodyHeight)), m.page())
+	}
 	keys := p.keys(m)
-	if at := slices.Index(keys, l.key); l.key != "" && at >= 0 {
+	at := l.selected // where it still stands; of rows that are alike not the first
+	if at < 0 || at >= len(keys) || keys[at] != l.key {
+		at = slices.Index(keys, l.key)
+	}
+	if l.key != "" && at >= 0 {
 		l.selected = at
 	} else if !l.open {
 		l.selected, l.key = max(0, min(l.selected, len(keys)-1)), ""
@@ -576,6 +620,10 @@ func (m *model) shift(n int) {
 		return
 	}
 	w := m.span()
+	if n < 0 && w.from <= 0 {
+		m.say("The run's beginning is shown; [ makes the window shorter.")
+		return
+	}
 	step := (w.to - w.from) / 4
 	switch to := w.to + time.Duration(n)*step; {
 	case to >= m.edge():

@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"image/color"
+	"io"
 	"math"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -252,7 +256,7 @@ func TestFilter(t *testing.T) {
 	}
 	p.wantSent() // typed letters are no commands
 	p.press("esc")
-	if p.filter != "" {
+	if p.lists[panelSteps].filter != "" {
 		t.Error("esc does not clear the filter")
 	}
 	p.press("/", "!", "G", "E", "T", "enter")
@@ -272,6 +276,10 @@ func TestWindow(t *testing.T) {
 	p.wantText("last 30 s")
 	p.press("]", "]", "]")
 	p.wantText("all of the run")
+	p.press("left") // the whole run has no earlier part
+	if p.until != 0 {
+		t.Errorf("all of the run is shown until %v", p.until)
+	}
 	p.press("[", "[", "left")
 	if p.until != time.Minute { // no further: the window would begin before the run
 		t.Errorf("until %v", p.until)
@@ -338,7 +346,7 @@ func TestForeignTextIsNeutral(t *testing.T) {
 			m := screen(120, 40, &v, theme.New(theme.Dark, colorprofile.ASCII))
 			m.open(panel)
 			m.settle()
-			m.lists[panel].open = open && panelAt(panel).detail
+			m.lists[panel].open = open && panelAt(panel).detail != nil
 			frame := m.frame()
 			checkFrame(t, frame, 120, 40)
 			for _, r := range ansi.Strip(frame) {
@@ -463,4 +471,219 @@ func BenchmarkFrame(b *testing.B) {
 			}
 		})
 	}
+}
+
+// A run makes a View for whoever waits when it is due, four times a second; the screen misses none of them.
+func TestEveryViewIsDrawn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var wanted atomic.Bool
+		running := states()["running"]
+		views, given := make(chan *conductor.View), 0
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second+conductor.ViewEvery/2)
+		defer cancel()
+		go func() {
+			for tick := time.NewTicker(conductor.ViewEvery); ; {
+				select {
+				case <-ctx.Done():
+					return
+				case <-tick.C:
+				}
+				if wanted.Swap(false) {
+					views <- running
+					given++
+				}
+			}
+		}()
+		next := func(ctx context.Context) (*conductor.View, error) {
+			time.Sleep(time.Millisecond) // whatever the machine does before
+			wanted.Store(true)
+			select {
+			case v := <-views:
+				return v, nil
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		}
+		keys, typed := io.Pipe()
+		defer typed.Close()
+		o := options(newSink(""), keys, next)
+		o.FPS = 0
+		_ = Run(ctx, o)
+		time.Sleep(time.Second) // until the last of its timers is over
+		if given != 40 {
+			t.Errorf("%d of the 40 pictures in ten seconds were drawn", given)
+		}
+	})
+}
+
+// What the run did not do, and why, is said where the key was pressed.
+func TestARefusalIsSaid(t *testing.T) {
+	p := fly(t, "running").press("+")
+	p.wantText("10 % more of all that follows.")
+	v := *states()["running"]
+	v.Events = append(slices.Clone(v.Events), conductor.Event{At: v.Elapsed, Kind: conductor.EventNote, Text: "not raised: max_rate is 500"})
+	p.take(viewMsg{&v})
+	p.wantText("not raised: max_rate is 500")
+	v.Events = append(slices.Clone(v.Events), conductor.Event{At: v.Elapsed, Kind: conductor.EventNote, Text: "something else"})
+	if p.take(viewMsg{&v}); strings.Contains(p.frame(), "something else") {
+		t.Error("a note that answers nothing is said at the foot")
+	}
+}
+
+// A notice stays for a few seconds, however many Views come in them.
+func TestNoticesGo(t *testing.T) {
+	p := fly(t, "ended").press("p")
+	p.wantText("The run has ended")
+	for range 4 { // one a second after the end
+		p.take(viewMsg{states()["ended"]})
+	}
+	if p.notice != "" {
+		t.Errorf("%q still stands", p.notice)
+	}
+}
+
+// Of events that are alike each can be selected.
+func TestAlikeRowsCanBePassed(t *testing.T) {
+	v := *states()["running"]
+	same := conductor.Event{At: 9 * time.Second, Kind: conductor.EventNote, Text: "the same from two sources"}
+	v.Events = []conductor.Event{{At: time.Second, Kind: conductor.EventStage, Text: "begins"}, same, same, {At: 10 * time.Second, Kind: conductor.EventUser, Text: "mark"}}
+	p := fly(t, "running")
+	p.take(viewMsg{&v})
+	p.press("7", "down", "down", "down")
+	if at := p.lists[panelEvents].selected; at != 3 {
+		t.Errorf("after three steps down row %d is selected", at)
+	}
+}
+
+// A detail scrolls to its end and no further, so that one step up is seen; each of them can be seen whole on a small screen.
+func TestDetailsScroll(t *testing.T) {
+	p := fly(t, "bent")
+	p.take(tea.WindowSizeMsg{Width: 60, Height: 15})
+	for panel, want := range map[string][2]string{
+		"2": {"response time", "10 s"}, // the first figures, and the axis of the distribution
+		"3": {"Service Unavailable", "queue full"},
+		"6": {"cpu", "resolved shop.staging.internal"},
+	} {
+		p.press(panel, "enter")
+		p.wantText(want[0])
+		p.wantText("line 1 of")
+		p.press("G")
+		p.wantText(want[1])
+		end := p.frame()
+		if p.press("up"); p.frame() == end {
+			t.Errorf("panel %s: one row up from the end shows the same", panel)
+		}
+		p.press("g", "esc")
+	}
+}
+
+// A filter hides rows of its own panel only, and is seen as long as it does.
+func TestFilterBelongsToItsPanel(t *testing.T) {
+	p := fly(t, "bent").press("2", "/", "c", "a", "r", "t", "enter")
+	p.wantText("/cart")
+	if p.press("7"); len(p.events()) != len(p.view.Events) {
+		t.Error("the filter of the steps hides events")
+	}
+	p.press("2", "esc")
+	if frame := p.frame(); strings.Contains(frame, "/cart  ") {
+		t.Errorf("the filter is gone and still shown:\n%s", frame)
+	}
+}
+
+// Whatever the figures are, none covers a label or loses a digit.
+func TestFiguresStayInTheirPlace(t *testing.T) {
+	v := *states()["running"]
+	s := *v.Snapshot
+	v.Snapshot = &s
+	s.Window.OfferedRPS, s.Window.GoodputRPS, s.Window.ErrorRate = 123_456, 98_412, 0.9999
+	s.Window.InFlight, s.Window.Users = 12_345, 100_000
+	s.Window.Response.P50, s.Window.Response.P99, s.Window.Response.AtLeast, s.Window.Response.AtLeastFrom = 1000*time.Second, 1001*time.Second, true, 1001*time.Second
+	for w, want := range map[int][]string{
+		80:  {"offered  123k/s", "goodput 98.4k/s", "p50 16.7min", "p99 ≥16.7min", "errors   100%"},
+		240: {"offered  123k/s", "goodput 98.4k/s", "response p50 16.7min", "p99 ≥16.7min", "errors   100 %", "in flight 12.3k", "users  100k"},
+	} {
+		m := screen(w, 24, &v, theme.New(theme.Dark, colorprofile.NoTTY))
+		for _, text := range want {
+			if line := strings.Split(m.frame(), "\n")[m.layout().figures]; !strings.Contains(line, text) {
+				t.Errorf("%d columns: no %q in %q", w, text, line)
+			}
+		}
+	}
+}
+
+// At the least width the row of panels and the last key fit.
+func TestNarrowRowsFit(t *testing.T) {
+	for state, v := range states() {
+		for panel := range panelCount {
+			m := screen(leastWidth, leastHeight, v, theme.New(theme.Dark, colorprofile.NoTTY))
+			m.open(panel)
+			m.settle()
+			if last := tabs(panel, leastWidth, m.errorCount())[panelCount-1]; last.x+last.w > leastWidth {
+				t.Errorf("%s, panel %d: the panels end in column %d", state, panel+1, last.x+last.w)
+			}
+			lines := strings.Split(m.frame(), "\n")
+			if keys := lines[len(lines)-1]; !strings.Contains(keys, "? help") {
+				t.Errorf("%s, panel %d: the keys are %q", state, panel+1, keys)
+			}
+		}
+	}
+}
+
+// On a terminal that is too small a question is asked all the same.
+func TestSmallScreenAsks(t *testing.T) {
+	p := fly(t, "running")
+	p.take(tea.WindowSizeMsg{Width: 59, Height: 14})
+	p.press("q")
+	p.wantText("Stop the run and quit?")
+}
+
+// A ramp is always ahead of its answers; a target that is behind is one that is behind what was offered a response time ago.
+func TestARampIsNotBehind(t *testing.T) {
+	v := *states()["running"]
+	s := *v.Snapshot
+	v.Snapshot = &s
+	s.Series.Points = nil
+	for i := range 20 { // 10 more each second, answered after two seconds
+		s.Series.Points = append(s.Series.Points, metrics.Point{Offered: float64(10 * i), Goodput: float64(max(0, 10*i-20)), P50: 2000, Stage: 1})
+	}
+	s.Window.Length, s.Window.OfferedRPS, s.Window.GoodputRPS = 10*time.Second, 145, 125
+	m := screen(120, 40, &v, theme.New(theme.Dark, colorprofile.ASCII))
+	if r := m.overviewFoot(); strings.Contains(r.text, "Goodput is") {
+		t.Errorf("%q", r.text)
+	}
+	s.Window.GoodputRPS = 100
+	if r := m.overviewFoot(); !strings.HasPrefix(r.text, "▲ Goodput is 100/s, 31.0 % less than the 145/s") {
+		t.Errorf("%q", r.text)
+	}
+	s.Window.Length = time.Second
+	if r := m.overviewFoot(); strings.Contains(r.text, "Goodput is") {
+		t.Errorf("after a second: %q", r.text)
+	}
+}
+
+// Errors that no total counts are not denied.
+func TestErrorsOutsideOfTheTotals(t *testing.T) {
+	v := *states()["running"]
+	s := *v.Snapshot
+	v.Snapshot = &s
+	s.Errors = []metrics.ErrorView{{Class: metrics.Status, Status: 401, Step: metrics.StepName{Scenario: "buyer", Step: "login", Kind: metrics.KindSetup}, Count: 9}}
+	m := screen(120, 40, &v, theme.New(theme.Dark, colorprofile.ASCII))
+	m.open(panelErrors)
+	if got := m.errorsFoot().text; !strings.HasPrefix(got, "▲ status 401 at login, and none in what is counted") {
+		t.Errorf("%q", got)
+	}
+	s.Totals, s.Window.Response, s.Window.ErrorRate, s.Window.OfferedRPS = metrics.Totals{}, metrics.Quantiles{}, 0, 0
+	if got := m.overviewFoot().text; !strings.HasPrefix(got, "✗ Nothing was answered in the last 10 s; the most frequent error: status 401 at login.") {
+		t.Errorf("%q", got)
+	}
+}
+
+// A criterion that was never judged has failed at the end, as in the report.
+func TestUnjudgedCriteriaFail(t *testing.T) {
+	v := *states()["ended"]
+	v.SLOs = []slo.Result{{Expr: "p99 < 300ms", OK: true}}
+	m := screen(120, 40, &v, theme.New(theme.Dark, colorprofile.ASCII))
+	p := &pilot{model: m, t: t}
+	p.wantText("every SLO held but one")
+	p.wantText("p99 < 300ms        – ✗")
 }

@@ -177,7 +177,9 @@ func (m *model) drawTopErrors(c chart.Canvas) {
 		x := c.Right(c.W()-1, i+1, theme.Text, chart.Count(e.Count))
 		c.Set(0, i+1, theme.Bad, '✗')
 		at := c.Sub(0, i+1, x-1, 1).Text(2, 0, theme.Text, errorName(e))
-		c.Fit(at+1, i+1, x-at-2, theme.Dim, chart.ShortenMiddle(chart.Clean(e.Step.Step), x-at-2))
+		if room := x - at - 2; room >= 6 { // less of a step's name says nothing
+			c.Fit(at+1, i+1, room, theme.Dim, chart.Shorten(chart.Clean(e.Step.Step), room))
+		}
 	}
 }
 
@@ -195,10 +197,16 @@ func (m *model) drawSlowest(c chart.Canvas) {
 	}
 	for i := range min(len(steps), c.H()-1) {
 		c.Right(c.W()-1, i+1, p99Style(steps[i].Response), quantile(steps[i].Response, steps[i].Response.P99))
-		name := chart.Clean(steps[i].Step)
-		if len(m.view.Run.Scenarios) > 1 { // several may have a step of that name
-			name += " · " + chart.Clean(steps[i].Scenario)
+		// Of a place that is too narrow for both the scenario's name goes first.
+		end := c.W() - 11
+		x := c.Sub(0, i+1, end, 1).Text(1, 0, theme.Text, chart.Shorten(chart.Clean(steps[i].Step), end-1))
+		if room := end - x; room >= 6 && m.ambiguous(steps[i]) {
+			c.Fit(x, i+1, room, theme.Dim, " · "+chart.Clean(steps[i].Scenario))
 		}
-		c.Fit(1, i+1, c.W()-12, theme.Text, chart.ShortenMiddle(name, c.W()-12))
 	}
+}
+
+// ambiguous reports whether another scenario has a step of the same name.
+func (m *model) ambiguous(s *metrics.StepView) bool {
+	return slices.ContainsFunc(m.view.Snapshot.Steps, func(o metrics.StepView) bool { return o.Step == s.Step && o.Scenario != s.Scenario })
 }

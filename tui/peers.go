@@ -16,14 +16,14 @@ var peersHelp = []string{
 	"lag is the delay of the generator itself: begun minus due, when a user was free. As long as it is far below the response times, the figures are the target's.",
 	"cpu is the process' share of the cores that it may use. A generator that is saturated says so in its verdict, and the run's verdict says it too.",
 	"A source that is silent for 2.5 s is suspect, and after 6 s lost. It stops by itself when its lease ends; only then do the others take its share, so the load is never twice as high. Until then the share is missing, and counted as such.",
-	"a asks for the address of a peer that joins the run, x lets the selected one leave. clock is by how much its clock may be wrong after it was measured.",
+	"clock is how far a peer's clock is from this one's, which is corrected for, and how well that is known. a asks for the address of a peer that joins the run, x lets the selected one leave.",
 }
 
 func (m *model) sources() []*metrics.SourceView {
 	all := m.view.Snapshot.Sources
 	out := make([]*metrics.SourceView, 0, len(all))
 	for i := range all {
-		if m.matches(all[i].Name, all[i].Label, all[i].State, all[i].Kind) {
+		if m.matches(panelPeers, all[i].Name, all[i].Label, all[i].State, all[i].Kind) {
 			out = append(out, &all[i])
 		}
 	}
@@ -121,16 +121,12 @@ func (m *model) drawPeers(c chart.Canvas) {
 	list := m.sources()
 	state := m.lists[panelPeers]
 	if len(list) == 0 {
-		if m.filter != "" {
-			waiting(c, "No source matches /"+m.filter+".", "esc clears the filter")
-			return
-		}
-		waiting(c, "Waiting for the sources to start.")
+		m.drawNothing(c, "source", "Waiting for the sources to start.")
 		return
 	}
 	rows := m.peerRows(list)
-	if state.open && state.selected < len(rows) && rows[state.selected].source != nil {
-		m.drawSource(c, rows[state.selected].source)
+	if s := m.openSource(rows); s != nil {
+		drawRows(c, sourceName(s), "", m.peerDetail(c.W(), c.H()), state.scroll)
 		return
 	}
 	if begins(m.view) {
@@ -140,7 +136,7 @@ func (m *model) drawPeers(c chart.Canvas) {
 	table := chart.Table{
 		Columns: []chart.Column{
 			{Title: "source", Width: 10, Left: true, Grow: true},
-			{Title: "state", Width: 13, Left: true},
+			{Title: "state", Width: 14, Left: true},
 			{Title: "share", Width: 6},
 			{Title: "asked/s", Width: 7},
 			{Title: "done/s", Width: 7},
@@ -165,11 +161,21 @@ func (m *model) drawPeers(c chart.Canvas) {
 	}
 	used := min(len(rows)+1, c.H())
 	if c.H()-used >= 9 && state.selected < len(rows) && rows[state.selected].source != nil {
-		table.Draw(c.Rows(0, used))
-		m.drawSource(c.Rows(used+1, c.H()-used-1), rows[state.selected].source)
-		return
+		m.drawSelected(c.Rows(used+1, c.H()-used-1), rows[state.selected].source)
+		c = c.Rows(0, used)
 	}
 	table.Draw(c)
+}
+
+// drawSelected is the selected source below the table, as far as there is room.
+func (m *model) drawSelected(c chart.Canvas, s *metrics.SourceView) {
+	c.Rule(0, sourceName(s), "")
+	rows := m.sourceRows(s, c.W())
+	placeRows(c.Rows(1, c.H()-1), rows, 0)
+	if y := 1 + len(rows); len(s.Log) > 0 && y+2 <= c.H() {
+		c.Rule(y, "Log", "")
+		drawLog(c.Rows(y+1, c.H()-y-1), s.Log)
+	}
 }
 
 // groupCells are the sums over the sources with one label. Percentiles have no sum.
@@ -191,8 +197,8 @@ func groupCells(r peerRow) []chart.Cell {
 		{Text: r.title, Style: bold},
 		{Text: fmt.Sprintf("%d of %d", running, len(r.group)), Style: bold},
 		{Text: chart.Percent(share), Style: bold},
-		{Text: chart.Number(asked), Style: theme.Asked | theme.Bold},
-		{Text: chart.Number(done), Style: theme.Accent | theme.Bold},
+		{Text: chart.Narrow(asked, 7), Style: theme.Asked | theme.Bold},
+		{Text: chart.Narrow(done, 7), Style: theme.Accent | theme.Bold},
 		blank, blank, blank, blank, blank, blank, blank,
 		{Text: chart.Bytes(float64(received)), Style: theme.Dim},
 	}
@@ -240,8 +246,8 @@ func sourceCells(s *metrics.SourceView) []chart.Cell {
 		{Text: sourceName(s)},
 		{Text: state, Style: st},
 		{Text: chart.Percent(s.Share)},
-		{Text: chart.Number(s.Asked), Style: theme.Asked},
-		{Text: chart.Number(s.Done), Style: theme.Accent},
+		{Text: chart.Narrow(s.Asked, 7), Style: theme.Asked},
+		{Text: chart.Narrow(s.Done, 7), Style: theme.Accent},
 		{Text: quantile(s.Lag, s.Lag.P99)},
 		cpu,
 		{Text: ageText(s), Style: age},
@@ -294,92 +300,109 @@ func clockText(s *metrics.SourceView) string {
 	return sign + chart.Duration(s.Clock) + " ±" + chart.Duration(s.ClockBound)
 }
 
-// drawSource is one source in detail: its health against its limits, its own percentiles, and its log.
-func (m *model) drawSource(c chart.Canvas, s *metrics.SourceView) {
-	c.Rule(0, sourceName(s), "")
-	a := &s.Audit
-	y := 1
-	line := func(label, value string, share float64, text string) {
-		if y >= c.H() {
-			return
-		}
-		c.Text(1, y, theme.Dim, label)
-		c.Right(26, y, theme.Text, value)
-		if share == share {
-			st := theme.P90
-			if share >= 0.8 {
-				st = theme.Warn
-			}
-			chart.Bar(c, 28, y, min(20, c.W()/4), st, share)
-		}
-		c.Fit(28+min(20, c.W()/4)+2, y, c.W()-31-min(20, c.W()/4), theme.Dim, text)
-		y++
+// openSource is the source whose detail is shown; nil: none.
+func (m *model) openSource(rows []peerRow) *metrics.SourceView {
+	state := m.lists[panelPeers]
+	if !state.open || state.selected < 0 || state.selected >= len(rows) {
+		return nil
 	}
+	return rows[state.selected].source
+}
+
+// peerDetail are the rows of the open source's detail; nil: none is open.
+func (m *model) peerDetail(w, _ int) []row {
+	s := m.openSource(m.peerRows(m.sources()))
+	if s == nil {
+		return nil
+	}
+	return append(m.sourceRows(s, w), logRows(s.Log)...)
+}
+
+// sourceRows are one source in w columns: why it is as it is, its link, its health against its limits, its own percentiles.
+func (m *model) sourceRows(s *metrics.SourceView, w int) []row {
 	if s.State == "refused" || begins(m.view) {
-		drawStarting(c, s)
-		return
+		return startRows(s, w)
 	}
+	rows := reasonRows(s, w)
+	a := &s.Audit
+	bar := 20
+	if w < 110 {
+		bar = 10
+	}
+	line := func(label, value string, share float64, text string) {
+		rows = append(rows, func(c chart.Canvas) {
+			c.Text(1, 0, theme.Dim, label)
+			c.Right(26, 0, theme.Text, value)
+			if share == share {
+				st := theme.P90
+				if share >= 0.8 {
+					st = theme.Warn
+				}
+				chart.Bar(c, 28, 0, bar, st, share)
+			}
+			c.Fit(30+bar, 0, c.W()-31-bar, theme.Dim, text)
+		})
+	}
+	if remote(s) {
+		line("clock", clockText(s), nan, "corrected for; it began "+chart.Duration(s.StartSkew)+" late")
+		line("link", chart.Duration(s.RTT), nan, "round trip; newest data is "+ageText(s)+" old")
+	}
+	line("cpu", chart.Percent(cpuShare(a)), cpuShare(a), fmt.Sprintf("of %s; peak %s, a shard %s", plural(uint64(max(0, a.Cores)), "core"), chart.Percent(s.CPUPeak), chart.Percent(a.ShardCPU)))
+	line("lag p99", quantile(s.Lag, s.Lag.P99), nan, "p50 "+quantile(s.Lag, s.Lag.P50)+"; part of the response times")
+	line("response p99", quantile(s.Response, s.Response.P99), nan, "p50 "+quantile(s.Response, s.Response.P50)+", of this source alone")
+	line("users", chart.Count(uint64(max(0, s.Users))), nan, fmt.Sprintf("%s in flight, %s", chart.Count(uint64(max(0, s.InFlight))), plural(uint64(max(0, s.Connections)), "connection")))
+	line("memory", chart.Bytes(float64(a.Memory)), part(float64(a.Memory), float64(a.MemLimit)), limitText(a.MemLimit, func(n uint64) string { return chart.Bytes(float64(n)) }))
+	line("descriptors", chart.Count(uint64(max(0, a.Files))), part(float64(a.Files), float64(a.FileLimit)), limitText(uint64(max(0, a.FileLimit)), chart.Count))
+	line("ports", chart.Count(uint64(max(0, a.Ports))), part(float64(a.Ports), float64(a.PortLimit)), limitText(uint64(max(0, a.PortLimit)), chart.Count))
+	line("gc pause p99", chart.Duration(a.GCPauseP99), nan, chart.Percent(a.GCShare)+" of cpu; scheduling p99 "+chart.Duration(a.SchedP99))
+	line("steal, throttled", chart.Percent(a.Steal), nan, chart.Percent(a.Throttled)+" of the periods throttled")
+	return rows
+}
+
+// reasonRows say why a source is in its state, and what is wrong with it.
+func reasonRows(s *metrics.SourceView, w int) []row {
+	var rows []row
 	if s.Reason != "" {
 		st, glyph := stateGlyph(s.State)
 		text := fmt.Sprintf("%s %s: %s", glyph, s.State, s.Reason)
 		if s.State == "lost" && s.LostAt >= 0 {
 			text = fmt.Sprintf("%s lost at %s: %s", glyph, chart.Clock(s.LostAt), s.Reason)
 		}
-		for _, l := range chart.Wrap(text, c.W()-2, 3) {
-			c.Text(1, y, st, l)
-			y++
+		for _, l := range chart.Wrap(text, w-2, 4) {
+			rows = append(rows, textRow(st, l))
 		}
 	}
-	if remote(s) {
-		line("clock", clockText(s), nan, "by which it differed before it was corrected; it began "+chart.Duration(s.StartSkew)+" after the run's own zero")
-		line("link", chart.Duration(s.RTT), nan, "round trip; its newest data is "+ageText(s)+" old")
-	}
-	line("cpu", chart.Percent(cpuShare(a)), cpuShare(a), fmt.Sprintf("of %s, busiest shard %s, peak %s", plural(uint64(max(0, a.Cores)), "core"), chart.Percent(a.ShardCPU), chart.Percent(s.CPUPeak)))
-	line("memory", chart.Bytes(float64(a.Memory)), part(float64(a.Memory), float64(a.MemLimit)), limitText(a.MemLimit, func(n uint64) string { return chart.Bytes(float64(n)) }))
-	line("descriptors", chart.Count(uint64(max(0, a.Files))), part(float64(a.Files), float64(a.FileLimit)), limitText(uint64(max(0, a.FileLimit)), chart.Count))
-	line("ports", chart.Count(uint64(max(0, a.Ports))), part(float64(a.Ports), float64(a.PortLimit)), limitText(uint64(max(0, a.PortLimit)), chart.Count))
-	line("lag p50, p99", quantile(s.Lag, s.Lag.P99), nan, "p50 "+quantile(s.Lag, s.Lag.P50)+"; our own delay, which the response times contain")
-	line("gc pause p99", chart.Duration(a.GCPauseP99), nan, chart.Percent(a.GCShare)+" of the cpu; scheduling p99 "+chart.Duration(a.SchedP99))
-	line("steal, throttled", chart.Percent(a.Steal), nan, chart.Percent(a.Throttled)+" of the periods throttled")
-	line("users", chart.Count(uint64(max(0, s.Users))), nan, fmt.Sprintf("%s in flight, %s", chart.Count(uint64(max(0, s.InFlight))), plural(uint64(max(0, s.Connections)), "connection")))
-	line("response p50", quantile(s.Response, s.Response.P50), nan, "p99 "+quantile(s.Response, s.Response.P99)+", of this source alone")
 	for _, r := range s.Verdict.Reasons {
-		if y < c.H() {
-			st, _ := healthMark(s.Verdict)
-			y++
-			c.Fit(1, y-1, c.W()-2, st, "▲ "+chart.Clean(r))
-		}
+		st, _ := healthMark(s.Verdict)
+		rows = append(rows, textRow(st, "▲ "+chart.Clean(r)))
 	}
-	if y+2 > c.H() || len(s.Log) == 0 {
-		return
-	}
-	c.Rule(y, "Log", "")
-	drawLog(c.Rows(y+1, c.H()-y-1), s.Log)
+	return rows
 }
 
-// drawStarting is a source in detail while it starts, or that could not be started.
-func drawStarting(c chart.Canvas, s *metrics.SourceView) {
-	y := 1
-	x := c.Text(1, y, theme.Dim, "start ")
-	drawStep(c.Sub(x, y, len(startSteps), 1), s)
-	x += len(startSteps) + 1
-	c.Text(c.Text(x, y, theme.Text, stepText(s))+1, y, theme.Dim, "since "+chart.Span(s.Starting.Truncate(time.Second)))
-	y++
+// startRows are one source while it starts, or one that could not be started.
+func startRows(s *metrics.SourceView, w int) []row {
+	rows := []row{func(c chart.Canvas) {
+		x := c.Text(1, 0, theme.Dim, "start ")
+		drawStep(c.Sub(x, 0, len(startSteps), 1), s)
+		x += len(startSteps) + 1
+		c.Text(c.Text(x, 0, theme.Text, stepText(s))+1, 0, theme.Dim, "since "+chart.Span(s.Starting.Truncate(time.Second)))
+	}}
 	if s.State == "refused" || s.State == "lost" {
-		y++
-		for i, l := range failureLines(s, c.W()-3) {
-			st := theme.Text
-			if i == 0 {
-				st = theme.Bad
-			}
-			c.Text(1, y, st, l)
-			y++
-		}
+		rows = append(append(rows, blankRow), failureRows(s, w)...)
 	}
-	if len(s.Log) > 0 && y+2 <= c.H() {
-		c.Rule(y, "Log", "")
-		drawLog(c.Rows(y+1, c.H()-y-1), s.Log)
+	return rows
+}
+
+// logRows are what a source said, below a title.
+func logRows(log []string) []row {
+	if len(log) == 0 {
+		return nil
 	}
+	rows := []row{ruleRow("Log")}
+	for _, line := range log {
+		rows = append(rows, textRow(theme.Dim, chart.Clean(line)))
+	}
+	return rows
 }
 
 func part(n, of float64) float64 {
@@ -426,11 +449,20 @@ func (m *model) peersFoot() remark {
 	case len(v.Snapshot.Sources) == 0:
 		return plainly("No source has started yet.")
 	}
-	n := len(v.Snapshot.Sources)
-	if n == 1 {
-		return plainly("All load comes from one source, which keeps up: its lag p99 is " + quantile(v.Snapshot.Window.Lag, v.Snapshot.Window.Lag.P99) + ".")
+	n := 0
+	for i := range v.Snapshot.Sources {
+		if v.Snapshot.Sources[i].State == "running" {
+			n++
+		}
 	}
-	return plainly(strconv.Itoa(n) + " sources keep up: lag p99 is " + quantile(v.Snapshot.Window.Lag, v.Snapshot.Window.Lag.P99) + ".")
+	lag := quantile(v.Snapshot.Window.Lag, v.Snapshot.Window.Lag.P99)
+	switch {
+	case n == 0:
+		return plainly("No source is running.")
+	case n == 1:
+		return plainly("All load comes from one source, which keeps up: its lag p99 is " + lag + ".")
+	}
+	return plainly(strconv.Itoa(n) + " sources keep up: lag p99 is " + lag + ".")
 }
 
 // names are the names of some sources, in a sentence.

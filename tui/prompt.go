@@ -31,9 +31,10 @@ func (m *model) prompted(v *conductor.View) {
 	}
 }
 
-// asked is the prompt that waits for the user; nil: none. It does not stand still with a frozen picture.
+// asked is the prompt that waits for the user; nil: none. It does not stand still with a frozen picture, but it lets the user end
+// the line that is being written: what is typed into it is no answer.
 func (m *model) asked() *metrics.Prompt {
-	if m.newest == nil || len(m.newest.Prompts) == 0 || over(m.newest) || m.layout().small {
+	if m.newest == nil || len(m.newest.Prompts) == 0 || over(m.newest) || m.layout().small || m.writing() {
 		return nil
 	}
 	if p := &m.newest.Prompts[0]; p.ID != m.prompt.id || !m.prompt.done {
@@ -51,21 +52,21 @@ func (m *model) onPromptKey(k tea.KeyPressMsg) {
 	case "esc":
 		m.reply(p, "", false)
 	case "enter":
-		text := m.prompt.text
-		if !p.Choice {
-			m.reply(p, text, true)
-			return
-		}
-		switch strings.ToLower(strings.TrimSpace(text)) {
-		case "yes":
+		word := strings.ToLower(strings.TrimSpace(m.prompt.text))
+		switch {
+		case m.prompt.text == "": // an enter that was meant for the screen
+			m.prompt.note = "Type the answer first, or esc to refuse."
+		case !p.Choice:
+			m.reply(p, m.prompt.text, true)
+		case word == "yes":
 			m.reply(p, "yes", true)
-		case "no", "n":
+		case word == "no" || word == "n":
 			m.reply(p, "", false)
 		default:
 			m.prompt.text, m.prompt.note = "", "Type yes or no."
 		}
 	default:
-		m.prompt.text, m.prompt.note = edited(m.prompt.text, k), ""
+		m.prompt.text, m.prompt.note = changed(m.prompt.text, k, answered), ""
 	}
 }
 

@@ -85,7 +85,7 @@ func TestFrames(t *testing.T) {
 		"error":        func(m *model) { m.open(panelErrors); m.settle(); m.lists[panelErrors].open = true },
 		"help":         func(m *model) { m.help = true },
 		"ask":          func(m *model) { m.ask = askQuit },
-		"filter":       func(m *model) { m.open(panelSteps); m.filtering, m.filter = true, "cart" },
+		"filter":       func(m *model) { m.open(panelSteps); m.filtering, m.lists[panelSteps].filter = true, "cart" },
 		"difference":   func(m *model) { m.open(panelHeatmap); m.lists[panelHeatmap].order = 1 },
 		"all":          func(m *model) { m.window = len(windows) - 1 },
 		"frozen_shift": func(m *model) { m.frozen = true; m.shift(-1) },
@@ -117,7 +117,7 @@ func TestASCII(t *testing.T) {
 					m := screen(size[0], size[1], v, th)
 					m.open(panel)
 					m.settle()
-					m.lists[panel].open = open
+					m.lists[panel].open = open && panelAt(panel).detail != nil
 					frame := m.frame()
 					checkFrame(t, frame, size[0], size[1])
 					for i, r := range frame {

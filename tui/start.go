@@ -155,14 +155,9 @@ func (m *model) drawFailures(c chart.Canvas, rows []peerRow, selected int) {
 			continue
 		}
 		c.Rule(0, "What went wrong", "")
-		for i, line := range failureLines(s, c.W()-3) {
-			st := theme.Text
-			if i == 0 {
-				st = theme.Bad
-			}
-			c.Text(1, y, st, line)
-			y++
-		}
+		lines := failureRows(s, c.W())
+		placeRows(c.Rows(y, c.H()-y), lines, 0)
+		y += len(lines)
 	}
 	if y > 1 || selected < 0 || selected >= len(rows) || rows[selected].source == nil {
 		return
@@ -173,18 +168,17 @@ func (m *model) drawFailures(c chart.Canvas, rows []peerRow, selected int) {
 	}
 }
 
-// failureLines tells why a source could not be started, in lines of w cells: its name, the phase and ssh's own words, and
-// what to do.
-func failureLines(s *metrics.SourceView, w int) []string {
-	head := "✗ " + sourceName(s)
-	var out []string
-	for i, line := range chart.Wrap(head+": "+strings.TrimSpace(s.Reason), w, 8) {
-		if i > 0 {
-			line = "  " + line
+// failureRows tell why a source could not be started, in w columns: its name, the phase and ssh's own words, and what to do.
+func failureRows(s *metrics.SourceView, w int) []row {
+	var rows []row
+	for i, line := range chart.Wrap("✗ "+sourceName(s)+": "+strings.TrimSpace(s.Reason), w-4, 8) {
+		if i == 0 {
+			rows = append(rows, textRow(theme.Bad, line))
+		} else {
+			rows = append(rows, textRow(theme.Text, "  "+line))
 		}
-		out = append(out, line)
 	}
-	return out
+	return rows
 }
 
 // firstLine is the first line of what may be several.

@@ -10,22 +10,36 @@ import (
 	"lt/tui/theme"
 )
 
-// drawStep is one step in detail: phases, answers and connections on the left, the two distributions on the right. On a
-// narrow screen the distributions stand below, as far as there is room.
+// stepColumn is the width of a step's figures: beside its distributions on a wide screen, else above them.
+func stepColumn(w int) int {
+	if w >= 110 {
+		return w * 9 / 20
+	}
+	return w
+}
+
+// drawStep is one step in detail: phases, answers and connections, and the two distributions.
 func (m *model) drawStep(c chart.Canvas, s *metrics.StepView) {
-	title := chart.Clean(s.Scenario + " / " + s.Step)
-	if c.W() >= 110 {
-		left := c.W() * 9 / 20
-		drawStepFigures(c.Columns(0, left), title, s)
+	left := stepColumn(c.W())
+	drawRows(c.Columns(0, left), chart.Clean(s.Scenario+" / "+s.Step), "", m.stepDetail(c.W(), c.H()), m.lists[panelSteps].scroll)
+	if left < c.W() {
 		stepDistribution(s).Draw(c.Columns(left+2, c.W()-left-2))
-		return
 	}
-	upper := min(c.H(), 15)
-	if c.H() < upper+7 {
-		upper = c.H()
+}
+
+// stepDetail are the rows of the open step's detail; nil: none is open. What is narrow has the distributions below the figures.
+func (m *model) stepDetail(w, h int) []row {
+	const least = 10 // rows of the distributions
+	s := m.openStep(m.steps())
+	if s == nil {
+		return nil
 	}
-	drawStepFigures(c.Rows(0, upper), title, s)
-	stepDistribution(s).Draw(c.Rows(upper, c.H()-upper))
+	rows := stepRows(s, stepColumn(w))
+	if stepColumn(w) < w {
+		return rows
+	}
+	rows = append(rows, blankRow)
+	return append(rows, chartRows(w, max(least, h-1-len(rows)), stepDistribution(s).Draw)...)
 }
 
 // phaseLook is the style and fill of a phase in the stacked bar: neighbours differ without colours, too.
@@ -38,101 +52,144 @@ var phaseLook = [metrics.Phases]chart.Part{
 	{Style: theme.P90, Glyph: '▓'},
 }
 
-func drawStepFigures(c chart.Canvas, title string, s *metrics.StepView) {
-	c.Rule(0, title, "")
-	y := 1
-	wide := min(11, (c.W()-20)/4) // of a column of figures
-	head := func(names ...string) {
-		for i, n := range names {
-			c.Right(20+(i+1)*wide, y, theme.Dim, n)
+// pair is a name with a count.
+type pair struct {
+	name  string
+	style theme.Style
+	count uint64
+}
+
+// labelAt is the column of what stands beside a label in the detail of a step, figuresAt that of its columns of figures.
+const (
+	labelAt   = 14
+	figuresAt = 20
+)
+
+// pairRows are pairs beside a label, on as many rows as they need.
+func pairRows(label string, list []pair, w int) []row {
+	var lines [][]pair
+	x := w
+	for _, p := range list {
+		need := chart.Width(p.name) + 1 + chart.Width(chart.Count(p.count))
+		if x+need > w {
+			lines, x = append(lines, nil), labelAt
 		}
-		y++
+		lines[len(lines)-1] = append(lines[len(lines)-1], p)
+		x += need + 2
 	}
-	row := func(name string, st theme.Style, q metrics.Quantiles) {
-		c.Text(1, y, st, name)
-		for i, v := range []string{quantile(q, q.P50), quantile(q, q.P90), quantile(q, q.P99), quantile(q, q.Max)} {
-			st := theme.Text
-			if i == 2 {
-				st = p99Style(q)
+	out := make([]row, len(lines))
+	for i, line := range lines {
+		out[i] = func(c chart.Canvas) {
+			if i == 0 {
+				c.Text(1, 0, theme.Dim, label)
 			}
-			c.Right(20+(i+1)*wide, y, st, v)
-		}
-		y++
-	}
-	head("p50", "p90", "p99", "max")
-	row("response time", theme.P90, s.Response)
-	row("service time", theme.Asked, s.Service)
-	if c.H() >= 14 {
-		y++
-	}
-	parts := make([]chart.Part, metrics.Phases)
-	for i := range parts {
-		parts[i] = phaseLook[i]
-		// The mean over all requests: a phase that few requests have is as long as it is rare.
-		if s.Requests > 0 {
-			parts[i].Value = float64(s.Phases[i].Mean) * float64(s.Phases[i].Count) / float64(s.Requests)
+			x := labelAt
+			for _, p := range line {
+				x = c.Text(x, 0, p.style, p.name)
+				x = c.Text(x+1, 0, theme.Dim, chart.Count(p.count)) + 2
+			}
 		}
 	}
-	c.Text(1, y, theme.Dim, "phases, mean")
-	chart.Stack(c, 20, y, c.W()-21, parts)
-	y++
-	for i := range metrics.Phases {
-		q := s.Phases[i]
-		if q.Count == 0 {
-			continue
-		}
-		c.Set(1, y, phaseLook[i].Style, phaseLook[i].Glyph)
-		c.Text(3, y, theme.Text, metrics.Phase(i).String())
-		if q.Count < s.Requests {
-			c.Text(11, y, theme.Dim, "("+chart.Percent(float64(q.Count)/float64(s.Requests))+")")
-		}
-		for j, v := range []time.Duration{q.P50, q.P90, q.P99, q.Max} {
-			c.Right(20+(j+1)*wide, y, theme.Dim, chart.Duration(v))
-		}
-		y++
+	return out
+}
+
+// labelled is a text beside its label.
+func labelled(label, text string) row {
+	return func(c chart.Canvas) {
+		c.Text(1, 0, theme.Dim, label)
+		c.Fit(labelAt, 0, c.W()-labelAt-1, theme.Text, text)
 	}
-	if c.H() >= y+5 {
-		y++
+}
+
+// stepRows are a step's figures in w columns.
+func stepRows(s *metrics.StepView, w int) []row {
+	wide := min(11, (w-figuresAt)/4) // of a column of figures
+	figures := func(c chart.Canvas, st, p99 theme.Style, texts ...string) {
+		for i, text := range texts {
+			look := st
+			if i == 2 {
+				look = p99
+			}
+			c.Right(figuresAt+(i+1)*wide, 0, look, chart.Tight(text, wide))
+		}
 	}
-	x := c.Text(1, y, theme.Dim, "answers") + 1
+	latency := func(name string, st theme.Style, q metrics.Quantiles) row {
+		return func(c chart.Canvas) {
+			c.Text(1, 0, st, name)
+			figures(c, theme.Text, p99Style(q), quantile(q, q.P50), quantile(q, q.P90), quantile(q, q.P99), quantile(q, q.Max))
+		}
+	}
+	rows := []row{
+		func(c chart.Canvas) { figures(c, theme.Dim, theme.Dim, "p50", "p90", "p99", "max") },
+		latency("response time", theme.P90, s.Response),
+		latency("service time", theme.Asked, s.Service),
+		blankRow,
+	}
+	rows = append(append(rows, phaseRows(s, figures)...), blankRow)
+	var answers, errors []pair
 	for _, n := range s.Status {
 		st := theme.Text
 		if n.Status >= 400 {
 			st = theme.Bad
 		}
-		x = c.Text(x+2, y, st, strconv.Itoa(int(n.Status)))
-		x = c.Text(x+1, y, theme.Dim, chart.Count(n.Count))
+		answers = append(answers, pair{strconv.Itoa(int(n.Status)), st, n.Count})
 	}
-	y++
-	x = c.Text(1, y, theme.Dim, "errors ") + 1
-	none := true
 	for class := 1; class < metrics.Classes; class++ {
 		if n := s.ByClass[class]; n > 0 {
-			none = false
-			x = c.Text(x+2, y, theme.Bad, metrics.Class(class).String())
-			x = c.Text(x+1, y, theme.Dim, chart.Count(n))
+			errors = append(errors, pair{metrics.Class(class).String(), theme.Bad, n})
 		}
 	}
 	if s.Dropped > 0 {
-		none = false
-		x = c.Text(x+2, y, theme.Warn, "dropped")
-		c.Text(x+1, y, theme.Dim, chart.Count(s.Dropped))
+		errors = append(errors, pair{"dropped", theme.Warn, s.Dropped})
 	}
-	if none {
-		c.Text(x+2, y, theme.Text, "none")
-	}
-	y++
-	x = c.Text(1, y, theme.Dim, "connections  ")
+	rows = append(rows, listed("answers", answers, w)...)
+	rows = append(rows, listed("errors", errors, w)...)
 	if s.Requests > 0 {
-		fresh := s.Requests - min(s.Reused, s.Requests)
-		x = c.Text(x, y, theme.Text, fmt.Sprintf("%s reused, %s new", chart.Percent(float64(s.Reused)/float64(s.Requests)), chart.Count(fresh)))
+		text := fmt.Sprintf("%s reused, %s new", chart.Percent(float64(s.Reused)/float64(s.Requests)), chart.Count(s.Requests-min(s.Reused, s.Requests)))
 		if s.Stale > 0 {
-			c.Text(x, y, theme.Text, ", "+chart.Count(s.Stale)+" stale and sent again")
+			text += ", " + chart.Count(s.Stale) + " stale and sent again"
+		}
+		rows = append(rows, labelled("connections", text))
+	}
+	return append(rows, labelled("bytes", chart.Bytes(float64(s.BytesIn))+" in, "+chart.Bytes(float64(s.BytesOut))+" out"))
+}
+
+// listed are pairs beside a label, or none.
+func listed(label string, list []pair, w int) []row {
+	if len(list) == 0 {
+		return []row{labelled(label, "none")}
+	}
+	return pairRows(label, list, w)
+}
+
+// phaseRows are the phases of a step: their means as one bar, and the figures of each.
+func phaseRows(s *metrics.StepView, figures func(c chart.Canvas, st, p99 theme.Style, texts ...string)) []row {
+	parts := phaseLook
+	for i := range parts {
+		// The mean over all requests: a phase that few requests have is as long as it is rare.
+		if s.Requests > 0 {
+			parts[i].Value = float64(s.Phases[i].Mean) * float64(s.Phases[i].Count) / float64(s.Requests)
 		}
 	}
-	y++
-	x = c.Text(1, y, theme.Dim, "bytes        ")
-	c.Text(x, y, theme.Text, chart.Bytes(float64(s.BytesIn))+" in, "+chart.Bytes(float64(s.BytesOut))+" out")
+	rows := []row{func(c chart.Canvas) {
+		c.Text(1, 0, theme.Dim, "phases, mean")
+		chart.Stack(c, figuresAt, 0, c.W()-figuresAt-1, parts[:])
+	}}
+	for i := range metrics.Phases {
+		q := s.Phases[i]
+		if q.Count == 0 {
+			continue
+		}
+		rows = append(rows, func(c chart.Canvas) {
+			c.Set(1, 0, phaseLook[i].Style, phaseLook[i].Glyph)
+			c.Text(3, 0, theme.Text, metrics.Phase(i).String())
+			if q.Count < s.Requests {
+				c.Text(11, 0, theme.Dim, "("+chart.Percent(float64(q.Count)/float64(s.Requests))+")")
+			}
+			figures(c, theme.Dim, theme.Dim, chart.Duration(q.P50), chart.Duration(q.P90), chart.Duration(q.P99), chart.Duration(q.Max))
+		})
+	}
+	return rows
 }
 
 func stepDistribution(s *metrics.StepView) chart.Histogram {

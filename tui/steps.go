@@ -32,7 +32,7 @@ func (m *model) steps() []stepRow {
 	scenario := ""
 	for i := range all {
 		s := &all[i]
-		if !m.matches(s.Scenario, s.Step) {
+		if !m.matches(panelSteps, s.Scenario, s.Step) {
 			continue
 		}
 		if order == 0 && s.Scenario != scenario {
@@ -96,18 +96,12 @@ func rateMark(rate float64) (theme.Style, string) {
 func (m *model) drawSteps(c chart.Canvas) {
 	rows := m.steps()
 	list := m.lists[panelSteps]
-	if list.open {
-		if s := m.openStep(rows); s != nil {
-			m.drawStep(c, s)
-			return
-		}
+	if s := m.openStep(rows); s != nil {
+		m.drawStep(c, s)
+		return
 	}
 	if len(rows) == 0 {
-		if m.filter != "" {
-			waiting(c, "No step matches /"+m.filter+".", "esc clears the filter")
-			return
-		}
-		waiting(c, "Waiting for the first answers.")
+		m.drawNothing(c, "step", "Waiting for the first answers.")
 		return
 	}
 	order := list.order
@@ -119,7 +113,7 @@ func (m *model) drawSteps(c chart.Canvas) {
 			{Title: "p50", Width: 8, Mark: order == 3},
 			{Title: "p90", Width: 8},
 			{Title: "p99", Width: 9, Mark: order == 4},
-			{Title: "max", Width: 8},
+			{Title: "max", Width: 9},
 			{Title: "share", Width: 8, Left: true, Mark: order == 5},
 			{Title: "p99 over time", Width: 16, Left: true},
 			{Title: "requests", Width: 10},
@@ -157,7 +151,7 @@ func (m *model) stepCells(s *metrics.StepView, indent bool) []chart.Cell {
 	}
 	return []chart.Cell{
 		{Text: name},
-		{Text: chart.Number(s.WindowRPS), Style: theme.Accent},
+		{Text: chart.Narrow(s.WindowRPS, 6), Style: theme.Accent},
 		{Text: mark + chart.PercentNumber(errorRate(s)), Style: st},
 		{Text: quantile(s.Response, s.Response.P50)},
 		{Text: quantile(s.Response, s.Response.P90), Style: theme.Dim},
@@ -165,15 +159,18 @@ func (m *model) stepCells(s *metrics.StepView, indent bool) []chart.Cell {
 		{Text: quantile(s.Response, s.Response.Max), Style: theme.Dim},
 		{Draw: func(c chart.Canvas) { chart.Bar(c, 0, 0, c.W(), theme.P90, s.Share) }},
 		{Draw: func(c chart.Canvas) { chart.Spark(c, 0, 0, c.W(), theme.P99, s.P99[from:to]) }},
-		{Text: chart.Count(s.Requests), Style: theme.Dim},
+		{Text: chart.NarrowCount(s.Requests, 10), Style: theme.Dim},
 		{Text: quantile(s.Service, s.Service.P99), Style: theme.Dim},
 		{Text: chart.Bytes(float64(s.BytesIn)), Style: theme.Dim},
 	}
 }
 
-// openStep is the step whose detail is shown; nil if it is gone.
+// openStep is the step whose detail is shown; nil: none.
 func (m *model) openStep(rows []stepRow) *metrics.StepView {
 	for _, r := range rows {
+		if !m.lists[panelSteps].open {
+			break
+		}
 		if r.step != nil && strconv.Itoa(r.step.ID) == m.lists[panelSteps].key {
 			return r.step
 		}
@@ -187,10 +184,8 @@ func (m *model) stepsFoot() remark {
 		return ended(v)
 	}
 	rows := m.steps()
-	if m.lists[panelSteps].open {
-		if s := m.openStep(rows); s != nil {
-			return stepRemark(s)
-		}
+	if s := m.openStep(rows); s != nil {
+		return stepRemark(s)
 	}
 	var worst, slow *metrics.StepView
 	for _, r := range rows {
@@ -212,6 +207,9 @@ func (m *model) stepsFoot() remark {
 	case errorRate(worst) >= 0.01:
 		return bends(fmt.Sprintf("%s fails most: %s of its requests.", worst.Step, chart.Percent(errorRate(worst))))
 	}
-	return plainly(fmt.Sprintf("%s is the slowest: p99 %s, and it takes %s of the time of its journey.", slow.Step,
+	if slow.Kind != metrics.KindStep { // it has no share in an iteration
+		return plainly(fmt.Sprintf("%s is the slowest: p99 %s.", slow.Step, chart.Duration(slow.Response.P99)))
+	}
+	return plainly(fmt.Sprintf("%s is the slowest: p99 %s, %s of its journey's time.", slow.Step,
 		chart.Duration(slow.Response.P99), chart.Percent(slow.Share)))
 }

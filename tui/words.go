@@ -24,7 +24,7 @@ func ended(v *conductor.View) remark {
 		plural(t.Requests, "request"), chart.Percent(t.ErrorRate))
 	failed := 0
 	for _, r := range v.SLOs {
-		if r.Known && !r.OK {
+		if !r.Known || !r.OK { // one with nothing to judge it by has failed
 			failed++
 		}
 	}
@@ -75,7 +75,11 @@ func (m *model) overviewFoot() remark {
 	if w.ErrorRate >= 0.05 {
 		return broke(fmt.Sprintf("%s of the requests fail: panel 3 says how.", chart.Percent(w.ErrorRate)))
 	}
-	if w.OfferedRPS > 1 && w.GoodputRPS < 0.95*w.OfferedRPS {
+	if w.Response.Count == 0 && len(s.Errors) > 0 {
+		e := &s.Errors[0]
+		return broke(fmt.Sprintf("Nothing was answered in the last %s; the most frequent error: %s at %s. Panel 3 says more.", chart.Span(w.Length), errorName(e), e.Step.Step))
+	}
+	if m.lags() {
 		return bends(fmt.Sprintf("Goodput is %s/s, %s less than the %s/s that are offered.", chart.Number(w.GoodputRPS),
 			chart.Percent(1-w.GoodputRPS/w.OfferedRPS), chart.Number(w.OfferedRPS)))
 	}
@@ -95,6 +99,33 @@ func (m *model) overviewFoot() remark {
 		return plainly("Nothing was answered in the last " + chart.Span(w.Length) + ".")
 	}
 	return plainly(fmt.Sprintf("Steady: goodput follows what is offered, p50 is %s, p99 %s.", chart.Duration(w.Response.P50), chart.Duration(w.Response.P99)))
+}
+
+// lags reports whether the target answers less than 95 % of what it is asked, over a window that is long enough to tell. Answers
+// come later than what they answer: they are held against what was offered before by the least median response time so far, so
+// that a ramp, which is always ahead of its answers, is not taken for a target that is behind.
+func (m *model) lags() bool {
+	w, series := &m.view.Snapshot.Window, &m.view.Snapshot.Series
+	if w.Length < 5*time.Second || w.OfferedRPS <= 1 || w.GoodputRPS >= 0.95*w.OfferedRPS || series.Every <= 0 {
+		return false
+	}
+	least := math.Inf(1) // milliseconds
+	for i := range series.Points {
+		if p := series.Points[i].P50; p > 0 {
+			least = min(least, p)
+		}
+	}
+	if math.IsInf(least, 1) {
+		return true
+	}
+	every := float64(series.Every)
+	to := (float64(m.edge()) - least*1e6) / every
+	from := to - float64(w.Length)/every
+	offered := 0.0
+	for i := max(0, int(from)); i < len(series.Points) && float64(i) < to; i++ {
+		offered += series.Points[i].Offered * (min(to, float64(i+1)) - max(from, float64(i)))
+	}
+	return w.GoodputRPS < 0.95*offered*every/float64(w.Length)
 }
 
 func arrivalsWait(n int) string {

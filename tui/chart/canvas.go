@@ -105,14 +105,6 @@ func (c Canvas) At(x, y int) rune {
 	return c.g.cells[(y+c.y)*c.g.w+x+c.x].r
 }
 
-// Restyle changes the look of the n cells from (x, y) on and keeps what stands in them.
-func (c Canvas) Restyle(x, y, n int, change func(theme.Style) theme.Style) {
-	for i := max(0, x); i < min(x+n, c.w) && y >= 0 && y < c.h; i++ {
-		p := &c.g.cells[(y+c.y)*c.g.w+i+c.x]
-		p.style = change(p.style)
-	}
-}
-
 // Text writes s from (x, y) on and returns the column after it; what does not fit into the window is cut off. Control
 // characters, bidirectional overrides and everything else without a width of its own is left out, wherever s came from.
 func (c Canvas) Text(x, y int, st theme.Style, s string) int {
@@ -180,17 +172,14 @@ func (c Canvas) Rule(y int, title, right string) {
 	}
 }
 
-// Lines returns the window row by row, styled, each exactly W cells wide.
-func (c Canvas) Lines() []string {
-	out := make([]string, c.h)
-	var b strings.Builder
+// Paste puts the rows of from, which another grid of the same theme holds, into this window, beginning with row first of it.
+func (c Canvas) Paste(from Canvas, first int) {
 	for y := range c.h {
-		b.Reset()
-		b.Grow(c.w*3 + 128)
-		c.row(&b, y)
-		out[y] = b.String()
+		if row := y + first; row >= 0 && row < from.h {
+			n := min(c.w, from.w)
+			copy(c.g.cells[(y+c.y)*c.g.w+c.x:][:n], from.g.cells[(row+from.y)*from.g.w+from.x:][:n])
+		}
 	}
-	return out
 }
 
 // String is all rows of the window, joined with line feeds, without one at the end.

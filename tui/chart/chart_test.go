@@ -257,11 +257,11 @@ func TestAnythingDraws(t *testing.T) {
 			points = append(points, Dot{value.Draw(t, "x"), value.Draw(t, "y"), value.Draw(t, "lo"), value.Draw(t, "hi")})
 			bins = append(bins, Bin{at.Draw(t, "low"), at.Draw(t, "high"), value.Draw(t, "count")})
 		}
-		title, unit, log := text.Draw(t, "title"), Unit(rapid.Uint8Range(0, 4).Draw(t, "unit")), rapid.Bool().Draw(t, "log")
+		title, unit, log := text.Draw(t, "title"), Unit(rapid.Uint8Range(0, 1).Draw(t, "unit")), rapid.Bool().Draw(t, "log")
 		for _, draw := range []func(Canvas){
 			Lines{title, title, unit, log, every, from, to, series, stages, marks, log, !log}.Draw,
 			XY{
-				title, title, title, unit, Plain, title, value.Draw(t, "xmax"), log, true,
+				title, title, title, unit, title, value.Draw(t, "xmax"), log, true,
 				[]Cloud{{title, style, '●', points}},
 				[]Line{{value.Draw(t, "line"), title, style}},
 				[]Area{{value.Draw(t, "f"), value.Draw(t, "t"), title, style}},
@@ -277,10 +277,10 @@ func TestAnythingDraws(t *testing.T) {
 				Stack(c, x, y+3, n, []Part{{value.Draw(t, "part"), style, 'a'}, {value.Draw(t, "part 2"), style, 'b'}})
 				c.Fit(x, y+4, n, style, title)
 				c.Right(x, y+5, style, title)
-				c.Restyle(x, y, n, func(s theme.Style) theme.Style { return s | theme.Bold })
+				c.Paste(NewCanvas(n, n, th), y)
 				Table{
 					Columns: []Column{{title, n, true, true, true}, {title, 9, false, false, false}}, Len: 5, First: x, Selected: y,
-					Row: func(int) []Cell { return []Cell{{Text: title}, {Text: unit.Format(value.Draw(t, "cell"))}} },
+					Row: func(int) []Cell { return []Cell{{Text: title}, {Text: Milliseconds(value.Draw(t, "cell"))}} },
 				}.Draw(c)
 			},
 		} {
@@ -313,6 +313,21 @@ func TestGapsAreGaps(t *testing.T) {
 		return '.'
 	}, s), "x"); n < 30 || n > 46 {
 		t.Errorf("the line has %d cells of 52", n)
+	}
+}
+
+// A sparkline of more values than columns has all columns, whatever their number.
+func TestSparkFillsItsPlace(t *testing.T) {
+	for _, n := range []int{39, 40, 41, 60, 77, 79, 1800} {
+		values := make([]float64, n)
+		for i := range values {
+			values[i] = float64(i)
+		}
+		c := NewCanvas(39, 1, themes["nocolor"])
+		Spark(c, 0, 0, 39, theme.Text, values)
+		if got := strings.TrimSpace(c.String()); Width(got) != 39 || !strings.HasPrefix(got, "▁") || !strings.HasSuffix(got, "█") {
+			t.Errorf("%d values: %q", n, got)
+		}
 	}
 }
 
@@ -408,8 +423,25 @@ func TestFigures(t *testing.T) {
 		{Duration(38200 * time.Microsecond), "38.2 ms"},
 		{Duration(999600 * time.Microsecond), "1.00 s"},
 		{Duration(1240 * time.Millisecond), "1.24 s"},
-		{Duration(280 * time.Second), "4 min 40 s"},
-		{Duration(62 * time.Minute), "1 h 02 min"},
+		{Duration(119940 * time.Millisecond), "120 s"},
+		{Duration(280 * time.Second), "4.67 min"},
+		{Duration(62 * time.Minute), "62.0 min"},
+		{Duration(3 * time.Hour), "3.00 h"},
+		{Narrow(9.5, 5), "9.50"},
+		{Narrow(0.0625, 5), "0.062"},
+		{Narrow(98412, 6), "98,412"},
+		{Narrow(98412, 5), "98.4k"},
+		{Narrow(123456, 6), "123k"},
+		{Narrow(999999, 5), "1.00M"},
+		{Narrow(1234567, 5), "1.23M"},
+		{Narrow(nan, 0), None},
+		{NarrowCount(7, 5), "7"},
+		{NarrowCount(9999, 5), "9,999"},
+		{NarrowCount(12345, 5), "12.3k"},
+		{NarrowCount(math.MaxUint64, 5), "18.4E"},
+		{Tight("16.7 min", 8), "16.7 min"},
+		{Tight("≥16.7 min", 8), "≥16.7min"},
+		{Tight("16.7 min", 4), "16.…"},
 		{Duration(-time.Millisecond), "-1.00 ms"},
 		{Milliseconds(nan), None},
 		{Milliseconds(inf), None},
@@ -457,7 +489,7 @@ func TestFiguresAreNarrow(t *testing.T) {
 				t.Fatalf("%v is written %q", v, s)
 			}
 		}
-		if u := rapid.Float64Range(0, 999999).Draw(t, "u"); Width(Number(u)) > 7 || Width(Milliseconds(u)) > 11 {
+		if u := rapid.Float64Range(0, 999999).Draw(t, "u"); Width(Number(u)) > 7 || Width(Milliseconds(u)) > 8 || Width(Narrow(u, 5)) > 5 {
 			t.Fatalf("%v is written %q and %q", u, Number(u), Milliseconds(u))
 		}
 	})

@@ -10,7 +10,7 @@ import (
 const None = "–"
 
 // Number is v with three significant digits and without an exponent: 0.0812, 8.12, 81.2, 812, 8,120, 81,234. From a
-// thousand on every digit is shown; from a million on the figure is shortened with M, G, T; above that it is None.
+// thousand on every digit is shown; from a million on the figure is shortened with M, G, T, P; from 1e18 on it is None.
 func Number(v float64) string {
 	if math.IsNaN(v) || math.IsInf(v, 0) || math.Abs(v) >= 1e18 {
 		return None
@@ -27,16 +27,42 @@ func Number(v float64) string {
 	case v < 0.9995:
 		return significant(v)
 	case v >= 999_999.5:
-		for _, u := range []struct {
-			size float64
-			name string
-		}{{1e15, "P"}, {1e12, "T"}, {1e9, "G"}, {1e6, "M"}} {
-			if v >= u.size*0.9995 {
-				return significant(v/u.size) + u.name
-			}
-		}
+		return prefixed(v)
 	case v >= 999.5:
 		return thousands(uint64(v + 0.5))
+	}
+	return significant(v)
+}
+
+// Narrow is v as Number writes it where that fits into n cells, else shortened: 98,412 in six cells, 98.4k in five, 0.062 for
+// 0.0625. Five are enough for everything below 1e18 that is not negative.
+func Narrow(v float64, n int) string {
+	switch s := Number(v); {
+	case Width(s) <= n || !(v >= 0):
+		return s
+	case v < 1:
+		return strconv.FormatFloat(v, 'f', max(0, n-2), 64)
+	}
+	return prefixed(v)
+}
+
+// NarrowCount is Narrow for a number of things, which has no decimals as long as it is short.
+func NarrowCount(count uint64, n int) string {
+	if s := Count(count); Width(s) <= n {
+		return s
+	}
+	return prefixed(float64(count))
+}
+
+// prefixed is v >= 0 with three significant digits and the letter of its power of a thousand.
+func prefixed(v float64) string {
+	for _, u := range [...]struct {
+		size float64
+		name string
+	}{{1e18, "E"}, {1e15, "P"}, {1e12, "T"}, {1e9, "G"}, {1e6, "M"}, {1e3, "k"}} {
+		if v >= u.size*0.9995 {
+			return significant(v/u.size) + u.name
+		}
 	}
 	return significant(v)
 }
@@ -68,7 +94,7 @@ func thousands(n uint64) string {
 	return s
 }
 
-// Duration is d with three significant digits and its unit: 812 µs, 38.2 ms, 1.24 s, 4 min 40 s, 1 h 02 min.
+// Duration is d with three significant digits and its unit: 812 µs, 38.2 ms, 1.24 s, 4.67 min, 1.03 h.
 func Duration(d time.Duration) string { return Milliseconds(float64(d) / 1e6) }
 
 // Milliseconds is Duration for a float64 of milliseconds; None for NaN, the infinities and what is beyond a year.
@@ -91,12 +117,10 @@ func Milliseconds(ms float64) string {
 		return significant(ms) + " ms"
 	case ms < 119_950:
 		return significant(ms/1e3) + " s"
+	case ms < 119.95*60e3:
+		return significant(ms/60e3) + " min"
 	}
-	sec := int64(ms/1e3 + 0.5)
-	if sec < 3600 {
-		return strconv.FormatInt(sec/60, 10) + " min " + two(sec%60) + " s"
-	}
-	return strconv.FormatInt(sec/3600, 10) + " h " + two(sec/60%60) + " min"
+	return significant(ms/3600e3) + " h"
 }
 
 // Clock is a place in run time as 0:12, 1:00, 1:02:00; with a sign before the run began.
@@ -182,26 +206,11 @@ func Bytes(n float64) string {
 // Unit says how the values of an axis are written.
 type Unit uint8
 
-// The units: a plain number, milliseconds, a share of 1, bytes.
+// The units: a plain number, milliseconds.
 const (
 	Plain Unit = iota
 	Millis
-	Shares
-	ByteCount
 )
-
-// Format writes v in the unit.
-func (u Unit) Format(v float64) string {
-	switch u {
-	case Millis:
-		return Milliseconds(v)
-	case Shares:
-		return Percent(v)
-	case ByteCount:
-		return Bytes(v)
-	}
-	return Number(v)
-}
 
 // tick writes v for an axis, where v is 1, 2 or 5 times a power of ten: without digits that are only zeroes.
 func (u Unit) tick(v float64) string {
@@ -221,23 +230,18 @@ func (u Unit) tick(v float64) string {
 		}
 		return strconv.FormatFloat(math.Round(v*1e9)/1e9, 'f', -1, 64)
 	}
-	switch u {
-	case Millis:
-		switch a := math.Abs(v); {
-		case a == 0:
-			return "0"
-		case a < 0.9995:
-			return trim(math.Round(v*1e6)/1e3) + " µs"
-		case a < 999.5:
-			return trim(v) + " ms"
-		case a < 1e9:
-			return trim(v/1e3) + " s"
-		}
-		return trim(v/1e3) + "s"
-	case Shares:
-		return trim(math.Round(v*1e8)/1e6) + " %"
-	case ByteCount:
-		return Bytes(v)
+	if u == Plain {
+		return trim(v)
 	}
-	return trim(v)
+	switch a := math.Abs(v); {
+	case a == 0:
+		return "0"
+	case a < 0.9995:
+		return trim(math.Round(v*1e6)/1e3) + " µs"
+	case a < 999.5:
+		return trim(v) + " ms"
+	case a < 1e9:
+		return trim(v/1e3) + " s"
+	}
+	return trim(v/1e3) + "s"
 }

@@ -8,9 +8,9 @@ import (
 	"lt/tui/theme"
 )
 
-// Spark draws the last values in one row, a column each, between their own least and greatest value: it shows the shape,
-// the figures beside it show the size. If there are more values than columns, each column shows the greatest of its share.
-// NaN is a blank.
+// Spark draws values in one row between their own least and greatest value: it shows the shape, the figures beside it show the
+// size. Few values have a column each and end at the right; more than there are columns fill all of them, and each column shows
+// the greatest of its share. NaN is a blank.
 func Spark(c Canvas, x, y, w int, st theme.Style, values []float64) {
 	w = min(w, c.W()-x)
 	if w <= 0 || len(values) == 0 {
@@ -21,15 +21,12 @@ func Spark(c Canvas, x, y, w int, st theme.Style, values []float64) {
 		return
 	}
 	lo, hi = max(lo, -limit), min(hi, limit)
-	per := 1
-	if len(values) > w {
-		per = (len(values) + w - 1) / w
-	}
-	columns := (len(values) + per - 1) / per
+	n := len(values)
+	columns := min(n, w)
 	x += w - columns
 	for i := range columns {
 		v := math.NaN()
-		for _, u := range values[i*per : min((i+1)*per, len(values))] {
+		for _, u := range values[i*n/columns : (i+1)*n/columns] {
 			if !math.IsNaN(u) && !(u < v) {
 				v = u
 			}

@@ -104,7 +104,7 @@ func (t Table) cell(c Canvas, col Column, cell Cell) {
 	case col.Left:
 		c.Text(0, 0, cell.Style, Shorten(cell.Text, c.W()))
 	default:
-		c.Right(c.W(), 0, cell.Style, Shorten(cell.Text, c.W()))
+		c.Right(c.W(), 0, cell.Style, Tight(cell.Text, c.W()))
 	}
 }
 

@@ -86,6 +86,14 @@ func Shorten(s string, n int) string {
 	return s
 }
 
+// Tight is a figure in n cells: if need be without the blank before its unit, so that no digit is lost.
+func Tight(s string, n int) string {
+	if Width(s) > n {
+		s = strings.ReplaceAll(s, " ", "")
+	}
+	return Shorten(s, n)
+}
+
 // ShortenMiddle is s if it fits into n cells, else its beginning and end with … between them, for names whose end tells
 // them apart.
 func ShortenMiddle(s string, n int) string {

@@ -36,7 +36,6 @@ type XY struct {
 	Title, Note string
 	YTitle      string // written at the top of the plot
 	Unit        Unit
-	XUnit       Unit
 	XTitle      string // at the right end of the axis; empty: the axis has no labels
 	XMax        float64
 	Log         bool
@@ -215,7 +214,7 @@ func (p XY) drawAxis(c Canvas, x0, y, w int, x scale) {
 	for _, v := range x.ticks {
 		f, _ := x.at(v)
 		i := int(f*float64(w-1) + 0.5)
-		label := p.XUnit.tick(v)
+		label := Plain.tick(v)
 		at := x0 + i - Width(label)/2
 		if at < free || at+Width(label) >= end {
 			continue

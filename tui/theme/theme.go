@@ -195,15 +195,6 @@ func (t *Theme) Prefix(s Style) string {
 	return t.plain[token<<2|int(s>>6&3)]
 }
 
-// Render puts s between the style's prefix and Reset.
-func (t *Theme) Render(st Style, s string) string {
-	p := t.Prefix(st)
-	if p == "" || s == "" {
-		return s
-	}
-	return p + s + Reset
-}
-
 // Percentile is the ramp's token for the i-th of p50, p90, p99 and p99.9.
 func Percentile(i int) Style { return P50 + Style(max(0, min(i, 3))) }
 
