@@ -17,6 +17,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"lt/engine/authz"
+	"lt/engine/journey"
 	"lt/engine/scenario"
 	"lt/scenarios"
 	"lt/scenarios/shop"
@@ -94,6 +95,21 @@ func TestScripts(t *testing.T) {
 			return closed.Close()
 		},
 	})
+}
+
+// A file without a target of its own is named after where its steps go.
+func TestTheTargetHasAName(t *testing.T) {
+	a, b := journey.Origin{Host: "a.test", Port: 80}, journey.Origin{Host: "b.test", Port: 443, TLS: true}
+	for want, s := range map[string]session{
+		"http://c.test/x":             {file: &scenario.File{Target: "http://c.test/x"}, program: &journey.Program{Origins: []journey.Origin{a, b}}},
+		"http://a.test:80":            {file: &scenario.File{}, program: &journey.Program{Origins: []journey.Origin{a}}},
+		"http://a.test:80 and 1 more": {file: &scenario.File{}, program: &journey.Program{Origins: []journey.Origin{a, b}}},
+		"":                            {file: &scenario.File{}, program: &journey.Program{}},
+	} {
+		if got := s.target(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
 }
 
 // released builds the program as releases are, so that it can be carried to a peer.

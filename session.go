@@ -236,6 +236,18 @@ func (s *session) preflight(ctx context.Context) error {
 	return nil
 }
 
+// target names what is loaded: the file's target, or where its steps go if they have whole URLs.
+func (s *session) target() string {
+	origins := s.program.Origins
+	switch {
+	case s.file.Target != "" || len(origins) == 0:
+		return s.file.Target
+	case len(origins) == 1:
+		return origins[0].String()
+	}
+	return fmt.Sprintf("%s and %d more", origins[0], len(origins)-1)
+}
+
 // header is what the record says of the run before it begins.
 func (s *session) header() (ledger.Header, error) {
 	facts, err := json.Marshal(limits.Facts())
@@ -244,7 +256,7 @@ func (s *session) header() (ledger.Header, error) {
 	}
 	return ledger.NewHeader(s.file, ledger.About{
 		ID: s.id, Version: versionText(), Started: s.started, Basis: s.basis.Text, Labels: s.opt.labels, Host: facts,
-		Target: s.redact.URL(s.file.Target), Steps: engine.StepNames(s.program),
+		Target: s.redact.URL(s.target()), Steps: engine.StepNames(s.program),
 		Sources: s.fleet.Members(),
 	}), nil
 }
