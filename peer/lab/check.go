@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"sort"
 	"time"
 )
 
@@ -20,6 +21,8 @@ type Plan struct {
 	Unreported int64
 	// Stood is how long the machine of the lab itself stood still, by the time at which it did: Target.Stood.
 	Stood []Stop
+	// Waited is how long a thread of lt was ready to run and had no processor, looked at every look.
+	Waited []Stop
 	// Skew is how far apart the sources' clocks may be; 0: 100 ms.
 	Skew time.Duration
 }
@@ -46,10 +49,23 @@ func stood(stops []Stop, from, to time.Duration) (sum time.Duration) {
 	return sum
 }
 
+// behind is how late something may be at a time because its process had no processor: all that a thread waited up to then,
+// back to where one last had time enough to make good what had waited.
+func behind(waited []Stop, at time.Duration) (sum time.Duration) {
+	n := sort.Search(len(waited), func(i int) bool { return waited[i].At-look > at }) // a wait ended at most a look before it was seen
+	for i := n - 1; i >= 0 && (waited[i].At > at-drained || waited[i].For > look/2); i-- {
+		sum += waited[i].For
+	}
+	return sum
+}
+
 const (
-	aboveBy = 1.05                    // of the plan, in any second
-	jitter  = 100 * time.Millisecond  // by which two requests may change places in time
-	stalled = 1200 * time.Millisecond // after a second of standing still, arrivals are dropped and not caught up
+	look    = 50 * time.Millisecond
+	aboveBy = 1.05                   // of the plan, in any second
+	drained = 100 * time.Millisecond // after a standstill, what had waited has come by then
+	// After a second of standing still arrivals are dropped and not caught up; how late one is, is measured by the source that was
+	// the earliest of all, and a request has its way to the target.
+	stalled = time.Second + 2*drained
 )
 
 // Check holds a history to the plan and to what was reported (nil: nothing was). Its rules are those of a fleet:
@@ -57,7 +73,8 @@ const (
 //  1. no index begins twice;
 //  2. what was seen and what was declared as dropped, short or unreported is the whole plan, without a fault exactly;
 //  3. what was reported is what was seen;
-//  4. no second has more than 105 % of the plan, and nothing is so late that it was caught up after a standstill;
+//  4. no second of the target's clock, wherever it begins, has more than 105 % of the plan, and nothing is so late that it was
+//     caught up after a standstill;
 //  5. a source that has to be silent is;
 //  6. the sources began together.
 //
@@ -98,7 +115,7 @@ func Check(hits []Hit, p Plan, s *Summary) Findings {
 		if before, ok := arrivals[h.Index]; !ok || h.At < before.At {
 			arrivals[h.Index] = h
 		}
-		if from, ok := p.Silent[h.Source]; ok && h.At > from+stood(p.Stood, from, h.At) {
+		if from, ok := p.Silent[h.Source]; ok && h.At > from+stood(p.Stood, from, h.At)+behind(p.Waited, h.At) {
 			wrong("source %d began index %d at %v and had to be silent from %v on", h.Source, h.Index, h.At, from)
 		}
 	}
@@ -125,19 +142,21 @@ func Check(hits []Hit, p Plan, s *Summary) Findings {
 		wrong("the sources' clocks are %v apart, more than %v", f.Skew, skew)
 	}
 
-	// A window begins at each arrival, so the busiest is among them.
+	// A second begins at each arrival, so the busiest is among them. It cuts the arrivals of each source at two places, and has at
+	// most one more of each than the plan gives to it. What was due before it is in it only if it could not come by then, which is the
+	// machine's doing as long as it stood still, or a thread waited for a processor, as that second began.
 	var end int
 	for begin, h := range ordered {
 		for ; end < len(ordered) && ordered[end].At < h.At+time.Second; end++ {
 		}
-		allowed := jitter + stood(p.Stood, h.At-stalled, h.At+time.Second)
 		n := end - begin
 		f.Busiest = max(f.Busiest, n)
-		if most := (aboveBy+allowed.Seconds())*p.Rate + 1; float64(n) > most {
+		kept := stood(p.Stood, h.At-drained, h.At) + behind(p.Waited, h.At)
+		if most := (aboveBy+kept.Seconds())*p.Rate + float64(len(first)); float64(n) > most {
 			wrong("%d arrivals in the second from %v on; the plan has %.0f", n, h.At, p.Rate)
 		}
 		by := h.At - f.Zero - due(h.Index)
-		if f.Latest = max(f.Latest, by); by > stalled+stood(p.Stood, h.At-by-stalled, h.At) {
+		if f.Latest = max(f.Latest, by); by > stalled+stood(p.Stood, h.At-by-stalled, h.At)+behind(p.Waited, h.At) {
 			wrong("index %d came %v after it was due: it was caught up", h.Index, by)
 		}
 	}

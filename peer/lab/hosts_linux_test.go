@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -239,5 +240,42 @@ func TestSecretsAreFound(t *testing.T) {
 	}
 	if strings.Contains(strings.Join(r.Spilled(canary, known), "\n"), known) {
 		t.Error("a file that is to have it was named")
+	}
+}
+
+// When something came is known, however late it is read.
+func TestStamps(t *testing.T) {
+	plain, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := stamped(plain)
+	defer l.Close()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for range 2 {
+		if _, err := c.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sent := time.Now()
+	time.Sleep(200 * time.Millisecond)
+	in, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	if n, err := in.Read(make([]byte, 10)); n == 0 || err != nil {
+		t.Fatal(n, err)
+	}
+	if at := received(in); at.IsZero() || at.After(sent.Add(time.Millisecond)) || at.Before(sent.Add(-10*time.Second)) {
+		t.Errorf("it came at %v, and was sent at %v", at, sent)
+	}
+	c.Close()
+	if _, err := in.Read(make([]byte, 10)); err != io.EOF {
+		t.Error(err)
 	}
 }

@@ -22,6 +22,7 @@ type Lab struct {
 	Hosts  []*Host  // named p1, p2, ...
 	Listen string   // address at which targets are to listen: seen by every host, whatever becomes of the way to the coordinator
 	Env    []string // for every lt that is started
+	Mount  []string // shell commands before every lt that is started, in mounts of its own; lt's folder for its state is $LT_STATE_DIR. Wants root
 	t      testing.TB
 	net    *network // nil: the hosts are addresses of loopback
 }
@@ -40,6 +41,8 @@ type HostOptions struct {
 	Shell    string            // login shell; Hosts only
 	Password bool              // it asks for Password and takes no key; Hosts only
 	Mount    []string          // mounts of its own, made as it starts: "noexec", "readonly", "full", each for the home folder, with "everywhere" for all; Hosts only
+	Etc      map[string]string // what it has in place of files in /etc, which exist; Hosts only
+	Memory   int64             // bytes that all its processes together may have; 0: any; Hosts only
 }
 
 // Password is what a host with the option asks for.
@@ -61,6 +64,7 @@ type Host struct {
 	cmd     *exec.Cmd
 	log     bytes.Buffer
 	done    chan struct{}
+	group   *group // nil: its memory has no bound
 }
 
 // Loopback makes a lab of n hosts on 127.0.0.2 and further, each an sshd of this very user.
@@ -98,6 +102,9 @@ func newLab(t testing.TB) *Lab {
 		for _, h := range l.Hosts {
 			if h.done != nil {
 				<-h.done
+			}
+			if h.group != nil {
+				h.group.remove()
 			}
 			if t.Failed() {
 				t.Logf("sshd of %s:\n%s", h.Name, tail(h.log.String(), 12))
@@ -280,6 +287,11 @@ LogLevel INFO
 	h.cmd.WaitDelay = time.Second // agents that outlive their sshd keep its stderr
 	if err := h.cmd.Start(); err != nil {
 		t.Fatal(err)
+	}
+	if h.group != nil { // before anybody can log in
+		if err := h.group.add(h.cmd.Process.Pid); err != nil {
+			t.Fatal(err)
+		}
 	}
 	done := make(chan struct{})
 	cmd := h.cmd

@@ -39,14 +39,16 @@ func history() []Hit {
 	return hits
 }
 
-// crowd lets what was due in 400 ms come at their end.
-func crowd(h []Hit) []Hit {
-	for i := range h {
-		if h[i].At > 6600*time.Millisecond && h[i].At < 7*time.Second {
-			h[i].At = 7 * time.Second
+// crowd lets what was due in so long come at its end.
+func crowd(d time.Duration) func(h []Hit) []Hit {
+	return func(h []Hit) []Hit {
+		for i := range h {
+			if h[i].At > 7*time.Second-d && h[i].At < 7*time.Second {
+				h[i].At = 7 * time.Second
+			}
 		}
+		return h
 	}
-	return h
 }
 
 func reported(requests, dropped, shortfall int64, unreported ...int64) *Summary {
@@ -86,8 +88,39 @@ func TestCheck(t *testing.T) {
 			}
 			return h
 		}, plan, nil, "caught up"},
-		{"too many in a second", crowd, plan, nil, "the plan has 100"},
-		{"too many in a second, after the machine stood still", crowd, Plan{Rate: 100, For: 3 * time.Second, Stood: []Stop{{At: 7 * time.Second, For: 400 * time.Millisecond}}}, nil, ""},
+		{"too many in a second", crowd(400 * time.Millisecond), plan, nil, "140 arrivals in the second from 7s on; the plan has 100"},
+		{"a few too many in a second", crowd(80 * time.Millisecond), plan, nil, "108 arrivals in the second from 7s on; the plan has 100"},
+		{"as many as two sources may have", crowd(70 * time.Millisecond), plan, nil, ""},
+		{
+			"too many in a second, which began as the machine stood still", crowd(400 * time.Millisecond),
+			Plan{Rate: 100, For: 3 * time.Second, Stood: []Stop{{At: 7 * time.Second, For: 400 * time.Millisecond}}},
+			nil, "",
+		},
+		{
+			"more in a second than a thread waited for a processor", crowd(150 * time.Millisecond),
+			Plan{Rate: 100, For: 3 * time.Second, Waited: []Stop{{6800 * time.Millisecond, 20 * time.Millisecond}, {7020 * time.Millisecond, 60 * time.Millisecond}}},
+			nil, "115 arrivals in",
+		},
+		{
+			"no more in a second than a thread waited for a processor", crowd(150 * time.Millisecond),
+			Plan{Rate: 100, For: 3 * time.Second, Waited: []Stop{{6860 * time.Millisecond, 30 * time.Millisecond}, {7020 * time.Millisecond, 60 * time.Millisecond}}},
+			nil, "",
+		},
+		{
+			"too many in a second, before a thread waited", crowd(150 * time.Millisecond),
+			Plan{Rate: 100, For: 3 * time.Second, Waited: []Stop{{7200 * time.Millisecond, 100 * time.Millisecond}}},
+			nil, "115 arrivals in",
+		},
+		{
+			"too many in a second, some time after the machine stood still", crowd(400 * time.Millisecond),
+			Plan{Rate: 100, For: 3 * time.Second, Stood: []Stop{{At: 6800 * time.Millisecond, For: 400 * time.Millisecond}}},
+			nil, "the plan has 100",
+		},
+		{
+			"too many in a second, in which the machine stood still later", crowd(400 * time.Millisecond),
+			Plan{Rate: 100, For: 3 * time.Second, Stood: []Stop{{At: 7700 * time.Millisecond, For: 400 * time.Millisecond}}},
+			nil, "the plan has 100",
+		},
 		{"clocks apart", func(h []Hit) []Hit {
 			for i := range h {
 				h[i].At += time.Duration(h[i].Source) * 150 * time.Millisecond

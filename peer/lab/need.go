@@ -15,6 +15,7 @@ import (
 //	root     the rights of root
 //	netns    network namespaces, bridges and iptables, with the rights to make them
 //	netem    the kernel's own delays and losses
+//	memory   control groups that bound memory, with the rights to make them
 //	full     everything that takes more than a few seconds (not asked for with -short, and only where LT_CI=1)
 //
 // Where something is missing, the test is skipped with the reason; where LT_CI=1 says that everything is there, it fails.
@@ -65,6 +66,8 @@ func find(what string) (string, error) {
 		return "", canIsolate()
 	case "netem":
 		return "", canDelay()
+	case "memory":
+		return "", canBound()
 	default:
 		return locate(what)
 	}

@@ -49,6 +49,16 @@ var canDelay = sync.OnceValue(func() error {
 	return nil
 })
 
+// canBound tries once whether memory can be bounded.
+var canBound = sync.OnceValue(func() error {
+	g, err := newGroup(fmt.Sprintf("ltm%d", os.Getpid()), 64<<20)
+	if err != nil {
+		return fmt.Errorf("no control groups that bound memory here: %w", err)
+	}
+	g.remove()
+	return nil
+})
+
 // command runs a program to its end; the error has what it said.
 func command(argv ...string) error {
 	path, err := locate(argv[0])

@@ -4,8 +4,10 @@ package lab
 
 import "errors"
 
-var errLinux = errors.New("network namespaces are Linux's")
+var errLinux = errors.New("namespaces and control groups are Linux's")
 
 func canIsolate() error { return errLinux }
 
 func canDelay() error { return errLinux }
+
+func canBound() error { return errLinux }

@@ -34,6 +34,12 @@ func Hosts(t testing.TB, n int, o Options) *Lab {
 		if err := l.net.join(h); err != nil {
 			t.Fatal(err)
 		}
+		if h.opt.Memory > 0 {
+			Need(t, "memory")
+			if h.group, err = newGroup(l.net.space(h), h.opt.Memory); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 	l.begin()
 	return l
@@ -113,6 +119,12 @@ func sweepNetworks() {
 			w.spaces = append(w.spaces, filepath.Base(s))
 		}
 		w.remove()
+		for _, dir := range []string{"/sys/fs/cgroup/memory/", "/sys/fs/cgroup/"} {
+			groups, _ := filepath.Glob(dir + w.name + "p*")
+			for _, g := range groups {
+				_ = os.Remove(g)
+			}
+		}
 	}
 }
 
@@ -129,6 +141,9 @@ func (h *Host) isolated(argv []string) []string {
 	}
 	if h.opt.Password {
 		bind(h.account("/etc/shadow", 1, shadow), "/etc/shadow")
+	}
+	for name, text := range h.opt.Etc {
+		bind(h.lab.write(filepath.Join(h.Dir, "etc", name), text), "/etc/"+name)
 	}
 	for _, m := range h.opt.Mount {
 		script += h.mounts(m)
@@ -209,6 +224,12 @@ func (h *Host) Rate(rate string) {
 	ns := h.lab.net.space(h)
 	h.lab.must("tc", "qdisc", "replace", "dev", ns+"v", "root", "tbf", "rate", rate, "burst", "16kb", "latency", "300ms")
 	h.lab.must("tc", "-n", ns, "qdisc", "replace", "dev", "eth0", "root", "tbf", "rate", rate, "burst", "16kb", "latency", "300ms")
+}
+
+// Ports leaves the host these local ports for what it connects to.
+func (h *Host) Ports(low, high int) {
+	h.lab.t.Helper()
+	h.lab.must("ip", "netns", "exec", h.lab.net.space(h), "sysctl", "-qw", fmt.Sprintf("net.ipv4.ip_local_port_range=%d %d", low, high))
 }
 
 func (h *Host) iptables(args ...string) {

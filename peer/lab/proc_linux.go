@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // Process is one process of this machine, whatever namespace it lives in.
@@ -23,6 +24,32 @@ func (p Process) String() string { return fmt.Sprintf("%d %s", p.PID, strings.Jo
 
 // Kill sends a signal; a process that is gone is no error.
 func (p Process) Kill(sig syscall.Signal) { _ = syscall.Kill(p.PID, sig) }
+
+// anonymous is how much memory the process has that is in no file, in bytes; 0 if it is gone.
+func (p Process) anonymous() int64 {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID))
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Fields(line); len(f) == 3 && f[0] == "RssAnon:" {
+			n, _ := strconv.ParseInt(f[1], 10, 64)
+			return n << 10
+		}
+	}
+	return 0
+}
+
+// waited is for how long each thread of a process was ready to run and had no processor, by its number, since it began.
+func waited(pid int) map[string]time.Duration {
+	tasks, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	out := make(map[string]time.Duration, len(tasks))
+	for _, t := range tasks {
+		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/schedstat", pid, t.Name()))
+		if f := strings.Fields(string(text)); len(f) == 3 { // time run, time waited, in ns, and how often it ran
+			n, _ := strconv.ParseInt(f[1], 10, 64)
+			out[t.Name()] = time.Duration(n)
+		}
+	}
+	return out
+}
 
 // mark is the variable in the environment of everything that runs on a host of a lab; it says which.
 const mark = "LT_LAB_HOST="

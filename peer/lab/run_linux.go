@@ -60,7 +60,12 @@ func (l *Lab) start(screen bool, args []string) *Run {
 		t.Fatal(err)
 	}
 	r := &Run{t: t, lab: l, summary: filepath.Join(dir, "x.json"), state: filepath.Join(dir, "state"), done: make(chan struct{})}
-	r.cmd = exec.Command(Binary(t), append(slices.Clone(args), "-o", r.summary)...)
+	argv := append([]string{Binary(t)}, append(slices.Clone(args), "-o", r.summary)...)
+	if len(l.Mount) > 0 {
+		script := "set -e\n" + strings.Join(l.Mount, "\n") + "\nexec \"$@\"\n"
+		argv = append([]string{Program(t, "unshare"), "-m", "sh", "-c", script, "sh"}, argv...)
+	}
+	r.cmd = exec.Command(argv[0], argv[1:]...)
 	r.cmd.Dir = dir
 	for _, v := range os.Environ() {
 		name, _, _ := strings.Cut(v, "=")

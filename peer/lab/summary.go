@@ -26,10 +26,13 @@ type Summary struct {
 		Kind string
 		Text string
 	}
-	Errors []struct {
-		Class, Message string
-		Count          int64
-	}
+	Errors []ErrorSummary
+}
+
+// ErrorSummary is one group of errors.
+type ErrorSummary struct {
+	Class, Message string
+	Count          int64
 }
 
 // SourceSummary is one source's row.

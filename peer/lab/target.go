@@ -18,7 +18,7 @@ import (
 
 // Hit is a request as the target saw it.
 type Hit struct {
-	At time.Duration // since the target began, on the one clock of the lab
+	At time.Duration // when it came, as the kernel of the target's machine has it, since the target began; on the one clock of the lab
 	// Who it was, by its X-Request-Id, which `trace: x-request-id` sends.
 	Source  int
 	Index   int64      // of the arrival; in the closed model of the user's iteration
@@ -43,7 +43,7 @@ type Target struct {
 	header func(http.Header)
 }
 
-// Stop is a while in which nothing ran on the machine of the lab.
+// Stop is a while that ended at a time, in which nothing ran on the machine of the lab, or a thread that was ready did not.
 type Stop struct{ At, For time.Duration }
 
 // NewTarget serves on an address of this machine, such as 127.0.0.1:0, until the test ends.
@@ -54,9 +54,12 @@ func NewTarget(t testing.TB, address string) *Target {
 		t.Fatal(err)
 	}
 	s := &Target{URL: "http://" + l.Addr().String(), Began: time.Now()}
-	s.server = &http.Server{Handler: http.HandlerFunc(s.answer), ReadHeaderTimeout: time.Minute}
+	s.server = &http.Server{
+		Handler: http.HandlerFunc(s.answer), ReadHeaderTimeout: time.Minute,
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connection{}, c) },
+	}
 	done := make(chan struct{})
-	go func() { defer close(done); _ = s.server.Serve(l) }()
+	go func() { defer close(done); _ = s.server.Serve(stamped(l)) }()
 	ctx, stop := context.WithCancel(context.Background())
 	var watch sync.WaitGroup
 	watch.Go(func() { s.watch(ctx) })
@@ -105,8 +108,15 @@ func (s *Target) Watch(f func(http.Header)) {
 	s.mu.Unlock()
 }
 
+// connection is the key of a request's net.Conn in its context.
+type connection struct{}
+
 func (s *Target) answer(w http.ResponseWriter, r *http.Request) {
 	at := s.Now()
+	c, _ := r.Context().Value(connection{}).(net.Conn)
+	if came := received(c); !came.IsZero() { // this process may have been late to read it
+		at = min(at, came.Sub(s.Began.Round(0)))
+	}
 	h := identify(r.Header.Get("X-Request-Id"))
 	h.At, h.Path = at, r.URL.Path
 	if from, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
