@@ -9,6 +9,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"runtime"
+	stats "runtime/metrics"
 	"strings"
 	"time"
 
@@ -191,7 +193,21 @@ func Open(dir, which string) (*ledger.Ledger, Entry, error) {
 	return l, e, nil
 }
 
-func openPath(path string) (*ledger.Ledger, Entry, error) {
+func openPath(path string) (*ledger.Ledger, Entry, error) { return openWithin(path, maxHeap) }
+
+// maxHeap is by how many bytes reading one record may make this program grow. A day of fifty steps takes less than a tenth of
+// it; a record that was made to harm can have histograms without end.
+const maxHeap = 1 << 30
+
+// heap is what the objects of this program take, those that wait to be collected among them.
+func heap() uint64 {
+	sample := []stats.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	stats.Read(sample)
+	return sample[0].Value.Uint64()
+}
+
+// openWithin is openPath with a bound on what may be taken for it, in bytes.
+func openWithin(path string, most uint64) (*ledger.Ledger, Entry, error) {
 	e := Entry{Path: path, State: Unreadable}
 	f, err := os.Open(path)
 	if err != nil {
@@ -212,7 +228,17 @@ func openPath(path string) (*ledger.Ledger, Entry, error) {
 	if err != nil {
 		return nil, e, err
 	}
-	torn, err := fr.items(func(it ledger.Item) error { l.Add(it); return nil })
+	before := heap()
+	torn, err := fr.items(func(it ledger.Item) error {
+		l.Add(it)
+		if heap() <= before+most {
+			return nil
+		}
+		if runtime.GC(); heap() <= before+most {
+			return nil
+		}
+		return fmt.Errorf("it takes more than %d MiB of memory to read, and no run that lt makes does", most>>20)
+	})
 	if err != nil {
 		return nil, e, err
 	}

@@ -375,6 +375,36 @@ func TestHostileItems(t *testing.T) {
 	}
 }
 
+// A record can be small and what it claims large: whoever reads it stops in time.
+func TestRecordOfHistogramsWithoutEnd(t *testing.T) {
+	h, _ := ledgertest.Run(ledgertest.Options{Steps: 40})
+	b, _ := appendFrame([]byte(magic), kindHeader, appendJSON(h))
+	for i := range 40 {
+		iv := &metrics.Interval{Source: "local", Seq: uint64(i), From: time.Duration(i) * time.Second, Length: time.Second}
+		r := metrics.Record{Key: metrics.Key{Stage: 1, Step: uint16(1 + i)}}
+		for d := time.Microsecond; d < time.Hour; d += d/256 + time.Microsecond {
+			r.Response.Record(nil, d)
+			r.Requests++
+		}
+		r.Service = r.Response
+		for p := range r.Phases {
+			r.Phases[p] = r.Response
+		}
+		iv.Records = []metrics.Record{r}
+		b, _ = appendItem(b, iv)
+	}
+	file := filepath.Join(t.TempDir(), "x.lt")
+	if err := os.WriteFile(file, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := openWithin(file, 10<<20); err == nil || !strings.Contains(err.Error(), "more than 10 MiB of memory") {
+		t.Errorf("within 10 MiB: %v", err)
+	}
+	if _, _, err := openWithin(file, maxHeap); err != nil {
+		t.Errorf("within what any record may take: %v", err)
+	}
+}
+
 func TestInterruptedRunIsSaidSo(t *testing.T) {
 	dir := t.TempDir()
 	path, _ := write(t, dir, ledgertest.Options{NoEnd: true}, nil)
