@@ -39,7 +39,7 @@ func (s *shard) nextArrival(now time.Duration) time.Duration {
 // begin takes every arrival that is due by `by` off the schedule, and gives up those in the queue that waited too long.
 func (s *shard) begin(by, now time.Duration) {
 	if s.schedule.Stale() {
-		s.refresh()
+		s.refresh(now)
 	}
 	s.barred(now)
 	for first := true; !s.closing; first = false {
@@ -51,7 +51,7 @@ func (s *shard) begin(by, now time.Duration) {
 			now = s.look() // what began before it took its time
 		}
 		if due > s.turnover {
-			s.deal(due)
+			s.deal(due, now)
 		}
 		s.schedule.Next()
 		s.rec.Scheduled++
@@ -71,9 +71,8 @@ func (s *shard) begin(by, now time.Duration) {
 		s.queue.pop()
 		s.drop(int(head.scenario), head.due, now, false)
 	}
-	if now > s.turnover {
-		s.deal(now)
-		s.serveQueue(now)
+	if by > s.turnover {
+		s.deal(by, now)
 	}
 	if s.closing {
 		return

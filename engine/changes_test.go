@@ -3,6 +3,8 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -96,6 +98,77 @@ func TestLiveChanges(t *testing.T) {
 				sums(t, o)
 			})
 		}
+	}
+}
+
+// heardLate runs a spec while a change is heard of that took effect earlier.
+func heardLate(t *testing.T, spec load.Spec, tg *target, c load.Change, heard time.Duration, meanwhile func(*Engine), options ...option) *outcome {
+	t.Helper()
+	var o outcome
+	synctest.Test(t, func(t *testing.T) {
+		f := get(spec)
+		log := load.NewLog(&f.Load)
+		e := prepare(t, f, log, &o, append([]option{over(tg)}, options...)...)
+		time.AfterFunc(heard, func() {
+			if err := log.Append(c); err != nil {
+				t.Error(err)
+			}
+			e.Refresh()
+		})
+		meanwhile(e)
+		if err := e.Run(t.Context(), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		tg.wait.Wait()
+	})
+	sums(t, &o)
+	return &o
+}
+
+// What a change calls for of which the source hears late is dropped up to that time, and not fired off in a burst; a little is
+// made good; and a source that goes down late begins nothing until the plan has come up with it.
+func TestChangesThatAreHeardOfLate(t *testing.T) {
+	ms := time.Millisecond
+	for _, tc := range []struct {
+		name    string
+		change  load.Change
+		heard   time.Duration
+		rates   []int
+		dropped uint64
+	}{
+		{"raised", load.Change{At: 3005 * ms, Kind: load.Factor, Factor: 2}, 6007 * ms, []int{100, 100, 100, 100, 100, 100, 200, 200}, 300},
+		{"raised, heard of at once", load.Change{At: 3005 * ms, Kind: load.Factor, Factor: 2}, 3047 * ms, []int{100, 100, 100, 200, 200, 200, 200, 200}, 0},
+		{"lowered", load.Change{At: 3005 * ms, Kind: load.Factor, Factor: 0.5}, 5007 * ms, []int{100, 100, 100, 100, 100, 0, 0, 50}, 0},
+	} {
+		for _, shards := range []int{1, 3} {
+			t.Run(fmt.Sprintf("%s/%d", tc.name, shards), func(t *testing.T) {
+				tg := &target{release: after(ms)}
+				o := heardLate(t, even(100, 8*time.Second), tg, tc.change, tc.heard, func(*Engine) {}, func(c *Config) { c.Shards = shards })
+				got := perSecond(tg)
+				for i, want := range tc.rates {
+					if math.Abs(float64(got[i]-want)) > 2 {
+						t.Errorf("requests by second %v, want %v", got, tc.rates)
+						break
+					}
+				}
+				if o.dropped != tc.dropped || o.stalled != tc.dropped {
+					t.Errorf("%d dropped, %d of them by the stall, want %d", o.dropped, o.stalled, tc.dropped)
+				}
+			})
+		}
+	}
+}
+
+// A shard that did not run for a moment has not heard late of a change that the source heard of in time.
+func TestAShardThatFindsAChangeLateMakesItGood(t *testing.T) {
+	tg := &target{release: after(time.Millisecond)}
+	o := heardLate(t, even(100, 4*time.Second), tg, load.Change{At: 2 * time.Second, Kind: load.Factor, Factor: 2}, 1980*time.Millisecond, func(e *Engine) {
+		time.AfterFunc(1950*time.Millisecond, func() {
+			(*e.shards.Load())[0].loop.Post(func() { time.Sleep(500 * time.Millisecond) })
+		})
+	})
+	if got, want := perSecond(tg), []int{100, 100, 200, 200}; o.dropped > 0 || got[0] != want[0] || got[2]+got[1] != want[2]+want[1] || got[3] != want[3] {
+		t.Errorf("%d dropped, requests by second %v, want %v", o.dropped, got, want)
 	}
 }
 

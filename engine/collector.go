@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"time"
 
 	"lt/engine/limits"
@@ -88,6 +89,15 @@ func (e *Engine) deliver(a *audit, whole []*metrics.Interval, last bool) {
 		}
 	}
 	iv.Final = last
+	if last {
+		relieved := uint64(0)
+		for _, s := range a.shards {
+			relieved += s.relieved
+		}
+		if relieved > 0 {
+			iv.Notes = append(iv.Notes, fmt.Sprintf("%d connections were closed while their users paused, because the limit of open files was near", relieved))
+		}
+	}
 	own, hit := iv.Audit.OwnErrors, iv.Audit.LimitHit
 	iv.Audit = a.read(iv.Opened)
 	iv.Audit.OwnErrors, iv.Audit.LimitHit = own, hit
@@ -154,7 +164,7 @@ func (a *audit) read(opened uint64) metrics.Audit {
 		GCPauseP99: r.GCPauseP99, GCShare: r.GCShare, SchedP99: r.SchedP99,
 		Steal: r.Steal(a.last), Throttled: r.ThrottledShare(a.last),
 		Memory: r.Memory, MemLimit: r.MemLimit,
-		Files: r.Files, FileLimit: r.FileLimit, Ports: min(r.Ports, ours), PortLimit: r.PortLimit,
+		Files: r.Files, FileLimit: r.FileLimit, Ports: min(r.Ports, ours), PortLimit: r.PortLimit * a.e.origins.ways(),
 	}
 	if d < shortest.Seconds() && a.before.Cores > 0 {
 		out.CPU, out.ShardCPU, out.GCShare, out.Steal, out.Throttled = a.before.CPU, a.before.ShardCPU, a.before.GCShare, a.before.Steal, a.before.Throttled

@@ -63,7 +63,7 @@ func (s *shard) number(req *journey.Request) int32 {
 
 // connect begins an attempt on a new connection.
 func (s *shard) connect(slot uint32, ex *exchange, now time.Duration) {
-	ex.reused, ex.asked, ex.hop = false, now, now
+	ex.reused, ex.hop = false, now
 	h := &ex.step.Src.HTTP
 	s.loop.SetTimer(slot, min(ex.start+h.Timeout, now+h.ConnectTimeout))
 	s.dial(slot, ex)
@@ -173,7 +173,10 @@ func (s *shard) Closed(c *loop.Conn, err error, now time.Duration) {
 	phase := s.phase(ex)
 	s.countOpened(ex)
 	ex.conn = nil
-	if ex.state == awaiting {
+	switch ex.state {
+	case ready:
+		return // nothing was asked on it: there will be another one when the lease allows the request
+	case awaiting:
 		switch {
 		// The end of the connection is that of the body, if it is announced as such: over TLS an end without a goodbye may be
 		// anybody's (RFC 9112 section 9.8).
@@ -278,7 +281,9 @@ func (s *shard) relieve(u *user) {
 	if s.conns <= s.e.guard.files {
 		return
 	}
+	before := s.conns
 	s.hangUp(u)
+	s.relieved += uint64(before - s.conns)
 	if !s.e.guard.closing.Swap(true) {
 		s.note("the limit of open files is near: users close their connections while they pause")
 	}

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -23,6 +24,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"lt/engine/limits"
@@ -666,24 +668,83 @@ func TestVerification(t *testing.T) {
 	})
 }
 
-// More connections than the limit bears are closed where users pause, and that is said once.
+// More connections than the limit bears are closed where users pause; that is said once, and at the end how many they were.
 func TestConnectionsAboveTheLimitOfFiles(t *testing.T) {
-	w := serve(t, false, ok)
-	spec := closed(40, time.Second)
-	spec.Graceful = time.Second
-	f := get(spec, "/")
-	f.Target = w.URL
-	f.Scenarios[0].Steps[0].Think = constant(100 * time.Millisecond)
-	o := play(t, f, nil, func(c *Config) {
+	f := get(closed(40, 10*time.Second), "/")
+	f.Scenarios[0].Steps[0].Think = constant(900 * time.Millisecond)
+	tg := &target{release: after(100 * time.Millisecond)}
+	o := virtual(t, f, tg, func(c *Config) {
 		c.Reading = func() limits.Reading { return limits.Reading{FileLimit: spareFiles + 16} }
 	})
-	// Some 24 of the 40 users open a connection for each of their ten iterations or so.
-	if o.failed > 0 || o.opened < 100 || len(o.notes) != 1 || !strings.Contains(o.notes[0], "open files") {
-		t.Errorf("%d failed, %d connections, notes %q", o.failed, o.opened, o.notes)
+	// In each of the ten seconds 24 of the 40 users come back without the connection that they had, and close one again.
+	if o.requests != 400 || o.failed > 0 || o.opened != 40+9*24 || tg.conns != 40+9*24 {
+		t.Errorf("%d requests, %d failed, %d connections, %d as the server saw them; want 400 over %d", o.requests, o.failed, o.opened, tg.conns, 40+9*24)
 	}
-	for _, iv := range o.intervals[:1] {
-		if iv.Connections > 20 {
-			t.Errorf("%d connections are open at the end of a second, most of it pauses", iv.Connections)
+	if len(o.notes) != 2 || !strings.Contains(o.notes[0], "open files is near") || !strings.HasPrefix(o.notes[1], "240 connections") {
+		t.Errorf("the notes are %q", o.notes)
+	}
+	for _, iv := range o.intervals[:10] {
+		if iv.Connections != 16 {
+			t.Errorf("at the end of second %d, a pause, %d connections are open, want 16", iv.Seq, iv.Connections)
 		}
+	}
+}
+
+// Names are asked for again every minute, and when a connection cannot be made; new connections go to the newest addresses, and
+// the last good answer stays when the resolver fails.
+func TestNamesAreAskedAgain(t *testing.T) {
+	var (
+		mu      sync.Mutex
+		lookups []int // by second
+		dials   = map[string]int{}
+		o       outcome
+	)
+	f := get(even(1, 200*time.Second)) // at 0.5, 1.5 s ...
+	f.Target = "http://name.example"
+	f.Scenarios[0].Steps[0].HTTP.Connections = scenario.PerRequest
+	synctest.Test(t, func(t *testing.T) {
+		tg := &target{release: after(time.Millisecond)}
+		began := time.Now()
+		seconds := func() int { return int(time.Since(began) / time.Second) }
+		e := prepare(t, f, nil, &o, over(tg), func(c *Config) {
+			c.Lookup = func(context.Context, string) ([]netip.Addr, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				at := seconds()
+				lookups = append(lookups, at)
+				switch {
+				case at < 60:
+					return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
+				case at < 120:
+					return nil, &net.DNSError{Err: "no answer", Name: "name.example", IsTimeout: true}
+				case at < 150:
+					return []netip.Addr{netip.MustParseAddr("127.0.0.2")}, nil
+				}
+				return []netip.Addr{netip.MustParseAddr("127.0.0.3")}, nil
+			}
+			c.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+				mu.Lock()
+				dials[address]++
+				mu.Unlock()
+				if address == "127.0.0.2:80" && seconds() >= 150 {
+					return nil, errors.New("unreachable")
+				}
+				return tg.dial(ctx, network, address)
+			}
+		})
+		if err := e.Run(t.Context(), began); err != nil {
+			t.Fatal(err)
+		}
+		tg.wait.Wait()
+	})
+	// The first request asks. An answer is looked at every five seconds. The request that fails at 150.5 s asks as well.
+	if want := []int{0, 65, 125, 150}; !slices.Equal(lookups, want) {
+		t.Errorf("the name was asked for in the seconds %v, want %v", lookups, want)
+	}
+	if want := map[string]int{"127.0.0.1:80": 125, "127.0.0.2:80": 26, "127.0.0.3:80": 49}; !maps.Equal(dials, want) {
+		t.Errorf("connections by address %v, want %v", dials, want)
+	}
+	if o.requests != 200 || o.failed != 1 || o.errors[metrics.Connect] != 1 {
+		t.Errorf("%d requests, %d failed: %v; want one of 200, where nobody was at the old address", o.requests, o.failed, o.errors)
 	}
 }

@@ -26,7 +26,7 @@ type Config struct {
 	File    *scenario.File
 	Program *journey.Program
 	Log     *load.Log   // changes of the load; shared, append-only
-	Lease   *load.Lease // nothing begins once it is over
+	Lease   *load.Lease // nothing begins once it is over; Run watches it
 	Source  int         // this source's number in the share tables
 	Name    string      // this source's name in intervals
 	Shards  int         // zero: as many as the load needs, at most one a core
@@ -81,6 +81,14 @@ type Engine struct {
 	lapsed   atomic.Bool // the lease ended the run
 	bound    bound
 	epoch    time.Time
+	heard    atomic.Pointer[heard]
+	extended atomic.Int64 // run time in nanoseconds at which the lease was last extended after it had been over
+}
+
+// heard is when this source heard of what made the log of changes as long as it is in a timeline.
+type heard struct {
+	line *load.Timeline
+	at   time.Duration
 }
 
 // New checks the configuration and prepares everything that needs no network.
@@ -157,6 +165,8 @@ func (e *Engine) Run(ctx context.Context, epoch time.Time) error {
 	e.epoch = epoch
 	e.bound.init(e)
 	defer e.origins.close()
+	e.cfg.Lease.Watch(e.leaseMoved)
+	defer e.cfg.Lease.Watch(nil)
 	shards, err := e.makeShards()
 	if err != nil {
 		return err
@@ -236,9 +246,25 @@ func (e *Engine) makeShards() ([]*shard, error) {
 	return shards, nil
 }
 
-// Refresh tells the shards that the log of changes has grown.
+// Refresh tells the shards that the log of changes has grown. It is to be called as soon as it has: that is when this source heard
+// of the changes.
 func (e *Engine) Refresh() {
-	e.tell((*shard).refresh)
+	if e.shards.Load() == nil {
+		return // they will read the log when they are made
+	}
+	if line, h := e.cfg.Log.Timeline(), e.heard.Load(); h == nil || h.line != line {
+		e.heard.Store(&heard{line, time.Since(e.epoch)})
+	}
+	e.tell(func(s *shard) { s.refresh(s.loop.Now()) })
+}
+
+// heardAt is when this source heard of the newest change, for a shard that finds it in the log at now, which may be a moment before
+// Refresh was called, or long after it if the shard was kept from running.
+func (e *Engine) heardAt(now time.Duration) time.Duration {
+	if h := e.heard.Load(); h != nil && h.line == e.cfg.Log.Timeline() {
+		return min(h.at, now)
+	}
+	return now
 }
 
 // Drain ends the load of this source, whatever the profile says: nothing becomes due any more from now on, what is in hand
@@ -314,13 +340,17 @@ func (g *guard) init(limit, shards int) {
 // The parts are dealt by the table with which the run begins, and no later table changes them. A source that is lost cannot
 // say how many iterations it began last; were its part dealt again, the whole could exceed the bound. So what it left
 // undone stays undone, which the run shows as less than was asked for, and a source that joins later has no part.
+//
+// What its counters share a cache line with would be as slow to read for the other shards as they are.
 type bound struct {
 	limited bool
 	quota   int64
-	begun   atomic.Int64
-	joined  atomic.Int64 // users that have begun their first iteration
 	line    func() *load.Timeline
 	source  int
+	_       [64]byte
+	begun   atomic.Int64
+	joined  atomic.Int64 // users that have begun their first iteration
+	_       [64]byte
 }
 
 func (b *bound) init(e *Engine) {

@@ -452,10 +452,8 @@ func TestALeaseThatIsExtendedInTime(t *testing.T) {
 					t.Errorf("%d requests at %d.%d s, %d at most in a tenth before the lease ended: a burst", n, i/10, i%10, before)
 				}
 			}
-			// The lease is looked at every leasePoll while it is over: what comes due until then is dropped too.
-			most := uint64(200 + 100*leasePoll.Seconds())
-			if spec.Model == load.Open && (o.scheduled != 1200 || o.stalled < 200 || o.stalled > most || o.dropped != o.stalled) {
-				t.Errorf("%d arrivals, %d dropped, %d of them stalled; want 200 to %d of 1200", o.scheduled, o.dropped, o.stalled, most)
+			if spec.Model == load.Open && (o.scheduled != 1200 || o.stalled != 200 || o.dropped != 200) {
+				t.Errorf("%d arrivals, %d dropped, %d of them stalled; want 200 of 1200", o.scheduled, o.dropped, o.stalled)
 			}
 			if spec.Model == load.Closed && o.intervals[8].Users != 50 {
 				t.Errorf("%d users are left of 50", o.intervals[8].Users)
@@ -465,6 +463,102 @@ func TestALeaseThatIsExtendedInTime(t *testing.T) {
 			}
 			sums(t, &o)
 		})
+	}
+}
+
+// What comes due after the extension begins, however long it takes a shard to notice; what came due before it does not.
+func TestTheMomentOfAnExtensionCounts(t *testing.T) {
+	for _, blocked := range []time.Duration{0, 7 * time.Millisecond, 400 * time.Millisecond} {
+		for _, shards := range []int{1, 3} {
+			var o outcome
+			tg := &target{release: after(time.Millisecond)}
+			synctest.Test(t, func(t *testing.T) {
+				lease := &load.Lease{}
+				lease.Extend(3 * time.Second)
+				e := prepare(t, get(even(1000, 8*time.Second)), nil, &o, over(tg), func(c *Config) { c.Lease, c.Shards = lease, shards })
+				time.AfterFunc(5249*time.Millisecond, func() {
+					for _, s := range *e.shards.Load() {
+						s.loop.Post(func() { time.Sleep(blocked) })
+					}
+				})
+				time.AfterFunc(5250*time.Millisecond, func() { lease.Extend(6 * time.Second) })
+				time.AfterFunc(5700*time.Millisecond, lease.Forever)
+				if err := e.Run(t.Context(), time.Now()); err != nil {
+					t.Fatal(err)
+				}
+				tg.wait.Wait()
+			})
+			if o.scheduled != 8000 || o.stalled != 2250 || o.dropped != 2250 || o.requests != 5750 {
+				t.Errorf("blocked for %v, %d shards: %d arrivals, %d dropped, %d of them stalled, %d requests; want 2250 of 8000 dropped", blocked, shards, o.scheduled, o.dropped, o.stalled, o.requests)
+			}
+			if lag := o.lag.Max(); lag > blocked+time.Millisecond {
+				t.Errorf("blocked for %v, %d shards: a lag of %v: the extension wakes a shard", blocked, shards, lag)
+			}
+			sums(t, &o)
+		}
+	}
+}
+
+// A request that waits for the lease on a connection that its server closes meanwhile was never asked: it gets another connection.
+func TestAConnectionThatIsLostWhileTheLeaseIsOver(t *testing.T) {
+	var o outcome
+	tg := &target{release: after(time.Millisecond)}
+	synctest.Test(t, func(t *testing.T) {
+		lease := &load.Lease{}
+		lease.Extend(time.Second)
+		e := prepare(t, get(even(10, time.Second)), nil, &o, over(tg), func(c *Config) {
+			c.Lease = lease
+			dial := c.Dial
+			c.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+				time.Sleep(2 * time.Second)
+				nc, err := dial(ctx, network, address)
+				if time.Since(tg.epoch) < 4*time.Second {
+					time.AfterFunc(500*time.Millisecond, func() { nc.Close() })
+				}
+				return nc, err
+			}
+		})
+		time.AfterFunc(4*time.Second, lease.Forever)
+		if err := e.Run(t.Context(), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		tg.wait.Wait()
+	})
+	if o.requests != 10 || o.failed > 0 || o.attempts != 10 || o.opened != 20 {
+		t.Errorf("%d requests in %d attempts over %d connections, %d failed (%+v); want 10, each once, over 20", o.requests, o.attempts, o.opened, o.failed, o.firstError())
+	}
+	sums(t, &o)
+}
+
+// A source that has more slots under an epoch than before gives them to those who wait, also if it comes to that only with the
+// next arrival.
+func TestWhoWaitsGetsTheSlotsOfAnEpoch(t *testing.T) {
+	for _, blocked := range []bool{false, true} {
+		spec := even(100, 8*time.Second)
+		spec.MaxInFlight, spec.DropAfter = 8, 6*time.Second
+		f := get(spec)
+		var o outcome
+		tg := &target{release: after(200 * time.Millisecond)}
+		synctest.Test(t, func(t *testing.T) {
+			log := load.NewLog(&f.Load)
+			enter(t, log, reshare(0, 1, 0, 0, 1), reshare(2*time.Second, 2, 200, 1), reshare(4500*time.Millisecond, 3, 450, 0))
+			e := prepare(t, f, log, &o, over(tg))
+			if blocked {
+				time.AfterFunc(4490*time.Millisecond, func() {
+					(*e.shards.Load())[0].loop.Post(func() { time.Sleep(30 * time.Millisecond) })
+				})
+			}
+			if err := e.Run(t.Context(), time.Now()); err != nil {
+				t.Fatal(err)
+			}
+			tg.wait.Wait()
+		})
+		for second, want := range map[int]int{1: 4, 3: 0, 4: 8, 7: 8} {
+			if got := o.intervals[second].InFlight; got != want {
+				t.Errorf("blocked %t: after second %d there are %d in flight, want %d", blocked, second, got, want)
+			}
+		}
+		sums(t, &o)
 	}
 }
 

@@ -68,7 +68,6 @@ type exchange struct {
 	held   []byte // the request that follows a redirect: it cannot be written again
 	req    journey.Request
 	head   h1.Head       // with its bytes in raw, if they are needed after the head has gone by
-	asked  time.Duration // since when it waits for a connection, name and handshake included
 	hop    time.Duration // since when it waits for the name, then for the connection
 	limit  int           // how much of the body is kept
 }

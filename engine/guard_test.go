@@ -68,6 +68,31 @@ func TestMemoryGuard(t *testing.T) {
 	}
 }
 
+// Users that memory refuses use up a bound on iterations as those that come do: the run makes no more than it, and ends with it.
+func TestMemoryGuardWithinABound(t *testing.T) {
+	spec := closed(0, time.Minute)
+	spec.Profile.Stages = []load.Stage{{For: 10 * time.Second, At: 18, Ramp: true}, {For: 50 * time.Second, At: 18}} // two before the guard acts
+	spec.Iterations = 100
+	f := get(spec)
+	f.Scenarios[0].Steps[0].Think = constant(500 * time.Millisecond)
+	var o outcome
+	synctest.Test(t, func(t *testing.T) {
+		tg := &target{release: after(10 * time.Millisecond)}
+		e := prepare(t, f, nil, &o, over(tg), func(c *Config) {
+			c.Reading = func() limits.Reading { return limits.Reading{Memory: 91, MemLimit: 100} }
+		})
+		if err := e.Run(t.Context(), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		tg.wait.Wait()
+	})
+	last := o.intervals[len(o.intervals)-1]
+	if o.started != 100 || o.errors[metrics.Limit] != 16 || last.From+last.Length > 40*time.Second {
+		t.Errorf("%d iterations, %d of them refused, until %v; want 100, 16 of them refused, and the end with the last", o.started, o.errors[metrics.Limit], last.From+last.Length)
+	}
+	sums(t, &o)
+}
+
 // A panic in a goroutine of the engine meets Recover; if that ends it, the run ends with an error, every interval is handed
 // over, and nothing hangs.
 func TestPanicEndsTheRun(t *testing.T) {

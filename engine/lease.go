@@ -15,18 +15,41 @@ import (
 // barred says whether nothing may begin at now. It is asked before every iteration and every request.
 func (s *shard) barred(now time.Duration) bool {
 	if over := s.e.cfg.Lease.Over(now); over != s.lapsed {
-		s.lapsed = over
-		switch {
-		case !over:
-			s.gap = now
-			s.resume, s.interval = now, (now-s.since)/time.Duration(max(1, len(s.parked)))
-		case s.e.cfg.Lease.Revoked():
-			s.since = now
-		default:
-			s.since = s.e.cfg.Lease.Until()
-		}
+		s.turned(over, now)
 	}
 	return s.lapsed
+}
+
+// turned notes at now that the lease is over, or was extended after it had been over. That was when the engine heard of it, however
+// long the shard was kept from running since; a shard that looks at the lease before the engine has taken the time is there at once.
+func (s *shard) turned(over bool, now time.Duration) {
+	s.lapsed = over
+	switch {
+	case !over:
+		at := now
+		if extended := time.Duration(s.e.extended.Load()); extended >= s.since {
+			at = min(extended, now)
+		}
+		s.gap = max(s.gap, at)
+		s.resume, s.interval = now, (now-s.since)/time.Duration(max(1, len(s.parked)))
+	case s.e.cfg.Lease.Revoked():
+		s.since = now
+	default:
+		s.since = min(now, s.e.cfg.Lease.Until())
+	}
+}
+
+// leaseMoved is called by whoever moves the end of the lease: a shard whose lease is over sleeps until it is extended.
+func (e *Engine) leaseMoved(was time.Duration) {
+	now := time.Since(e.epoch)
+	switch {
+	case e.cfg.Lease.Revoked():
+	case now >= was:
+		e.extended.Store(int64(now))
+	default:
+		return // it was not over, so nobody waits
+	}
+	e.tell(func(s *shard) { s.barred(s.loop.Now()) })
 }
 
 // anothers says whether an arrival became due after the end of the lease.
@@ -47,9 +70,8 @@ func (s *shard) keepLease(now time.Duration) time.Duration {
 		}
 		return s.e.cfg.Lease.Until()
 	}
-	end := s.since + min(s.e.spec.Graceful, lapseGrace)
-	if now < end {
-		return min(end, now+leasePoll)
+	if end := s.since + min(s.e.spec.Graceful, lapseGrace); now < end {
+		return end // or when it is extended
 	}
 	if !s.e.cut.Load() {
 		s.e.lapsed.Store(true)

@@ -232,7 +232,7 @@ func (o *origins) endpoint(r *route, t scenario.TLS) *loop.Endpoint {
 		}
 		r.ends = make([]*loop.Endpoint, n)
 	}
-	i := int(a.next.Add(1)-1) % len(r.ends)
+	i := int((a.next.Add(1) - 1) % uint32(len(r.ends)))
 	if r.ends[i] == nil {
 		r.ends[i] = o.end(r, a, i)
 	}
@@ -265,6 +265,16 @@ func (o *origins) sources(addr netip.Addr) []netip.Addr {
 		}
 	}
 	return same
+}
+
+// ways is how many of our own addresses connections leave from in turn, each with local ports of its own: of two families the fewer.
+func (o *origins) ways() int {
+	four := len(o.sources(netip.IPv4Unspecified()))
+	six := len(o.source) - four
+	if four == 0 || six == 0 {
+		return max(1, four+six)
+	}
+	return min(four, six)
 }
 
 // close ends the questions to the resolver and returns when none is under way any more.

@@ -9,7 +9,7 @@ import (
 // populate keeps the closed model at the number of users that the profile wants, and says when it next needs the shard.
 func (s *shard) populate(now time.Duration) time.Duration {
 	if s.users.Stale() {
-		s.refresh()
+		s.refresh(now)
 	}
 	end := s.e.cfg.Log.Timeline().End()
 	if !s.closing && (now >= end || s.e.bound.used()) {
@@ -52,6 +52,9 @@ func (s *shard) join(number int64, at, now time.Duration) {
 		return
 	}
 	if s.e.guard.full.Load() {
+		if !s.e.bound.take(true, now) {
+			return
+		}
 		s.rec.Scheduled++
 		s.rec.Started++
 		s.total++

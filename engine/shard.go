@@ -23,8 +23,6 @@ const (
 	setupRest = time.Second
 	// lapseGrace is the longest that what is in hand when the lease ends may take to finish.
 	lapseGrace = 5 * time.Second
-	// leasePoll is how often a shard whose lease is over looks whether it was extended.
-	leasePoll = 20 * time.Millisecond
 )
 
 // shard is one locked thread with one event loop, its part of the schedule, its virtual users and its recorder. Everything
@@ -61,7 +59,8 @@ type shard struct {
 	inHand   int
 	peak     int
 	conns    int
-	hit      bool // the limit made an arrival wait in this interval
+	relieved uint64 // connections closed because of the limit of files
+	hit      bool   // the limit made an arrival wait in this interval
 	notes    []string
 	said     map[string]string // messages of errors as they are shown
 	serial   uint32            // of the exchange begun last
@@ -101,10 +100,10 @@ func newShard(e *Engine, l *loop.Loop, id, of int) *shard {
 	}
 	if e.spec.Model == load.Open {
 		s.schedule = load.NewSchedule(e.spec, e.cfg.Log, e.cfg.Source, id, of)
+		s.deal(from, from)
 	} else {
 		s.users = load.NewUsers(e.spec, e.cfg.Log, e.cfg.Source, id, of)
 	}
-	s.deal(from)
 	s.shown.text = s.example
 	for i, or := range e.cfg.Program.Origins {
 		s.routes = append(s.routes, e.origins.route(or))
@@ -176,21 +175,25 @@ type staged struct {
 	stage    int16
 }
 
-// refresh follows the log of changes.
-func (s *shard) refresh() {
-	if s.schedule != nil {
-		s.schedule.Refresh()
-		s.deal(s.seen)
-	} else {
-		s.users.Refresh()
+// refresh follows the log of changes. Of a higher level a source may hear late: then what it calls for up to that time was due
+// before it could be begun, and is dropped as what comes due while the loop does not run, and not fired off in a burst.
+func (s *shard) refresh(now time.Duration) {
+	heard := s.e.heardAt(now)
+	if s.schedule == nil {
+		s.users.Refresh(heard)
+		return
 	}
+	if changed := s.schedule.Refresh(); changed < heard-load.Hearing {
+		s.gap = max(s.gap, heard)
+	}
+	s.deal(s.seen, now)
 }
 
-// deal takes the shard's slots for what is due at t, under the table of that time.
-func (s *shard) deal(t time.Duration) {
-	if s.schedule != nil {
-		s.limit, s.turnover = s.e.cfg.Log.Timeline().Slots(t-1, s.e.cfg.Source, s.id, s.of)
-	}
+// deal takes the shard's slots for what is due at t, under the table of that time. If they are more than before, those that wait
+// get them.
+func (s *shard) deal(t, now time.Duration) {
+	s.limit, s.turnover = s.e.cfg.Log.Timeline().Slots(t-1, s.e.cfg.Source, s.id, s.of)
+	s.serveQueue(now)
 }
 
 // cutInterval hands over the interval that ends at the present edge.

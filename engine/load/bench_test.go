@@ -83,7 +83,7 @@ func BenchmarkUsersRefresh(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		u.Refresh()
+		u.Refresh(time.Minute)
 	}
 }
 

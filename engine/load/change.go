@@ -12,6 +12,11 @@ import (
 // Never is a run time that does not come.
 const Never = time.Duration(math.MaxInt64)
 
+// Hearing is how late a source may hear of a change of the level and still make good what it calls for. Whatever the level r
+// before it and R after it, what the source did not begin in time is (R-r) Hearing at most, which is at most 5 % of the R of the
+// second in which it would be made good. More than that would be a burst that no plan has.
+const Hearing = 50 * time.Millisecond
+
 // MaxFactor bounds Change.Factor; MinFactor keeps a factor from being a hidden pause.
 const (
 	MinFactor = 0.001

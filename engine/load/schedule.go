@@ -21,7 +21,6 @@ type Schedule struct {
 	line   *Timeline // as of the last Refresh
 	piece  int       // of line: the one of the pending index
 	places *places
-	ahead  *places // for DueBy, which looks forward; nil until used
 
 	stripe stripe
 	epoch  int   // of line: the one of stripe
@@ -42,7 +41,7 @@ func NewSchedule(spec *Spec, log *Log, source, shard, shards int) *Schedule {
 	if log == nil {
 		log = NewLog(spec)
 	}
-	s := &Schedule{spec: spec, log: log, source: source, shard: shard, shards: shards, places: newPlaces(spec), done: -1}
+	s := &Schedule{spec: spec, log: log, source: source, shard: shard, shards: shards, line: log.Timeline(), places: newPlaces(spec), done: -1}
 	s.Refresh()
 	return s
 }
@@ -52,14 +51,6 @@ func NewSchedule(spec *Spec, log *Log, source, shard, shards int) *Schedule {
 // source owns nothing) unless the log changes.
 func (s *Schedule) Peek() (index int64, due time.Duration, ok bool) {
 	return s.index, s.due, s.ok
-}
-
-// Stage is the stage of the index that Peek gives; 0 if it gives none.
-func (s *Schedule) Stage() int {
-	if !s.ok {
-		return 0
-	}
-	return s.line.pieces[s.piece].stage
 }
 
 // Next consumes the index that Peek gives: it is never dealt again. Without one it does nothing.
@@ -77,8 +68,10 @@ func (s *Schedule) Stale() bool { return s.log.Timeline() != s.line }
 
 // Refresh takes over what the log has got: the pending index and its due time are worked out again. What was consumed is
 // not dealt again; an index at or before it that a late epoch would give to this shard is left out, so an epoch must
-// begin in the future of every source.
-func (s *Schedule) Refresh() {
+// begin in the future of every source. It returns the time of the first new change of the level, Never without one: whoever
+// hears of that more than [Hearing] late finds indices due that could not be begun in time.
+func (s *Schedule) Refresh() (changed time.Duration) {
+	before := s.line
 	s.line = s.log.Timeline()
 	s.piece = 0
 	// The first epoch whose indices go beyond what is consumed.
@@ -87,6 +80,7 @@ func (s *Schedule) Refresh() {
 		s.enter(s.epoch + 1)
 	}
 	s.settle()
+	return s.line.since(before, false)
 }
 
 // enter stands at the first index of an epoch that is not consumed.
@@ -138,42 +132,4 @@ func (s *Schedule) dueOf(u float64) (time.Duration, bool) {
 		}
 	}
 	return 0, false
-}
-
-// DueBy is how many of the shard's indices that are not consumed are due at or before t: what a gap has cost. It does
-// not walk along them.
-func (s *Schedule) DueBy(t time.Duration) int64 {
-	if !s.ok || s.due > t {
-		return 0
-	}
-	if s.ahead == nil {
-		s.ahead = newPlaces(s.spec)
-	}
-	end := s.line.firstAfter(s.ahead, t)
-	n := int64(0)
-	for i := range s.line.epochs {
-		e := &s.line.epochs[i]
-		until := end
-		if i+1 < len(s.line.epochs) {
-			until = min(until, s.line.epochs[i+1].from)
-		}
-		if until <= s.done+1 || until <= e.from {
-			continue
-		}
-		st := s.stripeOf(e)
-		n += st.before(until) - st.before(max(s.done+1, e.from))
-	}
-	return n
-}
-
-// Skip consumes all indices that are due at or before t and shows each to visit, since each is recorded as dropped with
-// its own due time. It returns how many there were.
-func (s *Schedule) Skip(t time.Duration, visit func(index int64, due time.Duration)) int64 {
-	n := int64(0)
-	for ; s.ok && s.due <= t; n++ {
-		index, due := s.index, s.due
-		s.Next()
-		visit(index, due)
-	}
-	return n
 }

@@ -147,7 +147,7 @@ func TestSlotsAddUp(t *testing.T) {
 						t.Fatalf("after epoch %d the slots hold until %v", i+1, until)
 					}
 					s := NewSchedule(spec, log, source, shard, shards)
-					s.Skip(c.At, func(int64, time.Duration) {})
+					skip(s, c.At)
 					if _, due, ok := s.Peek(); ok && due <= min(until, c.At+5*sec) && n == 0 && Share(int64(spec.MaxInFlight), table, source, 0, 1) > 0 {
 						t.Fatalf("shard %d of %d of source %d owns an index under epoch %d and has no slot", shard, shards, source, i+1)
 					}

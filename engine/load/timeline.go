@@ -15,10 +15,11 @@ import (
 // root finds a due time, no error builds up along the run, and the place of an arrival after a day is as exact as after
 // a second: L = 1e10 is kept to 2e-6 arrivals.
 type Timeline struct {
-	spec   *Spec
-	pieces []piece
-	epochs []epoch
-	end    time.Duration
+	spec    *Spec
+	changes []Change
+	pieces  []piece
+	epochs  []epoch
+	end     time.Duration
 }
 
 // piece is a span of run time with one formula.
@@ -60,7 +61,7 @@ var everything = []uint16{0}
 // newTimeline works the changes, which are valid and in order, into the profile.
 func newTimeline(spec *Spec, changes []Change) *Timeline {
 	b := builder{
-		line:     &Timeline{spec: spec, epochs: []epoch{{table: everything}}, end: Never},
+		line:     &Timeline{spec: spec, changes: changes, epochs: []epoch{{table: everything}}, end: Never},
 		segments: spec.Profile.segments(),
 		factor:   1,
 		limit:    math.Inf(1),
@@ -318,17 +319,24 @@ func (l *Timeline) epochAfter(t time.Duration) int {
 // force, since nobody knows when it ends.
 func (l *Timeline) End() time.Duration { return l.end }
 
+// since is the run time from which the timeline may differ from an earlier one of the same log: of its first entry that the
+// earlier one has not; Never if there is none. Entries that move shares count if shares is set.
+func (l *Timeline) since(earlier *Timeline, shares bool) time.Duration {
+	for _, c := range l.changes[len(earlier.changes):] {
+		if shares || c.Kind != Reshare {
+			return c.At
+		}
+	}
+	return Never
+}
+
 // FirstAfter is the first index that is due after t, or the number of all indices if none is: what an Epoch that begins
 // at t has as From. It is for whoever appends to the Log; it allocates, and in Poisson arrivals its cost grows with the
 // index (about a millisecond for ten thousand million).
+//
+// The due times themselves decide, since L and its inverse may differ by the rounding to nanoseconds.
 func (l *Timeline) FirstAfter(t time.Duration) int64 {
 	c := newPlaces(l.spec)
-	return l.firstAfter(c, t)
-}
-
-// firstAfter is FirstAfter with places kept by the caller. The due times themselves decide, since L and its inverse may
-// differ by the rounding to nanoseconds.
-func (l *Timeline) firstAfter(c *places, t time.Duration) int64 {
 	i := c.first(l.Integral(t))
 	for i > 0 {
 		if due, ok := l.Inverse(c.at(i - 1)); ok && due <= t {

@@ -41,10 +41,11 @@ type Users struct {
 	shard, shards uint64
 
 	line    *Timeline
-	stripes []stripe // of each epoch of line: the source's users
-	next    int      // first piece that is not worked into pending; len(pieces) stands for the end
-	pending []Turn   // by time; candidates, the last word is had by settle
-	live    []uint64 // bit k: user k has started and not retired
+	stripes []stripe                // of each epoch of line: the source's users
+	next    int                     // first piece that is not worked into pending; len(pieces) stands for the end
+	pending []Turn                  // by time; candidates, the last word is had by settle
+	live    []uint64                // bit k: user k has started and not retired
+	putOff  map[int64]time.Duration // when those start of whom the source heard late
 	done    time.Duration
 	begun   bool // a turn was consumed
 	turn    Turn
@@ -56,8 +57,8 @@ func NewUsers(spec *Spec, log *Log, source, shard, shards int) *Users {
 	if log == nil {
 		log = NewLog(spec)
 	}
-	u := &Users{spec: spec, log: log, source: source, shard: uint64(shard), shards: uint64(shards)}
-	u.Refresh()
+	u := &Users{spec: spec, log: log, source: source, shard: uint64(shard), shards: uint64(shards), line: log.Timeline(), putOff: map[int64]time.Duration{}}
+	u.Refresh(0)
 	return u
 }
 
@@ -71,6 +72,7 @@ func (u *Users) Next() {
 		return
 	}
 	u.set(u.turn.User, u.turn.Start)
+	delete(u.putOff, u.turn.User)
 	u.done, u.begun = u.turn.At, true
 	u.settle()
 }
@@ -78,17 +80,22 @@ func (u *Users) Next() {
 // Stale says whether the log has grown since the last Refresh: one atomic load.
 func (u *Users) Stale() bool { return u.log.Timeline() != u.line }
 
-// Refresh takes over what the log has got. Users that started under the log before and are not wanted under the new one
-// retire; those that are wanted and have not started get their start.
-func (u *Users) Refresh() {
+// Refresh takes over what the log has got, of which the source heard at the run time heard. Users that started under the log
+// before and are not wanted under the new one retire; those that are wanted and have not started get their start.
+func (u *Users) Refresh(heard time.Duration) {
+	before := u.line
 	u.line = u.log.Timeline()
 	u.stripes = u.stripes[:0]
 	for _, e := range u.line.epochs {
 		u.stripes = append(u.stripes, newStripe(0, e.table, u.source, 0, 1))
 	}
 	u.pending, u.next = u.pending[:0], 0
+	late := u.line.since(before, true) < heard-Hearing
+	if late {
+		u.done, u.begun = max(u.done, heard), true
+	}
 	if u.begun {
-		u.reconcile()
+		u.reconcile(late)
 	}
 	u.settle()
 }
@@ -112,16 +119,6 @@ func (u *Users) owns(epoch int, k int64) bool { return u.has(k) && u.stripes[epo
 func (u *Users) has(k int64) bool {
 	shard, _ := bits.Mul64(uint64(k)*golden, u.shards)
 	return shard == u.shard
-}
-
-// StartOf is the intended first start of user k, whoever owns it; false if it is never wanted under the log so far.
-func (u *Users) StartOf(k int64) (time.Duration, bool) {
-	for i := range u.line.pieces {
-		if at, ok := u.starts(i, k); ok {
-			return at, true
-		}
-	}
-	return 0, false
 }
 
 // starts is when user k starts because of what happens in piece i or at its beginning; false if it does not.
@@ -206,9 +203,9 @@ func (p *piece) wants(k int64, t time.Duration) bool {
 	return t < p.crossed(k)
 }
 
-// reconcile makes pending what brings the users that live at the time of the last turn to those wanted then, and goes on
-// from there.
-func (u *Users) reconcile() {
+// reconcile makes pending what brings the users that live at the time of the last turn, or when the source heard of a change
+// late, to those wanted then, and goes on from there.
+func (u *Users) reconcile(late bool) {
 	for w, word := range u.live {
 		for ; word != 0; word &= word - 1 {
 			if k := int64(w)*64 + int64(bits.TrailingZeros64(word)); !u.Wanted(k, u.done) {
@@ -223,26 +220,44 @@ func (u *Users) reconcile() {
 		return
 	}
 	p := &u.line.pieces[i]
+	var missed []int64 // those who should have started by now
 	u.each(p.epoch, 0, max(p.begins(), p.ends()), func(k int64) {
 		if u.isLive(k) || !p.wants(k, u.done) {
 			return
 		}
+		if at := u.plannedStart(i, k); at > u.done {
+			u.pending = append(u.pending, Turn{User: k, At: at, Start: true})
+		} else {
+			missed = append(missed, k)
+		}
+	})
+	for j, k := range missed {
 		at := u.done
-		for j := i; j >= 0; j-- {
-			t, ok := u.starts(j, k)
-			if !ok {
-				t, ok = u.moved(j, k)
-			}
-			if ok {
-				at = max(at, t)
-				break
-			}
+		if late {
+			at += part(moveSpread, int64(j), int64(len(missed)))
+			u.putOff[k] = at
 		}
 		u.pending = append(u.pending, Turn{User: k, At: at, Start: true})
-	})
+	}
 	u.within(i, u.done)
 	u.next = i + 1
 	u.sort()
+}
+
+// plannedStart is when user k, who is wanted in piece i and does not live, was to start.
+func (u *Users) plannedStart(i int, k int64) time.Duration {
+	if at, ok := u.putOff[k]; ok {
+		return at
+	}
+	for ; i >= 0; i-- {
+		if at, ok := u.starts(i, k); ok {
+			return at
+		}
+		if at, ok := u.moved(i, k); ok {
+			return at
+		}
+	}
+	return 0
 }
 
 // settle makes the earliest candidate that means something the present turn.

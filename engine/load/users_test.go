@@ -37,14 +37,6 @@ func TestUsersStartAtTheCrossingAndTheHighestRetireFirst(t *testing.T) {
 	if d := diff.Diff(want, turns(u, Never)); d != "" {
 		t.Fatal(d)
 	}
-	for k, at := range map[int64]time.Duration{0: 0, 3: 3 * sec} {
-		if got, ok := u.StartOf(k); !ok || got != at {
-			t.Errorf("user %d starts at %v %v, want %v", k, got, ok, at)
-		}
-	}
-	if _, ok := u.StartOf(4); ok {
-		t.Error("user 4 is never wanted")
-	}
 	for _, c := range []struct {
 		k    int64
 		at   time.Duration
@@ -87,7 +79,7 @@ func TestLiveChangesActOnUsers(t *testing.T) {
 			t.Fatalf("until %v: %s", until, d)
 		}
 		appendAll(t, log, c...)
-		u.Refresh()
+		u.Refresh(until)
 	}
 	half := sec / 2
 	step(2*sec+half, []Turn{{0, 0, true}, {1, sec, true}, {2, 2 * sec, true}}, Change{At: 2*sec + half, Kind: Hold})
@@ -115,8 +107,8 @@ func TestALostSourceHandsItsUsersOver(t *testing.T) {
 		t.Fatal(d)
 	}
 	appendAll(t, log, Change{At: 3 * sec, Kind: Reshare, Epoch: &Epoch{ID: 2, Table: []uint16{0}}})
-	a.Refresh()
-	b.Refresh()
+	a.Refresh(3 * sec)
+	b.Refresh(3 * sec)
 	// Spread over ten seconds by their numbers: user 1 of 4 after a quarter of it, user 3 after three, which is past the end.
 	if d := diff.Diff([]Turn{{1, 3*sec + 10*sec/4, true}}, turns(a, 9*sec)); d != "" {
 		t.Fatal(d)
@@ -127,35 +119,64 @@ func TestALostSourceHandsItsUsersOver(t *testing.T) {
 }
 
 // TestMovedUsersStartSpread: however many users an epoch brings and however many shards there are, they start evenly over ten
-// seconds, also where the source learns of the epoch only after its time; and users who stay do not notice.
+// seconds; where the source hears of the epoch only after its time, those who should have started by then do so over ten seconds
+// from then on, whatever it hears meanwhile. Users who stay do not notice.
 func TestMovedUsersStartSpread(t *testing.T) {
-	for _, late := range []time.Duration{-sec, 2 * sec} {
+	for late, most := range map[time.Duration]int{-sec: 25, 2 * sec: 25 + 50/10 + 3, 8 * sec: 25 + 200/10 + 3, 15 * sec: 250/10 + 3} { // a shard rounds up
 		spec := &Spec{Model: Closed, ThinkMean: sec, Profile: Profile{Stages: []Stage{{For: time.Minute, At: 1000}}}}
 		log := NewLog(spec)
 		appendAll(t, log, Change{Kind: Reshare, Epoch: &Epoch{ID: 1, Table: []uint16{0, 1, 2, 1}}})
 		const shards = 3
 		var parts []*Users
+		heard := 20*sec + late
 		for shard := range shards {
 			u := NewUsers(spec, log, 1, shard, shards)
-			if n := len(turns(u, 20*sec+late)); n < 160 || n > 173 {
+			if n := len(turns(u, heard)); n < 160 || n > 173 {
 				t.Errorf("%d of 500 users are shard %d's of %d", n, shard, shards)
 			}
 			parts = append(parts, u)
 		}
 		appendAll(t, log, Change{At: 20 * sec, Kind: Reshare, Epoch: &Epoch{ID: 2, Table: []uint16{0, 1, 1, 1}}})
-		perSecond := make([]int, 12)
-		for _, u := range parts {
-			u.Refresh()
-			for _, turn := range turns(u, 59*sec) {
-				if !turn.Start || turn.User%4 != 2 || turn.At < 20*sec {
+		perSecond, came := make([]int, 40), 0
+		take := func(u *Users, until time.Duration) {
+			for _, turn := range turns(u, until) {
+				if !turn.Start || turn.User%4 != 2 || turn.At < max(20*sec, heard) {
 					t.Fatalf("turn %v: only the users of the third source come, after the epoch", turn)
 				}
 				perSecond[(turn.At-20*sec)/sec]++
+				came++
 			}
 		}
-		if want := []int{25, 25, 25, 25, 25, 25, 25, 25, 25, 25, 0, 0}; !slices.Equal(perSecond, want) {
-			t.Errorf("known %v after its time: users started by second %v, want %v", late, perSecond, want)
+		for _, u := range parts {
+			u.Refresh(heard)
+			take(u, heard+3*sec)
 		}
+		appendAll(t, log, Change{At: heard + 4*sec, Kind: Factor, Factor: 1}) // which changes nothing
+		for _, u := range parts {
+			u.Refresh(heard + 3*sec)
+			take(u, max(heard, 20*sec)+10*sec)
+		}
+		if n := slices.Max(perSecond); came != 250 || n > most {
+			t.Errorf("known %v after its time: %d of 250 users came within ten seconds, by second %v, want at most %d in one", late, came, perSecond, most)
+		}
+	}
+}
+
+// TestARaiseThatIsHeardOfLateIsNoBurst: of the users whom it calls for, none starts at once for all those seconds.
+func TestARaiseThatIsHeardOfLateIsNoBurst(t *testing.T) {
+	spec := &Spec{Model: Closed, ThinkMean: sec, Profile: Profile{Stages: []Stage{{For: time.Minute, At: 100}}}}
+	log := NewLog(spec)
+	u := NewUsers(spec, log, 0, 0, 1)
+	turns(u, 20*sec)
+	appendAll(t, log, Change{At: 10 * sec, Kind: Factor, Factor: 3})
+	u.Refresh(20 * sec)
+	for i, turn := range turns(u, 59*sec) {
+		if want := (Turn{int64(100 + i), 20*sec + time.Duration(i)*10*sec/200, true}); turn != want {
+			t.Fatalf("turn %v, want %v", turn, want)
+		}
+	}
+	if len(u.putOff) > 0 {
+		t.Errorf("%d users who have started are still remembered", len(u.putOff))
 	}
 }
 
@@ -169,8 +190,8 @@ func TestASourceThatLearnsLateGivesUpItsUsersAtOnce(t *testing.T) {
 		t.Fatal(d)
 	}
 	appendAll(t, log, Change{At: 12 * sec, Kind: Reshare, Epoch: &Epoch{ID: 2, Table: []uint16{0}}})
-	b.Refresh()
-	if d := diff.Diff([]Turn{{3, 15 * sec, false}, {1, 15 * sec, false}}, turns(b, Never)); d != "" {
+	b.Refresh(16 * sec)
+	if d := diff.Diff([]Turn{{3, 16 * sec, false}, {1, 16 * sec, false}}, turns(b, Never)); d != "" {
 		t.Fatal(d)
 	}
 }
@@ -182,12 +203,12 @@ func TestAChangeThatComesLateIsMadeGood(t *testing.T) {
 	u := NewUsers(spec, log, 0, 0, 1)
 	turns(u, 3*sec)
 	appendAll(t, log, Change{At: sec + sec/2, Kind: Hold}) // N stays 1.5: users 0 and 1
-	u.Refresh()
+	u.Refresh(3 * sec)
 	if d := diff.Diff([]Turn{{3, 3 * sec, false}, {2, 3 * sec, false}}, turns(u, Never)); d != "" {
 		t.Fatal(d)
 	}
 	appendAll(t, log, Change{At: 2 * sec, Kind: Factor, Factor: 2}) // N = 3
-	u.Refresh()
+	u.Refresh(3 * sec)
 	if d := diff.Diff([]Turn{{2, 3 * sec, true}}, turns(u, Never)); d != "" {
 		t.Fatal(d)
 	}
@@ -200,8 +221,8 @@ type life struct {
 }
 
 // TestUsersOfThePartsAreTheUsersOfTheWhole: at any time exactly the users k < N(t) live, each in one shard, whatever the
-// changes, the sources and the shards; those whom an epoch has moved after at most 10 s, those whose number in the table no
-// source has nowhere.
+// changes, the sources and the shards, and however late these hear of it; those whom an epoch has moved, and those whom a change
+// calls for that was heard of late, after at most 10 s; those whose number in the table no source has nowhere.
 func TestUsersOfThePartsAreTheUsersOfTheWhole(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		spec := drawSpec(t)
@@ -220,13 +241,14 @@ func TestUsersOfThePartsAreTheUsersOfTheWhole(t *testing.T) {
 				parts = append(parts, NewUsers(spec, log, source, shard, shards))
 			}
 		}
-		table, dealt := everything, time.Duration(-moveSpread)
+		table, dealt, walked := everything, time.Duration(-moveSpread), time.Duration(0)
 		lives := map[int64]*life{}
 		walk := func(until time.Duration) {
+			until = max(until, walked)
 			var all []Turn
 			for _, u := range parts {
 				if u.Stale() {
-					u.Refresh()
+					u.Refresh(walked)
 				}
 				last := time.Duration(-1)
 				for _, turn := range turns(u, until) {
@@ -250,8 +272,13 @@ func TestUsersOfThePartsAreTheUsersOfTheWhole(t *testing.T) {
 					l.live--
 					l.left = turn.At
 				}
-				if l.live < 0 || l.live > 1 {
+				if turn.At > walked && (l.live < 0 || l.live > 1) { // what lies before is done all at once, when it is heard of
 					t.Fatalf("at %v user %d lives %d times", turn.At, turn.User, l.live)
+				}
+			}
+			for k, l := range lives {
+				if l.live < 0 || l.live > 1 {
+					t.Fatalf("at %v user %d lives %d times", until, k, l.live)
 				}
 			}
 			n := log.Timeline().Rate(until)
@@ -273,15 +300,20 @@ func TestUsersOfThePartsAreTheUsersOfTheWhole(t *testing.T) {
 					t.Fatalf("at %v N = %v and user %d lives", until, n, k)
 				}
 			}
+			walked = until
 		}
 		epoch := 0
 		for _, c := range drawChanges(t) {
-			walk(c.At)
+			late := time.Duration(rapid.SampledFrom([]int{0, 0, 30, 200, 3000}).Draw(t, "late")) * time.Millisecond
+			walk(c.At + late)
+			if walked > c.At+Hearing {
+				dealt = walked
+			}
 			if rapid.Bool().Draw(t, "reshare") {
 				epoch++
 				weights := rapid.SliceOfN(rapid.IntRange(0, 5), sources+1, sources+1).Draw(t, "weights")
 				weights[0]++
-				table, dealt = Table(weights), c.At
+				table, dealt = Table(weights), walked
 				if err := log.Append(Change{At: c.At, Kind: Reshare, Epoch: &Epoch{ID: epoch, Table: table}}); err != nil {
 					t.Fatal(err)
 				}
