@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"net/url"
 	"time"
 
 	"lt/engine"
@@ -81,6 +82,12 @@ func (p *Permit) Ask(ctx context.Context) (Permission, error) {
 	now := time.Now
 	if p.Now != nil {
 		now = p.Now
+	}
+	// A proxy by name is classed when it is dialled.
+	if u, err := url.Parse(p.File.HTTP.Proxy); err == nil && u.Hostname() != "" {
+		if _, err := (authz.Host{Name: u.Hostname()}).Class(); err != nil {
+			return Permission{}, err
+		}
 	}
 	unix := p.File.HTTP.UnixSocket != ""
 	if err := CheckPolicy(p.Policy, Work{Hosts: hosts, UnixSocket: unix, Duration: claim.Duration}); err != nil {

@@ -130,6 +130,22 @@ func block(p *Permit) {
 	p.Claim.Block = &authz.Block{Owner: "Ada", Ticket: "CHG-1", Until: time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)}
 }
 
+// A proxy is dialled like a target: an address that is never loaded is refused before the start, not when it is too late.
+func TestAProxyIsClassedToo(t *testing.T) {
+	for proxy, says := range map[string]string{
+		"http://169.254.169.254:80": "cloud metadata", "http://2852039166:80": "cloud metadata", "http://[64:ff9b::a9fe:a9fe]": "cloud metadata",
+		"http://metadata.google.internal": "cloud metadata", "http://0.0.0.0:3128": "unspecified", "http://203.0.113.9:3128": "", "http://127.0.0.1:3128": "", "http://proxy.example": "",
+	} {
+		p, _ := permitOf(t, scenario.Quick{Rate: "1", Proxy: proxy}, "")
+		p.Claim.Peers = 0
+		_, err := p.Ask(t.Context())
+		var refusal *authz.Refusal
+		if says == "" && err != nil || says != "" && (!errors.As(err, &refusal) || !strings.Contains(err.Error(), says)) {
+			t.Errorf("%s: %v, want %q", proxy, err, says)
+		}
+	}
+}
+
 // What was permitted is asked again about every address, and the policy as well.
 func TestPermissionHoldsForLaterAddresses(t *testing.T) {
 	p, _ := permitOf(t, scenario.Quick{Rate: "100", Duration: "1m"}, token)
