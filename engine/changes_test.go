@@ -14,33 +14,40 @@ import (
 	"lt/engine/metrics"
 )
 
-// follow enters changes into the log a moment before each takes effect, as a run does, and tells the engine.
+// hear enters a change into the log at a run time and tells the engine.
+func hear(t *testing.T, e *Engine, log *load.Log, at time.Duration, c load.Change) {
+	t.Helper()
+	time.AfterFunc(at, func() {
+		if err := log.Append(c); err != nil {
+			t.Error(err)
+		}
+		e.Refresh()
+	})
+}
+
+// follow enters changes into the log a moment before each takes effect, as a run does.
 func follow(t *testing.T, e *Engine, log *load.Log, changes []load.Change) {
 	t.Helper()
 	for _, c := range changes {
-		time.AfterFunc(c.At-20*time.Millisecond, func() {
-			if err := log.Append(c); err != nil {
-				t.Error(err)
-			}
-			e.Refresh()
-		})
+		hear(t, e, log, c.At-20*time.Millisecond, c)
 	}
 }
 
-// under runs a spec while changes happen, in virtual time.
-func under(t *testing.T, spec load.Spec, tg *target, changes []load.Change, options ...option) *outcome {
+// under runs a spec in virtual time with what happens meanwhile.
+func under(t *testing.T, spec load.Spec, tg *target, meanwhile func(e *Engine, log *load.Log), options ...option) *outcome {
 	t.Helper()
 	var o outcome
 	synctest.Test(t, func(t *testing.T) {
 		f := get(spec)
 		log := load.NewLog(&f.Load)
 		e := prepare(t, f, log, &o, append([]option{over(tg)}, options...)...)
-		follow(t, e, log, changes)
+		meanwhile(e, log)
 		if err := e.Run(t.Context(), time.Now()); err != nil {
 			t.Fatal(err)
 		}
 		tg.wait.Wait()
 	})
+	sums(t, &o)
 	return &o
 }
 
@@ -77,7 +84,7 @@ func TestLiveChanges(t *testing.T) {
 				tg := &target{release: after(5 * time.Millisecond)}
 				spec := even(1, 1)
 				spec.Profile.Stages = tc.stages
-				o := under(t, spec, tg, tc.changes, func(c *Config) { c.Shards = shards })
+				o := under(t, spec, tg, func(e *Engine, log *load.Log) { follow(t, e, log, tc.changes) }, func(c *Config) { c.Shards = shards })
 				if got := perSecond(tg); !slices.Equal(got, tc.rates) {
 					t.Errorf("requests by second %v, want %v", got, tc.rates)
 				}
@@ -95,34 +102,9 @@ func TestLiveChanges(t *testing.T) {
 				if len(tags) != len(tc.tags) {
 					t.Errorf("stages %v, want %v", tags, tc.tags)
 				}
-				sums(t, o)
 			})
 		}
 	}
-}
-
-// heardLate runs a spec while a change is heard of that took effect earlier.
-func heardLate(t *testing.T, spec load.Spec, tg *target, c load.Change, heard time.Duration, meanwhile func(*Engine), options ...option) *outcome {
-	t.Helper()
-	var o outcome
-	synctest.Test(t, func(t *testing.T) {
-		f := get(spec)
-		log := load.NewLog(&f.Load)
-		e := prepare(t, f, log, &o, append([]option{over(tg)}, options...)...)
-		time.AfterFunc(heard, func() {
-			if err := log.Append(c); err != nil {
-				t.Error(err)
-			}
-			e.Refresh()
-		})
-		meanwhile(e)
-		if err := e.Run(t.Context(), time.Now()); err != nil {
-			t.Fatal(err)
-		}
-		tg.wait.Wait()
-	})
-	sums(t, &o)
-	return &o
 }
 
 // What a change calls for of which the source hears late is dropped up to that time, and not fired off in a burst; a little is
@@ -143,7 +125,7 @@ func TestChangesThatAreHeardOfLate(t *testing.T) {
 		for _, shards := range []int{1, 3} {
 			t.Run(fmt.Sprintf("%s/%d", tc.name, shards), func(t *testing.T) {
 				tg := &target{release: after(ms)}
-				o := heardLate(t, even(100, 8*time.Second), tg, tc.change, tc.heard, func(*Engine) {}, func(c *Config) { c.Shards = shards })
+				o := under(t, even(100, 8*time.Second), tg, func(e *Engine, log *load.Log) { hear(t, e, log, tc.heard, tc.change) }, func(c *Config) { c.Shards = shards })
 				got := perSecond(tg)
 				for i, want := range tc.rates {
 					if math.Abs(float64(got[i]-want)) > 2 {
@@ -162,7 +144,8 @@ func TestChangesThatAreHeardOfLate(t *testing.T) {
 // A shard that did not run for a moment has not heard late of a change that the source heard of in time.
 func TestAShardThatFindsAChangeLateMakesItGood(t *testing.T) {
 	tg := &target{release: after(time.Millisecond)}
-	o := heardLate(t, even(100, 4*time.Second), tg, load.Change{At: 2 * time.Second, Kind: load.Factor, Factor: 2}, 1980*time.Millisecond, func(e *Engine) {
+	o := under(t, even(100, 4*time.Second), tg, func(e *Engine, log *load.Log) {
+		follow(t, e, log, []load.Change{{At: 2 * time.Second, Kind: load.Factor, Factor: 2}})
 		time.AfterFunc(1950*time.Millisecond, func() {
 			(*e.shards.Load())[0].loop.Post(func() { time.Sleep(500 * time.Millisecond) })
 		})
@@ -198,14 +181,15 @@ func TestPauseDoesNotEndABoundedRun(t *testing.T) {
 	tg := &target{release: after(time.Millisecond)}
 	spec := even(100, time.Minute)
 	spec.Iterations = 250
-	o := under(t, spec, tg, []load.Change{{At: time.Second, Kind: load.Pause}, {At: 3 * time.Second, Kind: load.Unpause}})
+	o := under(t, spec, tg, func(e *Engine, log *load.Log) {
+		follow(t, e, log, []load.Change{{At: time.Second, Kind: load.Pause}, {At: 3 * time.Second, Kind: load.Unpause}})
+	})
 	if got, want := perSecond(tg), []int{100, 0, 0, 100, 50}; !slices.Equal(got, want) {
 		t.Errorf("requests by second %v, want %v", got, want)
 	}
 	if n := len(o.intervals); n != 5 {
 		t.Errorf("the run took %d seconds, want it to end with its last iteration", n)
 	}
-	sums(t, o)
 }
 
 // What is intended in a pause, such as the step behind a think time, has no stage.

@@ -32,6 +32,18 @@ func greet(r seen) string {
 	return "HTTP/1.1 200 OK\r\nSet-Cookie: " + name + "\r\nContent-Length: 0\r\n\r\n"
 }
 
+// slowLogout answers after 10 ms, a logout later.
+func (s *target) slowLogout(slow time.Duration) func(time.Duration) time.Duration {
+	return func(at time.Duration) time.Duration {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.log[len(s.log)-1].path == "/logout" {
+			return at + slow
+		}
+		return at + 10*time.Millisecond
+	}
+}
+
 // Step numbers in a program: setup, steps and teardown one after the other.
 const (
 	login = iota
@@ -195,15 +207,8 @@ func TestTeardownWithinGrace(t *testing.T) {
 		requests uint64
 	}{{"done", 500 * time.Millisecond, 1}, {"cut", 5 * time.Second, 0}} {
 		t.Run(tc.name, func(t *testing.T) {
-			var tg *target
-			tg = &target{release: func(at time.Duration) time.Duration {
-				tg.mu.Lock()
-				defer tg.mu.Unlock()
-				if tg.log[len(tg.log)-1].path == "/logout" {
-					return at + tc.slow
-				}
-				return at + 10*time.Millisecond
-			}}
+			tg := &target{}
+			tg.release = tg.slowLogout(tc.slow)
 			spec := even(10, time.Second)
 			spec.MaxInFlight, spec.Graceful = 1, 2*time.Second
 			o := virtual(t, shop(get(spec, "/a")), tg)
@@ -223,15 +228,8 @@ func TestTeardownWithinGrace(t *testing.T) {
 
 // The end of the run takes nothing from users who are on their way out: their teardown has its own timeout, as every step.
 func TestATeardownThatIsUnderWayAtTheEndKeepsItsTimeout(t *testing.T) {
-	var tg *target
-	tg = &target{release: func(at time.Duration) time.Duration {
-		tg.mu.Lock()
-		defer tg.mu.Unlock()
-		if tg.log[len(tg.log)-1].path == "/logout" {
-			return at + time.Hour
-		}
-		return at + 10*time.Millisecond
-	}}
+	tg := &target{}
+	tg.release = tg.slowLogout(time.Hour)
 	f := shop(get(load.Spec{
 		Model: load.Closed, Seed: 1, Graceful: time.Minute,
 		Profile: load.Profile{Stages: []load.Stage{{For: time.Second, At: 1}, {For: time.Second, At: 0}}},

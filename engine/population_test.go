@@ -148,15 +148,8 @@ func TestIterationsAreExact(t *testing.T) {
 func TestUsersComeBack(t *testing.T) {
 	for _, slow := range []time.Duration{10 * time.Millisecond, 3 * time.Second} {
 		t.Run(slow.String(), func(t *testing.T) {
-			var tg *target
-			tg = &target{answer: greet, release: func(at time.Duration) time.Duration {
-				tg.mu.Lock()
-				defer tg.mu.Unlock()
-				if tg.log[len(tg.log)-1].path == "/logout" {
-					return at + slow
-				}
-				return at + 10*time.Millisecond
-			}}
+			tg := &target{answer: greet}
+			tg.release = tg.slowLogout(slow)
 			f := shop(get(load.Spec{
 				Model: load.Closed, Seed: 1, Graceful: time.Minute,
 				Profile: load.Profile{Stages: []load.Stage{{For: time.Second, At: 1}, {For: time.Second, At: 0}, {For: 3 * time.Second, At: 1}}},
