@@ -115,11 +115,19 @@ func (f *Fleet) settle(now time.Time) {
 		}
 	}
 	f.countTo(now)
+	end := min(f.log.Timeline().End(), max(0, f.run(now))) // of what is due
 	for _, s := range f.all {
-		// What a source had and did not come to: it learnt too late that it had it.
-		if s != nil && s.link != nil && s.fin != nil && s.dead.IsZero() && f.cutAt.IsZero() {
-			f.missedBy(s, f.log.Timeline().End())
+		// What a source had and did not come to: it learnt too late that it had it, or it was due after the source was given up, which
+		// might have begun it before its time.
+		switch {
+		case s == nil || s.link == nil || s.fin == nil:
+		case f.closedModel() && (f.counted() || !s.dead.IsZero()): // it has done its part, or that was counted
+		case f.cutAt.IsZero() || !s.dead.IsZero():
+			f.missedBy(s, end)
 		}
+	}
+	if t := f.gap.without; t >= 1 {
+		f.say("load gap: users of the plan had no source for %.0f user-seconds in all, %s of the %.0f that were wanted", t, percent(t/f.gap.wanted), f.gap.wanted)
 	}
 	if n := f.gap.total; n > 0 {
 		f.say("load gap: no source was there to begin %d arrivals of the plan, %s of all that were due", n, percent(float64(n)/float64(max(1, f.gap.index))))
@@ -185,14 +193,18 @@ func (f *Fleet) close(s *source, now time.Time) metrics.Account {
 	if got.Started > 0 {
 		each = max(1, float64(got.Requests)/float64(got.Started))
 	}
-	if f.closedModel() {
-		if s.edge > 0 {
-			a.Unreported = uint64(float64(got.Requests)*float64(a.Window)/float64(s.edge-min(s.from, s.edge-1))) + uint64(s.inHand)
-		}
+	about := "at most"
+	if f.closedModel() { // how many its users made is the target's doing: as many as before
+		about = "about"
+		a.Unreported = uint64(float64(got.Requests)*float64(a.Window)/float64(max(time.Second, s.edge-s.from))) + uint64(s.inHand)
 	} else {
-		a.Unreported = uint64(float64(f.owes(s, to)+int64(s.inHand))*each + 0.5)
+		owed := to
+		if !s.dead.IsZero() {
+			owed = min(max(0, f.run(now)), f.log.Timeline().End()) // some it may have begun before its time
+		}
+		a.Unreported = uint64(float64(f.owes(s, owed)+int64(s.inHand))*each + 0.5)
 	}
-	a.Text = fmt.Sprintf("it never said what it did in all: at most %d requests of %s are unreported", a.Unreported, short(a.Window))
+	a.Text = fmt.Sprintf("it never said what it did in all: %s %d requests of %s are unreported", about, a.Unreported, short(a.Window))
 	return a
 }
 

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
-	"math"
 	"sync"
 	"time"
 
@@ -33,6 +32,8 @@ const (
 	lapsedGrace = 5 * time.Second
 	// keptFor is how long what was measured waits for somebody to fetch it.
 	keptFor = 60 * time.Second
+	// keptAfterCut is the same where it was told to end at once: whoever said so waits no longer for what it measured.
+	keptAfterCut = cutWords + byeTime
 	// farStart bounds how far in the future a start may lie.
 	farStart = time.Minute
 	// sleepAfter is how long a machine must have slept for its peer to end.
@@ -41,8 +42,8 @@ const (
 	overtime = Grace
 	// maxGrant bounds what a peer believes: whoever could say more could have it run for ever.
 	maxGrant = 2 * time.Minute
-	// maxSource is the highest number that tables can hold.
-	maxSource = math.MaxUint16
+	// maxSource is the highest number that a source can have in tables.
+	maxSource = nobody - 1
 	// minProbes are the stamps without which the clocks are not known.
 	minProbes = 3
 )
@@ -67,17 +68,16 @@ type agent struct {
 	mu       sync.Mutex
 	phase    phase
 	job      *Job
-	late     int64 // see wire.Applied
-	reached  int64 // see learn
 	program  *journey.Program
 	redact   *redact.Redactor
 	permit   Permission
 	order    wire.Arm
-	log      *load.Log
+	replica  *replica
 	engine   *engine.Engine
 	epoch    time.Time     // run time zero, once committed
 	granted  bool          // there was a lease
 	leaseEnd time.Duration // on our clock
+	cut      bool          // it was told to end at once
 	stopped  string        // what of ours ended the load before its time
 	lapsed   bool
 	done     time.Time // when the load was over
@@ -199,27 +199,28 @@ func (a *agent) changes(from int, entries []load.Change) (wire.Applied, error) {
 	if a.phase < armed {
 		return wire.Applied{}, refuse("busy", "there is no load to change")
 	}
-	have := len(a.log.Changes())
+	have := a.replica.count()
 	if from < 0 || from > have {
 		return wire.Applied{}, refuse("limit", "these are the changes from the %dth on, and there are %d", from+1, have)
 	}
-	now := -time.Hour // nothing is late before the start
+	now := inTime
 	if a.phase >= running {
 		now = time.Since(a.epoch)
 	}
 	if n := have - from; n < len(entries) {
-		late, err := learn(a.log, &a.job.File.Load, entries[n:], now, &a.reached)
-		a.late = max(a.late, late)
-		if err != nil {
+		if late := now - entries[n].At; late > load.Hearing {
+			a.voice.tell(wire.Line{At: now, Text: fmt.Sprintf("it was told of a change of the load %s late, and does not make up for what was due meanwhile", short(late))})
+		}
+		if err := a.replica.learn(entries[n:], now); err != nil {
 			return wire.Applied{}, refuse("limit", "%s", err)
 		}
 	}
 	a.engine.Refresh()
-	if err := a.allowed(a.log, a.order.Source); err != nil {
+	if err := a.allowed(a.replica); err != nil {
 		a.halt("its owner's policy does not allow the load that it was given")
 		return wire.Applied{}, err
 	}
-	return wire.Applied{Count: len(a.log.Changes()), At: max(0, now), Late: a.late}, nil
+	return wire.Applied{Count: a.replica.count(), At: max(0, now), Late: a.replica.late}, nil
 }
 
 // stop ends the load, if there is one: it drains, or with now is cut.
@@ -230,6 +231,7 @@ func (a *agent) stop(now bool) error {
 	case a.phase < running:
 		return refuse("busy", "the load has not begun")
 	case now:
+		a.cut = true
 		a.engine.Cut()
 	default:
 		a.engine.Drain()

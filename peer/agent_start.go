@@ -33,7 +33,7 @@ func (a *agent) load(j *Job) (wire.Ready, error) {
 	}
 	a.job, a.program, a.phase = j, p, loaded
 	a.redact = redact.New(j.File.Secrets)
-	a.log = load.NewLog(&j.File.Load)
+	a.replica = newReplica(&j.File.Load, 0)
 	return wire.Ready{Steps: len(p.Steps)}, nil
 }
 
@@ -52,7 +52,7 @@ func bindable(ips []string) []string {
 // newEngine makes an engine for the job. The lock is held.
 func (a *agent) newEngine(o wire.Arm) (*engine.Engine, error) {
 	e, err := engine.New(engine.Config{
-		File: a.job.File, Program: a.program, Log: a.log, Lease: &a.lease, Source: o.Source, Name: o.Name, From: o.From,
+		File: a.job.File, Program: a.program, Log: a.replica.log, Lease: &a.lease, Source: o.Source, Name: o.Name, From: o.From,
 		Shards: a.c.Shards, Portable: a.c.Portable, Dial: a.c.Dial, Lookup: a.c.Lookup, ReadFile: a.job.read, Redact: a.redact,
 		OnInterval: a.outbox.Add,
 		OnGuard:    func(text string, drain bool) { a.voice.warn(wire.Warn{Text: text, Drain: drain}) },
@@ -97,7 +97,11 @@ func (a *agent) preflight(ctx context.Context) (wire.Preflight, error) {
 			out.Origins = append(out.Origins, o)
 		}
 	}
-	for _, f := range limits.Check(Need(job.File, permission.Loopback, 1)) {
+	share := 1.0
+	if job.Share > 0 && job.Share < 1 {
+		share = job.Share
+	}
+	for _, f := range limits.Check(Need(job.File, permission.Loopback, share)) {
 		out.Findings = append(out.Findings, wire.Finding{Severity: uint8(f.Severity), Text: f.Text, Remedy: f.Remedy})
 	}
 	a.mu.Lock()
@@ -130,20 +134,18 @@ func (a *agent) arm(o wire.Arm) error {
 	if o.Name = redact.Neutralise(o.Name); o.Name == "" || len(o.Name) > 256 {
 		return refuse("limit", "a source needs a name, of at most 256 bytes")
 	}
-	log := load.NewLog(&a.job.File.Load)
-	for _, c := range o.Changes {
-		if err := log.Append(c); err != nil {
-			return refuse("limit", "%s", err)
-		}
+	r := newReplica(&a.job.File.Load, o.Source)
+	if err := r.learn(o.Changes, inTime); err != nil {
+		return refuse("limit", "%s", err)
 	}
-	if err := a.allowed(log, o.Source); err != nil {
+	if err := a.allowed(r); err != nil {
 		return err
 	}
-	before := a.log
-	a.log = log
+	before := a.replica
+	a.replica = r
 	en, err := a.newEngine(o)
 	if err != nil {
-		a.log = before
+		a.replica = before
 		return err
 	}
 	en.Permit(a.permit.Allow)
@@ -153,17 +155,17 @@ func (a *agent) arm(o wire.Arm) error {
 
 // allowed holds what the newest table gives to this source to what the owner of this machine allows. The coordinator plans
 // within it; this is for the one that does not.
-func (a *agent) allowed(log *load.Log, source int) error {
+func (a *agent) allowed(r *replica) error {
 	if a.c.Policy == nil {
 		return nil
 	}
 	share, factor := 1.0, 1.0
-	for _, c := range log.Changes() {
+	for _, c := range r.log.Changes() {
 		switch c.Kind {
 		case load.Reshare:
 			own := 0
 			for _, s := range c.Epoch.Table {
-				if int(s) == source {
+				if int(s) == r.source {
 					own++
 				}
 			}
@@ -172,10 +174,9 @@ func (a *agent) allowed(log *load.Log, source int) error {
 			factor = c.Factor
 		}
 	}
-	f := a.job.File
-	level := f.Load.Profile.Peak() * share * factor
+	level := peak(r.spec, factor) * share
 	w := Work{Rate: level}
-	if f.Load.Model == load.Closed {
+	if r.spec.Model == load.Closed {
 		w = Work{Users: int(math.Ceil(level))}
 	}
 	if err := CheckPolicy(a.c.Policy, w); err != nil {

@@ -42,9 +42,9 @@ func (a *agent) work(ended chan<- struct{}) {
 // watch looks after what the engine does not look after, until it has ended.
 func (a *agent) watch(ended <-chan struct{}) {
 	a.mu.Lock()
-	spec, log, source, epoch, e := &a.job.File.Load, a.log, a.order.Source, a.epoch, a.engine
+	spec, replica, epoch, e := &a.job.File.Load, a.replica, a.epoch, a.engine
 	a.mu.Unlock()
-	most := quota{spec: spec, log: log, source: source}
+	most := quota{log: replica.log, source: replica.source}
 	// By how much our clock is ahead of run time. Our clock goes on while the machine sleeps, and run time does not.
 	ahead := func() time.Duration {
 		now := time.Since(epoch)
@@ -76,10 +76,16 @@ func (a *agent) watch(ended <-chan struct{}) {
 		if n%1200 == 0 && a.c.Runs != nil {
 			a.c.Runs.Touch(a.incarnation)
 		}
-		if begun := e.Begun(); spec.Model == load.Open && int64(begun) > most.at(now) {
-			halt(fmt.Sprintf("it began %d arrivals, and %d were planned until then: this is an error of lt", begun, most.planned))
+		if spec.Model == load.Open {
+			begun := e.Begun()
+			a.mu.Lock() // the log and what was reached belong together
+			allowed := most.at(now, replica.reached)
+			a.mu.Unlock()
+			if int64(begun) > allowed {
+				halt(fmt.Sprintf("it began %d arrivals, and %d were planned until then: this is an error of lt", begun, most.planned))
+			}
 		}
-		if end := log.Timeline().End(); end < load.Never-time.Hour && now > end+spec.Graceful+overtime {
+		if end := replica.log.Timeline().End(); end < load.Never-time.Hour && now > end+spec.Graceful+overtime {
 			halt(fmt.Sprintf("it went on for %s after its planned end: this is an error of lt", (now - end).Round(time.Second)))
 		}
 	}
@@ -96,8 +102,13 @@ func (a *agent) needed(attached bool, silent time.Duration) error {
 		return exit(ExitProtocol, "the coordinator was gone before there was a job")
 	case a.phase < running && !attached && left <= 0, a.phase < running && silent > max(silentIdle, left):
 		return exit(ExitLapsed, "nothing was heard of the coordinator for %s before the start", silent.Round(time.Second))
-	case a.phase == finished && min(silent, time.Since(a.done)) > keptFor:
-		return exit(ExitLapsed, "nobody came for what was measured in %s", keptFor)
+	}
+	kept := keptFor
+	if a.cut && !attached {
+		kept = keptAfterCut
+	}
+	if a.phase == finished && min(silent, time.Since(a.done)) > kept {
+		return exit(ExitLapsed, "nobody came for what was measured in %s", kept)
 	}
 	return nil
 }

@@ -97,7 +97,7 @@ func (f *Fleet) gather(now time.Time) {
 func (f *Fleet) taking() []*source {
 	var out []*source
 	for _, s := range f.rows {
-		if s.failed == nil {
+		if s.failed == nil && !s.joins {
 			out = append(out, s)
 		}
 	}
@@ -116,7 +116,7 @@ func (f *Fleet) arm(now time.Time) {
 		}
 	}
 	for _, s := range f.rows {
-		if s.failed != nil {
+		if s.failed != nil && !s.joins {
 			errs = append(errs, s.failed)
 		}
 	}
@@ -189,7 +189,7 @@ func (f *Fleet) muster(now time.Time) {
 		}
 	}
 	for _, s := range f.rows { // one that says no
-		broken = broken || s.failed != nil && s.armed
+		broken = broken || s.failed != nil && s.armed && !s.joins
 	}
 	switch {
 	case all && !broken && now.Before(f.zero):

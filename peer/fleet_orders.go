@@ -39,7 +39,7 @@ func (f *Fleet) Change(kind load.ChangeKind, factor float64) (time.Duration, err
 	if !f.begun {
 		return 0, errors.New("the run has not begun")
 	}
-	ahead := f.ahead()
+	ahead, level := f.ahead(), f.level
 	switch kind {
 	case load.Stop:
 		ahead = min(ahead, stopAhead)
@@ -48,11 +48,15 @@ func (f *Fleet) Change(kind load.ChangeKind, factor float64) (time.Duration, err
 		f.level = factor
 		if slices.ContainsFunc(f.rows, func(s *source) bool { return s.limit > 0 }) {
 			f.redeal("the load changes")
-			f.shares.until = time.Time{}
+			f.shares.until, f.shares.later = time.Time{}, time.Time{}
 			f.deal(time.Now())
 		}
 	}
-	return f.enter(load.Change{At: max(0, f.run(time.Now())) + ahead, Kind: kind, Factor: factor})
+	at, err := f.enter(load.Change{At: max(0, f.run(time.Now())) + ahead, Kind: kind, Factor: factor})
+	if err != nil {
+		f.level = level
+	}
+	return at, err
 }
 
 // enter appends a change to the log and passes it on. It takes effect no earlier than the one before.
@@ -101,7 +105,7 @@ func (f *Fleet) Add(spec string) error {
 			return errors.New("there are more sources than the share table has numbers")
 		}
 		s := f.enlist(a)
-		s.joins = f.begun
+		s.joins = f.stage != gathering // run time zero is being agreed on without it, or is over
 		f.rows = append(f.rows, s)
 		f.show(s, "")
 		f.dial(s)

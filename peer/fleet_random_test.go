@@ -17,7 +17,8 @@ var (
 )
 
 // Whatever goes wrong, and in whatever order: no arrival begins twice, all that did not begin were declared, no second has more
-// than the plan, and nothing begins at a peer that was given up.
+// than the plan, and nothing begins at a peer that was given up. Every third run is of the closed model: no user is run by two
+// sources at once, and the time in which one that is wanted runs nowhere was declared.
 func TestSimAtRandom(t *testing.T) {
 	if *fleetSeed != 0 {
 		playAtRandom(t, *fleetSeed)
@@ -38,6 +39,9 @@ func playAtRandom(t *testing.T, seed uint64) {
 	r := rand.New(rand.NewPCG(seed, 1))
 	names := []string{"a", "b", "c", "d", "e", "f"}[:2+r.IntN(5)]
 	q := scenario.Quick{Rate: fmt.Sprint(50 + r.IntN(400)), Duration: "100s", Arrivals: []string{"even", "poisson"}[r.IntN(2)], Seed: fmt.Sprint(seed)}
+	if seed%3 == 0 {
+		q = scenario.Quick{Users: fmt.Sprint(10 + r.IntN(190)), Duration: "100s", Ramp: []string{"", "30s"}[r.IntN(2)], Seed: fmt.Sprint(seed)}
+	}
 	second := func(most float64) time.Duration { return time.Duration(r.Float64() * most * float64(time.Second)) }
 	s := simulate(t, q, names, func(s *simulation, c *Config) {
 		c.OnLoss = []OnLoss{Redistribute, Redistribute, Continue, StopRun}[r.IntN(4)]
@@ -49,7 +53,7 @@ func playAtRandom(t *testing.T, seed uint64) {
 		}
 		for range r.IntN(10) {
 			name, at := names[r.IntN(len(names))], 2*time.Second+second(95)
-			switch r.IntN(8) {
+			switch r.IntN(9) {
 			case 0, 1, 2:
 				d := second([]float64{3, 10, 40}[r.IntN(3)])
 				s.at(at, func() { s.block(true, name) })
@@ -66,6 +70,10 @@ func playAtRandom(t *testing.T, seed uint64) {
 			case 7:
 				factor := .5 + r.Float64()
 				s.at(at, func() { _, _ = s.fleet.Change(load.Factor, factor) }) // likewise
+			case 8:
+				kinds := [][2]load.ChangeKind{{load.Hold, load.Resume}, {load.Pause, load.Unpause}}[r.IntN(2)]
+				s.at(at, func() { _, _ = s.fleet.Change(kinds[0], 0) })
+				s.at(at+second(10), func() { _, _ = s.fleet.Change(kinds[1], 0) })
 			}
 		}
 	})

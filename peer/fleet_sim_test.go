@@ -73,6 +73,23 @@ func TestSimLimits(t *testing.T) {
 	}
 }
 
+// What a live change comes to under max_rate is what an owner's limit is held against, and not what it would come to without.
+func TestSimLimitUnderMaxRate(t *testing.T) {
+	q := minute
+	q.MaxRate = "300"
+	s := simulate(t, q, []string{"a", "b", "c"}, func(s *simulation, c *Config) {
+		s.host("a").policy = &wire.Policy{MaxRate: 120}
+		s.at(20*time.Second, func() {
+			if _, err := s.fleet.Change(load.Factor, 2); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+	if v := s.check(t); v.missing != 0 || len(s.fleet.shares.epochs) != 1 {
+		t.Errorf("%d missing, %d epochs: %q", v.missing, len(s.fleet.shares.epochs), v.events)
+	}
+}
+
 // A killed peer is proven dead and its share moved at once; what it had not reported has a bound.
 func TestSimKilled(t *testing.T) {
 	s := simulate(t, minute, []string{"a", "b", "c"}, func(s *simulation, c *Config) {
@@ -186,6 +203,40 @@ func TestSimOnLoss(t *testing.T) {
 	v = s.check(t)
 	if end := s.fleet.Timeline().End(); end > 40*time.Second || said(v, "drained") != 1 {
 		t.Errorf("stop: the load ended at %v, %q", end, v.events)
+	}
+}
+
+// Where a loss is not made good, nobody takes more than its part while the lost peer comes back as another source either; and a loss
+// that falls into a pause is counted to the arrival.
+func TestSimContinueUntilItTakesPartAnew(t *testing.T) {
+	q := minute
+	q.Duration = "120s"
+	s := simulate(t, q, []string{"a", "b"}, func(s *simulation, c *Config) {
+		c.OnLoss = Continue
+		s.at(20*time.Second, func() { s.block(true, "b") })
+		s.at(37*time.Second, func() { s.block(false, "b") })
+		for at, kind := range map[time.Duration]load.ChangeKind{34 * time.Second: load.Pause, 40 * time.Second: load.Unpause} {
+			s.at(at, func() {
+				if _, err := s.fleet.Change(kind, 0); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	})
+	v := s.check(t)
+	for _, e := range s.fleet.shares.epochs {
+		n := 0
+		for _, o := range e.owner {
+			if o == 1 {
+				n++
+			}
+		}
+		if share := float64(n) / float64(len(e.owner)); share > .501 {
+			t.Errorf("a has %.3f of the load from %v on", share, e.at)
+		}
+	}
+	if v.gap != v.missing || !v.whole || said(v, "b takes part anew") != 1 {
+		t.Errorf("%d missing, %d declared: %q", v.missing, v.gap, v.events)
 	}
 }
 
@@ -318,6 +369,32 @@ func TestSimChanges(t *testing.T) {
 	}
 }
 
+// A peer that is out of reach while the load is raised does not make up for that time when it hears of it: no second has more than the
+// plan, and what became due meanwhile is dropped.
+func TestSimRaisedWhileOutOfReach(t *testing.T) {
+	for _, arrivals := range []string{"even", "poisson"} {
+		for _, shards := range []int{1, 3} {
+			q := minute
+			q.Arrivals = arrivals
+			s := simulate(t, q, []string{"a", "b", "c"}, func(s *simulation, c *Config) {
+				s.host("b").shards = shards
+				s.at(20*time.Second, func() { s.block(true, "b") })
+				s.at(21*time.Second, func() {
+					if _, err := s.fleet.Change(load.Factor, 2); err != nil {
+						t.Error(err)
+					}
+				})
+				s.at(30*time.Second, func() { s.block(false, "b") })
+			})
+			v := s.check(t)
+			dropped := len(s.dropped)
+			if v.missing != 0 || v.gap != 0 || dropped < 800 || dropped > 950 || !v.whole {
+				t.Errorf("%s, %d shards: %d dropped, %d missing beside them, %d declared: %q", arrivals, shards, dropped, v.missing, v.gap, v.events)
+			}
+		}
+	}
+}
+
 // Everything is ended at once within a few seconds, also where nobody answers any more.
 func TestSimCut(t *testing.T) {
 	for _, silent := range []bool{false, true} {
@@ -368,6 +445,21 @@ func TestSimStart(t *testing.T) {
 	s = simulate(t, minute, []string{"a", "b", "c"}, func(s *simulation, c *Config) { s.host("b").lateArm, c.MinPeers = true, 2 })
 	if v := s.check(t); v.missing != 0 || v.members["b"].State != "refused" {
 		t.Errorf("%+v", v)
+	}
+}
+
+// A peer that is added while the others agree on run time zero holds nobody up: it joins when they have begun.
+func TestSimAddedWhileTheOthersStart(t *testing.T) {
+	s := simulate(t, minute, []string{"a", "b", "c"}, func(s *simulation, c *Config) {
+		s.host("a").asked = func() {
+			if err := s.fleet.Add("d"); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	v := s.check(t)
+	if err := s.fleet.Err(); err != nil || v.gap != v.missing || !v.whole || said(v, "d joins") != 1 || v.members["d"].Share < .2 {
+		t.Errorf("%v, %d missing, %d declared: %q", err, v.missing, v.gap, v.events)
 	}
 }
 

@@ -19,6 +19,8 @@ type Job struct {
 	Agent string      // User-Agent unless the scenario says otherwise
 	// NoPreflight starts without connecting to the origins.
 	NoPreflight bool
+	// Share is the part of the load, 0..1, by which the peer works out what its machine needs; 0: all of it.
+	Share float64
 	// Files are the certificates and keys that the scenario names, by their names there. A peer reads no file of its own.
 	Files map[string][]byte
 }

@@ -5,7 +5,9 @@ import (
 	"path/filepath"
 	"reflect"
 	"testing"
+	"time"
 
+	"lt/engine/load"
 	"lt/engine/scenario"
 	"lt/peer/wire"
 )
@@ -81,4 +83,32 @@ func whole(t *testing.T, path string, file *scenario.File) {
 		t.Errorf("%s: %+v came back as %+v", path, want.File, got.File)
 	}
 	t.Logf("%s: %d bytes", path, len(data))
+}
+
+// A peer holds the limits of its machine against its own share of the load, not against all of it.
+func TestPreflightWeighsTheShare(t *testing.T) {
+	for _, c := range []struct {
+		share float64
+		finds bool
+	}{{0, true}, {1, true}, {1e-5, false}} {
+		f := steady(10, time.Second)
+		f.Load.Model, f.Load.Profile.Stages[0].At = load.Closed, 1e6
+		job, err := NewJob(f, NewClaim(f, 1), "lt/test", true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		job.Share = c.share
+		a := newAgent(ServeConfig{Version: "test", Clock: clockNow, Exit: func(int) {}})
+		defer a.end()
+		if _, err := a.load(job); err != nil {
+			t.Fatal(err)
+		}
+		p, err := a.preflight(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if finds := len(p.Findings) > 0; finds != c.finds {
+			t.Errorf("a share of %g: %+v", c.share, p.Findings)
+		}
+	}
 }

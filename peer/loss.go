@@ -163,6 +163,9 @@ func (f *Fleet) watch(now time.Time) {
 
 // bury gives a source up: nothing begins there any more.
 func (f *Fleet) bury(s *source, now time.Time) {
+	if f.closedModel() {
+		f.countTo(now) // up to here it may have had its users
+	}
 	s.dead = now
 	run := max(0, f.run(now))
 	if f.closedModel() {

@@ -12,7 +12,10 @@ import (
 // Applied implements observer.
 func (e *ears) Applied(n int, a wire.Applied) {
 	f := (*Fleet)(e)
-	f.peer(n, func(s *source, _ time.Time) { f.follows(s, a.Count, a.Late) })
+	f.peer(n, func(s *source, _ time.Time) {
+		f.toldLate(s, a)
+		f.follows(s, a.Count, a.Late)
+	})
 }
 
 // follows notes that a source has followed all epochs up to an entry of the log, those of which it learnt too late from an arrival
@@ -21,7 +24,9 @@ func (e *ears) Applied(n int, a wire.Applied) {
 // For a source that is given up count is math.MaxInt, and late beyond all that it may have begun.
 func (f *Fleet) follows(s *source, count int, late int64) {
 	sh := &f.shares
-	s.known = max(s.known, count)
+	if count != math.MaxInt {
+		s.known = max(s.known, count)
+	}
 	var first *epoch
 	for i := range sh.epochs {
 		e := &sh.epochs[i]
@@ -148,16 +153,17 @@ func (sh *shares) had(i int64) []uint16 {
 
 // wanted is how many of the arrivals lo..hi-1 a table gives to numbers that which wants.
 func wanted(table []uint16, lo, hi int64, which func(n uint16) bool) int64 {
-	size := int64(len(table))
-	rounds, rest := (hi-lo)/size, (hi-lo)%size
 	total := int64(0)
-	for j := range size {
-		if which(table[(lo+j)%size]) {
-			total += rounds
-			if j < rest {
-				total++
-			}
+	for j, n := range table {
+		if which(n) {
+			total += inEntry(j, len(table), lo, hi)
 		}
 	}
 	return total
+}
+
+// inEntry is how many of the numbers lo..hi-1 are entry j of a table of that size.
+func inEntry(j, size int, lo, hi int64) int64 {
+	below := func(n int64) int64 { return (n - int64(j) + int64(size) - 1) / int64(size) }
+	return max(0, below(hi)-below(lo))
 }

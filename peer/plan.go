@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"lt/engine/load"
 	"lt/engine/scenario"
 	"lt/peer/boot"
 )
@@ -45,6 +46,15 @@ type Part struct {
 	Name   string
 	Weight int
 	Limit  float64 // most arrivals a second, or users, that it may ever make; 0: none is known
+}
+
+// peak is the most that a load comes to under a factor.
+func peak(spec *load.Spec, factor float64) float64 {
+	p := spec.Profile.Peak() * factor
+	if spec.MaxRate > 0 {
+		p = min(p, spec.MaxRate)
+	}
+	return p
 }
 
 // Elastic is how much more than its own planned part a source takes on when others are lost.

@@ -7,44 +7,66 @@ import (
 	"lt/engine/load"
 )
 
-// learn enters further entries into the log of a source whose run time is now. One that it learns in time is entered as it is. An
-// epoch that it learns too late, after a silence, it follows from the arrival late on, a moment ahead: until then all its shards
-// go on as before, and they change over together. Otherwise one of them would take up what another has begun already. late is 0
-// if there was none.
-//
-// reached, which the caller keeps from one call to the next and begins with 0, is the arrival before which the source may have begun
-// any of its own: a change of the level that it learns late has it ahead of the plan.
-func learn(log *load.Log, spec *load.Spec, entries []load.Change, now time.Duration, reached *int64) (late int64, err error) {
+// replica is a source's own copy of the fleet's log of changes: the same entries, as far as it was told of them, but for the first
+// arrivals of epochs that it was told of too late. Learning is not safe for concurrent use; the log may be read at any time.
+type replica struct {
+	spec    *load.Spec
+	source  int
+	log     *load.Log
+	reached int64 // the source may have begun any of its own before this arrival
+	late    int64 // see wire.Applied
+}
+
+// newReplica is an empty copy for a source.
+func newReplica(spec *load.Spec, source int) *replica {
+	return &replica{spec: spec, source: source, log: load.NewLog(spec)}
+}
+
+// count is how many entries of the fleet's log the source has.
+func (r *replica) count() int { return len(r.log.Changes()) }
+
+const (
+	// inTime is a run time at which nothing is learnt late: the source has not begun.
+	inTime = -time.Hour
+	// learntAhead is time enough for the shards of a process to hear of an entry.
+	learntAhead = 50 * time.Millisecond
+)
+
+// learn enters further entries at the source's run time now. One that it learns in time is entered as it is. An epoch that it learns
+// too late, after a silence, it follows from the arrival reached on, a moment ahead: until then all its shards go on as before, and
+// they change over together. Otherwise one of them would take up what another has begun already. A change of the level has it ahead
+// of the plan, if it was to be lower; what was due by a higher one the engine leaves out.
+func (r *replica) learn(entries []load.Change, now time.Duration) error {
 	first := int64(0) // of the newest epoch
-	for _, c := range log.Changes() {
+	for _, c := range r.log.Changes() {
 		if c.Epoch != nil {
 			first = c.Epoch.From
 		}
 	}
 	ahead := now + learntAhead
-	if slices.ContainsFunc(entries, func(c load.Change) bool { return c.At < ahead }) && spec.Model == load.Open && ahead > 0 {
-		line, err := levels(spec, log.Changes(), entries)
+	if r.spec.Model == load.Open && ahead > 0 && slices.ContainsFunc(entries, func(c load.Change) bool { return c.At < ahead }) {
+		line, err := levels(r.spec, r.log.Changes(), entries)
 		if err != nil {
-			return 0, err
+			return err
 		}
-		*reached = max(*reached, line.FirstAfter(ahead), log.Timeline().FirstAfter(ahead))
+		r.reached = max(r.reached, line.FirstAfter(ahead), r.log.Timeline().FirstAfter(ahead))
 	}
 	for _, c := range entries {
-		if c.Kind == load.Reshare && spec.Model == load.Open && c.Epoch != nil && len(c.Epoch.Table) > 0 {
+		if c.Kind == load.Reshare && r.spec.Model == load.Open && c.Epoch != nil && len(c.Epoch.Table) > 0 {
 			e := *c.Epoch
-			if e.From = max(e.From, first, *reached); e.From != c.Epoch.From {
+			if e.From = max(e.From, first, r.reached); e.From != c.Epoch.From {
 				turn := int((e.From - c.Epoch.From) % int64(len(e.Table)))
 				e.Table = slices.Concat(e.Table[turn:], e.Table[:turn])
 				c.Epoch = &e
-				late = e.From
+				r.late = max(r.late, e.From)
 			}
 			first = e.From
 		}
-		if err := log.Append(c); err != nil {
-			return late, err
+		if err := r.log.Append(c); err != nil {
+			return err
 		}
 	}
-	return late, nil
+	return nil
 }
 
 // levels is the timeline under the changes of the level in two lists.
@@ -61,6 +83,3 @@ func levels(spec *load.Spec, lists ...[]load.Change) (*load.Timeline, error) {
 	}
 	return log.Timeline(), nil
 }
-
-// learntAhead is time enough for the shards of a process to hear of an epoch.
-const learntAhead = 50 * time.Millisecond

@@ -126,8 +126,8 @@ func (f *Fleet) desired(list []*source) map[int]int {
 		switch {
 		case !s.living() || s.draining:
 			want[s.n] = 0
-		case !s.heard():
-			want[s.n] = have[s.n] // it keeps what it has until its fate is known
+		case s.waiting || !s.heard():
+			want[s.n] = have[s.n] // it keeps what it has until its time has come, or its fate is known
 			budget -= float64(have[s.n])
 		default:
 			own[s] = float64(size) * float64(s.part) / planned
@@ -135,8 +135,8 @@ func (f *Fleet) desired(list []*source) map[int]int {
 			if s.hot {
 				most[s] = max(own[s], float64(have[s.n]))
 			}
-			if peak := f.cfg.File.Load.Profile.Peak() * f.level; s.limit > 0 && peak > 0 {
-				most[s] = min(most[s], math.Floor(float64(size)*s.limit/peak))
+			if top := peak(&f.cfg.File.Load, f.level); s.limit > 0 && top > 0 {
+				most[s] = min(most[s], math.Floor(float64(size)*s.limit/top))
 			}
 			sum += own[s]
 			takers = append(takers, s)
@@ -225,15 +225,13 @@ func (f *Fleet) deal(now time.Time) {
 		return
 	}
 	at := max(0, f.run(now)) + f.ahead()
-	var list []*source
+	list := f.partners()
 	sh.dirty = false
-	for _, s := range f.partners() {
-		if s.from > at { // it joins, and may have nothing before
+	for _, s := range list {
+		if s.waiting = s.from > at; s.waiting { // it joins, and may have nothing before
 			f.at(f.epoch.Add(s.from - f.ahead()))
 			sh.dirty = true
-			continue
 		}
-		list = append(list, s)
 	}
 	if len(sh.owner) < fineTable { // the run began with this process alone
 		sh.owner = repeated(sh.owner)

@@ -36,7 +36,9 @@ type source struct {
 	joins               bool          // while the run goes on
 	asked               bool          // to arm, as a joiner
 	from                time.Duration // run time from which a joiner may have a share
+	waiting             bool          // that time is yet to come
 	known               int           // entries of the log that it confirmed
+	toldAt              time.Duration // run time at which it was told of the last of them
 	since               int64         // first arrival from which it follows them; of one that is given up: beyond what it may have begun
 	draining            bool
 	stopAt              time.Time // when a drained source, whose share is gone, is stopped; zero: not yet
@@ -54,6 +56,7 @@ type source struct {
 	renewing            bool        // its next life is starting
 
 	edge     time.Duration // run time up to which it reported
+	missed   int64         // arrivals of its own that were counted as begun by nobody
 	inHand   int           // iterations in hand or queued when it last reported
 	skewed   bool          // its first interval with a start in it was seen
 	hot      bool          // its newest interval says that it has no processor time to spare
@@ -65,6 +68,9 @@ func (s *source) living() bool { return s.failed == nil && s.dead.IsZero() && !s
 
 // heard says whether a source can be told something now.
 func (s *source) heard() bool { return s.living() && !s.suspect && s.lost.IsZero() }
+
+// has says whether a number of a share table is the source's.
+func (s *source) has(n uint16) bool { return int(n) == s.n }
 
 // enlist makes a source of an address, with the next number.
 func (f *Fleet) enlist(a boot.Address) *source {
@@ -110,11 +116,27 @@ func newLink(f *Fleet, s *source) (remote, error) {
 	if err != nil {
 		return nil, err
 	}
+	job.Share = f.likelyShare(s)
 	return NewLink(LinkConfig{
 		N: s.n, Name: s.name, Address: s.at.String(), Target: s.at.Target, Dial: dialing(f.dialer, s.at), Job: job,
 		Steps: len(f.cfg.Program.Steps), Stages: len(f.cfg.File.Load.Profile.Stages), Run: f.cfg.Run, Version: f.cfg.Version,
 		Paced: s.joins, Observer: (*ears)(f), Recover: f.cfg.Recover,
 	}), nil
+}
+
+// likelyShare is the part of the load, 0..1, that a source will have if all machines are alike where no weights say otherwise: how many
+// cores they have is not known yet.
+func (f *Fleet) likelyShare(s *source) float64 {
+	total, own := 0, max(1, s.at.Weight)
+	there := false
+	for _, o := range f.rows {
+		total += max(1, o.at.Weight)
+		there = there || o.name == s.name
+	}
+	if !there {
+		total += own
+	}
+	return float64(own) / float64(total)
 }
 
 // dialing is a Dialer that starts, or finds again, the peer at an address.
