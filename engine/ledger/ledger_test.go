@@ -178,30 +178,37 @@ func TestHeaderIsBounded(t *testing.T) {
 
 // Neither a run that repeats itself nor a record made by someone else takes more than a bounded amount of memory.
 func TestWhatIsKeptIsBounded(t *testing.T) {
-	h, items := ledgertest.Run(ledgertest.Options{NoEnd: true, Seconds: 6})
-	l, err := ledger.New(h)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, it := range items {
-		l.Add(it)
-	}
-	for range 10_100 {
-		l.Add(&ledger.Event{Text: strings.Repeat("é", 10_000)})
-	}
-	for i := range 4200 {
-		l.Add(&ledger.SourceState{Source: ledger.Source{Name: fmt.Sprint("s", i), State: "running", Reason: strings.Repeat("x", 10_000)}})
-		l.Add(&metrics.Interval{Source: fmt.Sprint("i", i), From: 6 * time.Second, Length: time.Second})
-	}
-	events := l.Events()
-	if last := events[len(events)-1].Text; len(events) != 10_000 || !strings.Contains(last, "more than 10000 events") {
-		t.Errorf("%d events, the last %q", len(events), last)
-	}
-	if n := len(events[10].Text); n > 5000 || !utf8.ValidString(events[10].Text) {
-		t.Errorf("an event of %d bytes", n)
-	}
-	if n := len(l.Snapshot().Sources); n > 2*4096+1 {
-		t.Errorf("%d sources", n)
+	const more = 4100 // sources, of which 4096 are kept
+	text := strings.Repeat("é", 3000)
+	for name, c := range map[string]struct {
+		n    int
+		item func(i int) ledger.Item
+	}{
+		"events":    {10_100, func(int) ledger.Item { return &ledger.Event{Text: text} }},
+		"intervals": {more, func(i int) ledger.Item { return &metrics.Interval{Source: fmt.Sprint(i), Length: time.Second} }},
+		"states":    {more, func(i int) ledger.Item { return &ledger.SourceState{Source: ledger.Source{Name: fmt.Sprint(i), Reason: text}} }},
+	} {
+		h, _ := ledgertest.Run(ledgertest.Options{})
+		l, err := ledger.New(h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range c.n {
+			l.Add(c.item(i))
+		}
+		events, sources := l.Events(), l.Snapshot().Sources
+		if n := len(sources); n > 4097 { // and local, which the header names
+			t.Errorf("%s: %d sources", name, n)
+		}
+		if name != "events" {
+			continue
+		}
+		if last := events[len(events)-1].Text; len(events) != 10_000 || !strings.Contains(last, "more than 10000 events") {
+			t.Errorf("%d events, the last %q", len(events), last)
+		}
+		if got := events[10].Text; len(got) > 5000 || !utf8.ValidString(got) {
+			t.Errorf("an event of %d bytes", len(got))
+		}
 	}
 }
 
