@@ -92,6 +92,8 @@ type Link struct {
 	batchAt  time.Time // when the last batch came; before the first one, the start
 	broken   int       // protocol errors
 	closing  bool
+	byeBy    time.Time // while closing: when the peer must have been told
+	bid      bool      // it was
 }
 
 // NewLink makes a link; Dial begins.
@@ -221,15 +223,36 @@ func (l *Link) Close() {
 		l.mu.Unlock()
 		return
 	}
-	l.closing = true
+	l.closing, l.byeBy = true, time.Now().Add(byeTime)
 	c := l.call
 	l.mu.Unlock()
 	l.spawn(func() {
 		if c != nil {
-			c.bye()
+			l.bye(c)
 		}
-		l.cancel()
+		l.cancel() // where it was not told, supervise tries once more
 	})
+}
+
+// bye ends the peer in good order, if it can be reached over a session.
+func (l *Link) bye(c *call) {
+	l.mu.Lock()
+	by := l.byeBy
+	l.mu.Unlock()
+	ctx, cancel := context.WithDeadline(context.Background(), by)
+	defer cancel()
+	if c.do(ctx, wire.KindBye, nil, nil) != nil {
+		return // whom it does not reach, the end of its lease does
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.bid = true
+}
+
+func (l *Link) toldBye() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.bid
 }
 
 // Wait implements remote.

@@ -69,13 +69,6 @@ func (c *call) close() {
 	c.all.Wait()
 }
 
-// bye ends the peer in good order, if it can be reached.
-func (c *call) bye() {
-	ctx, cancel := context.WithTimeout(context.Background(), byeTime)
-	defer cancel()
-	_ = c.do(ctx, wire.KindBye, nil, nil) // whom it does not reach, the end of its lease does
-}
-
 // cause is why the session ended, with what the process that carried it has to say.
 func (c *call) cause() error {
 	err := c.session.Err()

@@ -364,6 +364,45 @@ func TestAgentAlone(t *testing.T) {
 	})
 }
 
+// A peer that was told to end at once, and whose coordinator is gone then, has nobody to wait for.
+func TestAgentIsToldToEndAndLeftAlone(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, newHost(t), steady(50, 5*time.Minute))
+		w.begin()
+		w.at(10 * time.Second)
+		w.link.Stop(true)
+		time.Sleep(100 * time.Millisecond)
+		w.host.network = func(int, *fault) error { return errors.New("the coordinator was killed") }
+		w.host.path(0).cut()
+		began := time.Now()
+		w.host.wait.Wait()
+		if took := time.Since(began); took > 6*time.Second {
+			t.Errorf("it ended %v after the connection", took)
+		}
+		w.close()
+	})
+}
+
+// A peer whose session breaks as the run ends is told to end all the same, over one that is made for it.
+func TestCloseReachesAPeerWhoseSessionBroke(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, newHost(t), steady(50, 5*time.Minute))
+		w.begin()
+		w.at(10 * time.Second)
+		w.host.network = func(int, *fault) error { time.Sleep(500 * time.Millisecond); return nil }
+		w.host.path(0).cut()
+		time.Sleep(100 * time.Millisecond) // it is being taken up again
+		began := time.Now()
+		w.close()
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		if last := w.host.target.last(w.zero); last > 12*time.Second {
+			t.Errorf("the last request came at %v", last)
+		}
+	})
+}
+
 // Nothing starts without commit, also not when the coordinator dies in between.
 func TestNothingStartsWithoutCommit(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -661,7 +700,7 @@ func TestHostEndsProcess(t *testing.T) {
 		}
 		h.wait.Wait() // without a bye
 		w.close()
-		w.ended(0)
+		w.ended(0, ExitLapsed) // the second was to tell the first one to end, and found that it had
 	})
 }
 

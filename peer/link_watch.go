@@ -16,11 +16,12 @@ type health struct {
 	suspect bool          // told
 	lost    bool          // told
 	rejoin  bool          // told
-	gone    bool          // proven dead; nothing is dialled any more
+	gone    bool          // nothing is dialled any more
 	stale   bool          // told
 	slack   time.Duration // by which our own slowness moves what is expected of the peer
 	looked  time.Time     // when we last looked
 
+	dismissed  bool // proven dead, or not to be dealt with: it is not told to end
 	redialling bool
 	hurried    bool // an attempt was brought forward, once a loss
 	attempts   int
@@ -41,17 +42,7 @@ func (l *Link) supervise(c *call) {
 	h := &health{l: l, call: c, looked: time.Now(), results: make(chan redialled), stop: func() {}}
 	t := time.NewTicker(hearing)
 	defer t.Stop()
-	defer func() {
-		h.stop()
-		if h.redialling {
-			if r := <-h.results; r.call != nil {
-				r.call.close()
-			}
-		}
-		if h.call != nil {
-			h.call.close()
-		}
-	}()
+	defer h.part()
 	for {
 		var ended <-chan struct{}
 		if h.call != nil {
@@ -69,6 +60,40 @@ func (l *Link) supervise(c *call) {
 		case <-l.ctx.Done():
 			return
 		}
+	}
+}
+
+// part hangs up. A peer that Close did not reach is told to end over the session that was being taken up just then, or over one
+// more: it listens to no other, and would wait for somebody who does not come.
+func (h *health) part() {
+	l := h.l
+	h.stop()
+	if h.redialling {
+		if r := <-h.results; r.call != nil {
+			h.hangUp()
+			h.call = r.call
+		}
+	}
+	defer func() {
+		if h.call != nil {
+			h.call.close()
+		}
+	}()
+	if h.call != nil && !l.toldBye() {
+		l.bye(h.call)
+	}
+	l.mu.Lock()
+	by := l.byeBy
+	l.mu.Unlock()
+	ctx, cancel := context.WithDeadline(context.Background(), by)
+	defer cancel()
+	if h.dismissed || l.toldBye() || ctx.Err() != nil {
+		return
+	}
+	if c, _, err := l.resume(ctx); err == nil {
+		h.hangUp()
+		h.call = c
+		l.bye(c)
 	}
 }
 
@@ -152,7 +177,7 @@ func (h *health) broke() {
 		return
 	}
 	if h.l.gaveUp() {
-		h.gone = true
+		h.gone, h.dismissed = true, true
 		h.l.Granting(false)
 		h.lose(fmt.Sprintf("it does not keep to the protocol and is not dialled again: %s", err))
 		return
@@ -185,7 +210,7 @@ func (h *health) redial() {
 func (h *health) redialled(r redialled) {
 	switch {
 	case errors.Is(r.err, ErrNoRun):
-		h.gone = true
+		h.gone, h.dismissed = true, true
 		h.hangUp()
 		h.lose("its process is gone")
 		h.l.Granting(false)
