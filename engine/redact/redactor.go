@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"html"
-	"net/url"
 	"slices"
 	"strings"
 	"unicode"
@@ -30,30 +29,42 @@ type Redactor struct {
 	first [256]bool
 }
 
-// New makes a Redactor. Of the secrets those of 6 bytes and more are masked wherever they stand, as they are and
-// percent-encoded, as form data, in base64 (alone or as the password of Basic credentials, also percent-encoded), in hex and as
-// JSON text.
+// New makes a Redactor. Of the secrets those of 6 bytes and more are masked wherever they stand, as they are, in base64 (alone or
+// as the password of Basic credentials), in hex, as JSON and HTML text, and each of these with any of its characters
+// percent-encoded, once or several times.
 func New(secrets []string) *Redactor {
 	r := &Redactor{}
 	for _, s := range secrets {
 		if len(s) < shortest {
 			continue
 		}
-		for _, f := range []string{url.QueryEscape(s), url.PathEscape(s), percentAll(s)} {
-			r.forms = append(r.forms, f, lowerEscapes(f))
-		}
-		digits := hex.EncodeToString([]byte(s))
-		r.forms = append(r.forms, s, digits, strings.ToUpper(digits), html.EscapeString(s), Neutralise(s))
-		r.forms = append(r.forms, jsonForms(s)...)
-		for _, f := range base64Forms(s) {
-			// Its + and / are escaped again in a URL, a form or a JSON text.
-			escaped := url.QueryEscape(f)
-			r.forms = append(r.forms, f, escaped, lowerEscapes(escaped), url.PathEscape(f), lowerEscapes(url.PathEscape(f)), strings.ReplaceAll(f, "/", `\/`))
+		r.add(s)
+		if misread := asLatin1(s); misread != s {
+			r.add(misread)
 		}
 	}
 	r.forms = slices.DeleteFunc(r.forms, func(s string) bool { return len(s) < shortest })
 	r.sort()
 	return r
+}
+
+// add puts the forms of a secret into the list.
+func (r *Redactor) add(s string) {
+	digits := hex.EncodeToString([]byte(s))
+	r.forms = append(r.forms, s, digits, strings.ToUpper(digits), html.EscapeString(s), Neutralise(s))
+	r.forms = append(r.forms, jsonForms(s)...)
+	for _, f := range base64Forms(s) {
+		r.forms = append(r.forms, f, strings.ReplaceAll(f, "/", `\/`))
+	}
+}
+
+// asLatin1 is what becomes of UTF-8 whose bytes are taken for characters, as many servers take those of a header field.
+func asLatin1(s string) string {
+	out := make([]rune, len(s))
+	for i := range len(s) {
+		out[i] = rune(s[i])
+	}
+	return string(out)
 }
 
 // sort puts the forms into the order in which they are looked for: of two that begin alike the longer one first.
@@ -66,22 +77,11 @@ func (r *Redactor) sort() {
 	})
 	r.forms = slices.Compact(r.forms)
 	for _, f := range r.forms {
-		r.first[f[0]] = true
-	}
-}
-
-// percentAll encodes everything but letters, digits and -._~ as a template of ours does; spaces are %20.
-func percentAll(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
-
-// lowerEscapes writes the digits of percent-encodings in lower case.
-func lowerEscapes(s string) string {
-	b := []byte(s)
-	for i := 0; i+2 < len(b); i++ {
-		if b[i] == '%' {
-			copy(b[i+1:i+3], bytes.ToLower(b[i+1:i+3]))
+		r.first[f[0]], r.first['%'] = true, true
+		if f[0] == ' ' {
+			r.first['+'] = true
 		}
 	}
-	return string(b)
 }
 
 // jsonForms are the insides of JSON strings that mean s: with and without the escapes that HTML asks for, and in ASCII alone.
@@ -180,11 +180,62 @@ func (r *Redactor) once(s string) string {
 // match is the length of the secret that s begins with, 0 if there is none.
 func (r *Redactor) match(s string) int {
 	for _, f := range r.forms {
-		if strings.HasPrefix(s, f) {
-			return len(f)
+		if n, ok := encoded(s, f); ok {
+			return n
 		}
 	}
 	return 0
+}
+
+// encoded is the length of what s begins with if it means form. Encoders differ in which characters they leave as they are, so
+// each may be itself, %XX with digits in either case, or %25XX and so on where it was encoded again; a space may be +.
+func encoded(s, form string) (n int, ok bool) {
+	for k := range len(form) {
+		if n == len(s) {
+			return 0, false
+		}
+		c := form[k]
+		switch {
+		case c == '%' && s[n] == '%': // itself, %25, %2525 ...: how much belongs to it shows in what follows
+			n++
+			end := n
+			for strings.HasPrefix(s[end:], "25") {
+				end += len("25")
+			}
+			for ; end >= n; end -= len("25") {
+				if more, ok := encoded(s[end:], form[k+1:]); ok {
+					return end + more, true
+				}
+			}
+			return 0, false
+		case s[n] == c, s[n] == '+' && c == ' ':
+			n++
+		case s[n] == '%':
+			for n++; strings.HasPrefix(s[n:], "25"); {
+				n += len("25")
+			}
+			if n+2 > len(s) || unhex(s[n]) != c>>4 || unhex(s[n+1]) != c&15 {
+				return 0, false
+			}
+			n += 2
+		default:
+			return 0, false
+		}
+	}
+	return n, true
+}
+
+// unhex is the value of a hex digit; 255 if it is none.
+func unhex(c byte) byte {
+	switch {
+	case c >= '0' && c <= '9':
+		return c - '0'
+	case c >= 'a' && c <= 'f':
+		return c - 'a' + 10
+	case c >= 'A' && c <= 'F':
+		return c - 'A' + 10
+	}
+	return 255
 }
 
 // URL masks the userinfo of a URL, the values of its parameters that name a secret, and secrets by text; the result is
