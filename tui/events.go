@@ -35,6 +35,14 @@ func (m *model) eventKeys() []string {
 	return keys
 }
 
+// eventRoom is how many of h rows are for the whole text of the selected event, with a blank one above it.
+func eventRoom(h int) int {
+	if h < 12 {
+		return 0
+	}
+	return 4
+}
+
 func (m *model) drawEvents(c chart.Canvas) {
 	list := m.events()
 	if len(list) == 0 {
@@ -42,6 +50,12 @@ func (m *model) drawEvents(c chart.Canvas) {
 		return
 	}
 	state := m.lists[panelEvents]
+	table := c.H() - eventRoom(c.H())
+	if text := c.Rows(table+1, c.H()-table-1); state.selected >= 0 && state.selected < len(list) {
+		for y, line := range chart.Wrap(list[state.selected].Text, c.W()-3, text.H()) {
+			text.Text(2, y, theme.Dim, line)
+		}
+	}
 	chart.Table{
 		Columns: []chart.Column{{Title: "time", Width: 8}, {Title: "kind", Width: 9, Left: true}, {Title: "what", Width: 20, Left: true, Grow: true}},
 		Len:     len(list), First: state.first, Selected: state.selected,
@@ -50,7 +64,7 @@ func (m *model) drawEvents(c chart.Canvas) {
 			st, glyph := eventGlyph(e.Kind)
 			return []chart.Cell{{Text: chart.Clock(e.At), Style: theme.Dim}, {Text: string(glyph) + " " + string(e.Kind), Style: st}, {Text: chart.Clean(e.Text)}}
 		},
-	}.Draw(c)
+	}.Draw(c.Rows(0, table))
 }
 
 func (m *model) eventsFoot() remark {

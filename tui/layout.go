@@ -61,7 +61,7 @@ type tab struct {
 }
 
 // tabs are the names of the panels, whole if they fit into w columns, else short but for the present one.
-func tabs(present, w, errors int) []tab {
+func tabs(present, w int, errors uint64) []tab {
 	for _, short := range []bool{false, true} {
 		var out []tab
 		x := 1
@@ -71,7 +71,7 @@ func tabs(present, w, errors int) []tab {
 			case short && i != present:
 				text = panelAt(i).short
 			case i == panelErrors && errors > 0 && !short:
-				text += "·" + chart.NarrowCount(uint64(errors), 6)
+				text += "·" + chart.NarrowCount(errors, 6)
 			}
 			text = strconv.Itoa(i+1) + " " + text
 			out = append(out, tab{i, x, chart.Width(text), text})

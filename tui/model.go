@@ -528,7 +528,7 @@ func (m *model) onClick(e tea.Mouse) {
 	}
 	p, list := panelAt(m.panel), &m.lists[m.panel]
 	row := e.Y - l.body - 1 + list.first
-	if p.keys == nil || list.open || m.view == nil || e.Y <= l.body || e.Y >= l.foot {
+	if p.keys == nil || list.open || m.view == nil || e.Y <= l.body || e.Y > l.body+m.page() {
 		return
 	}
 	if keys := p.keys(m); row < len(keys) && keys[row] != "" {
@@ -612,7 +612,13 @@ func (m *model) settle() {
 }
 
 // page is the number of rows that a panel shows at once, below the titles of the columns.
-func (m *model) page() int { return max(1, m.layout().bodyHeight-1) }
+func (m *model) page() int {
+	h := m.layout().bodyHeight
+	if m.panel == panelEvents && !m.help {
+		h -= eventRoom(h)
+	}
+	return max(1, h-1)
+}
 
 // shift moves the charts' window by a quarter of its length; at the newest data it sticks to it again.
 func (m *model) shift(n int) {
@@ -656,10 +662,13 @@ func (m *model) layout() layout {
 	return makeLayout(m.w, m.h, m.view != nil && len(m.view.SLOs) > 0)
 }
 
-// errorCount is the number of failed requests so far.
-func (m *model) errorCount() int {
-	if m.view == nil {
-		return 0
+// errorCount is the number of failed requests so far, those of setup, teardown and warm-up included.
+func (m *model) errorCount() uint64 {
+	n := uint64(0)
+	if m.view != nil {
+		for i := range m.view.Snapshot.Errors {
+			n += m.view.Snapshot.Errors[i].Count
+		}
 	}
-	return int(min(m.view.Snapshot.Totals.Errors, 1<<40))
+	return n
 }

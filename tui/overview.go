@@ -156,7 +156,7 @@ func (m *model) drawPercentiles(c chart.Canvas) {
 
 // drawWorst shares one column between errors and steps.
 func (m *model) drawWorst(c chart.Canvas) {
-	if m.view.Snapshot.Totals.Errors == 0 {
+	if len(m.view.Snapshot.Errors) == 0 {
 		m.drawSlowest(c)
 		return
 	}

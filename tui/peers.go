@@ -14,7 +14,7 @@ import (
 var peersHelp = []string{
 	"Where the load comes from: this machine and every peer, each with its share, what it was asked for and what it did. Lost ones stay, with when and why.",
 	"lag is the delay of the generator itself: begun minus due, when a user was free. As long as it is far below the response times, the figures are the target's.",
-	"cpu is the process' share of the cores that it may use. A generator that is saturated says so in its verdict, and the run's verdict says it too.",
+	"cpu is the process' share of the cores that it may use. A source that does not keep up is strained or saturated, and the run's verdict says it too.",
 	"A source that is silent for 2.5 s is suspect, and after 6 s lost. It stops by itself when its lease ends; only then do the others take its share, so the load is never twice as high. Until then the share is missing, and counted as such.",
 	"clock is how far a peer's clock is from this one's, which is corrected for, and how well that is known. a asks for the address of a peer that joins the run, x lets the selected one leave.",
 }
@@ -135,7 +135,7 @@ func (m *model) drawPeers(c chart.Canvas) {
 	}
 	table := chart.Table{
 		Columns: []chart.Column{
-			{Title: "source", Width: 10, Left: true, Grow: true},
+			{Title: "source", Width: 10, Left: true, Grow: true, Ends: true},
 			{Title: "state", Width: 14, Left: true},
 			{Title: "share", Width: 6},
 			{Title: "asked/s", Width: 7},
@@ -145,7 +145,6 @@ func (m *model) drawPeers(c chart.Canvas) {
 			{Title: "data age", Width: 8},
 			{Title: "rtt", Width: 8},
 			{Title: "clock ±", Width: 17},
-			{Title: "verdict", Width: 11, Left: true},
 			{Title: "memory", Width: 8},
 			{Title: "received", Width: 9},
 			{Title: "p99", Width: 8},
@@ -199,12 +198,13 @@ func groupCells(r peerRow) []chart.Cell {
 		{Text: chart.Percent(share), Style: bold},
 		{Text: chart.Narrow(asked, 7), Style: theme.Asked | theme.Bold},
 		{Text: chart.Narrow(done, 7), Style: theme.Accent | theme.Bold},
-		blank, blank, blank, blank, blank, blank, blank,
+		blank, blank, blank, blank, blank, blank,
 		{Text: chart.Bytes(float64(received)), Style: theme.Dim},
 	}
 }
 
-// stateText is the state of a source while the run goes on: one that joins says how far it is, a lost one since when.
+// stateText is the state of a source while the run goes on: one that joins says how far it is, a lost one since when, one that
+// does not keep up that it does not.
 func stateText(s *metrics.SourceView) (theme.Style, string) {
 	st, glyph := stateGlyph(s.State)
 	switch {
@@ -212,6 +212,8 @@ func stateText(s *metrics.SourceView) (theme.Style, string) {
 		return st, glyph + " " + stepText(s)
 	case s.State == "lost" && s.LostAt >= 0:
 		return st, glyph + " lost " + chart.Clock(s.LostAt)
+	case s.State == "running" && s.Verdict.Health != metrics.OK:
+		return healthMark(s.Verdict)
 	}
 	return st, glyph + " " + chart.Clean(s.State)
 }
@@ -223,10 +225,9 @@ func sourceCells(s *metrics.SourceView) []chart.Cell {
 		return []chart.Cell{
 			{Text: sourceName(s)},
 			{Text: state, Style: st},
-			blank, blank, blank, blank, blank, blank, blank, blank, blank, blank, blank, blank, lastWord(s),
+			blank, blank, blank, blank, blank, blank, blank, blank, blank, blank, blank, lastWord(s),
 		}
 	}
-	hs, health := healthMark(s.Verdict)
 	clock, rtt := chart.None, chart.None
 	if remote(s) && s.RTT > 0 {
 		clock, rtt = clockText(s), chart.Duration(s.RTT)
@@ -253,7 +254,6 @@ func sourceCells(s *metrics.SourceView) []chart.Cell {
 		{Text: ageText(s), Style: age},
 		{Text: rtt, Style: theme.Dim},
 		{Text: clock, Style: theme.Dim},
-		{Text: health, Style: hs},
 		{Text: chart.Bytes(float64(s.Audit.Memory)), Style: theme.Dim},
 		{Text: chart.Bytes(float64(s.BytesIn)), Style: theme.Dim},
 		{Text: quantile(s.Response, s.Response.P99)},
@@ -373,8 +373,9 @@ func reasonRows(s *metrics.SourceView, w int) []row {
 		}
 	}
 	for _, r := range s.Verdict.Reasons {
-		st, _ := healthMark(s.Verdict)
-		rows = append(rows, textRow(st, "▲ "+chart.Clean(r)))
+		st, mark := healthMark(s.Verdict)
+		glyph, _, _ := strings.Cut(mark, " ")
+		rows = append(rows, textRow(st, glyph+" "+chart.Clean(r)))
 	}
 	return rows
 }

@@ -55,7 +55,7 @@ func (m *model) drawPeersStart(c chart.Canvas, rows []peerRow) {
 	state := m.lists[panelPeers]
 	table := chart.Table{
 		Columns: []chart.Column{
-			{Title: "source", Width: 12, Left: true, Grow: true},
+			{Title: "source", Width: 12, Left: true, Grow: true, Ends: true},
 			{Title: "state", Width: 10, Left: true},
 			{Title: "start", Width: len(startSteps), Left: true},
 			{Title: "step", Width: 12, Left: true},

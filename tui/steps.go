@@ -107,7 +107,7 @@ func (m *model) drawSteps(c chart.Canvas) {
 	order := list.order
 	t := chart.Table{
 		Columns: []chart.Column{
-			{Title: "step", Width: 26, Left: true, Grow: true, Mark: order == 0},
+			{Title: "step", Width: 26, Left: true, Grow: true, Ends: true, Mark: order == 0},
 			{Title: "req/s", Width: 6, Mark: order == 1},
 			{Title: "errors %", Width: 8, Mark: order == 2},
 			{Title: "p50", Width: 8, Mark: order == 3},
@@ -203,13 +203,13 @@ func (m *model) stepsFoot() remark {
 	case worst == nil:
 		return plainly("Waiting for the first answers.")
 	case errorRate(worst) >= 0.05:
-		return broke(fmt.Sprintf("%s fails most: %s of its requests.", worst.Step, chart.Percent(errorRate(worst))))
+		return broke(fmt.Sprintf("%s fails most: %s of its requests.", m.brief(worst.Step), chart.Percent(errorRate(worst))))
 	case errorRate(worst) >= 0.01:
-		return bends(fmt.Sprintf("%s fails most: %s of its requests.", worst.Step, chart.Percent(errorRate(worst))))
+		return bends(fmt.Sprintf("%s fails most: %s of its requests.", m.brief(worst.Step), chart.Percent(errorRate(worst))))
 	}
 	if slow.Kind != metrics.KindStep { // it has no share in an iteration
-		return plainly(fmt.Sprintf("%s is the slowest: p99 %s.", slow.Step, chart.Duration(slow.Response.P99)))
+		return plainly(fmt.Sprintf("%s is the slowest: p99 %s.", m.brief(slow.Step), chart.Duration(slow.Response.P99)))
 	}
-	return plainly(fmt.Sprintf("%s is the slowest: p99 %s, %s of its journey's time.", slow.Step,
+	return plainly(fmt.Sprintf("%s is the slowest: p99 %s, %s of its journey's time.", m.brief(slow.Step),
 		chart.Duration(slow.Response.P99), chart.Percent(slow.Share)))
 }

@@ -48,6 +48,9 @@ func ended(v *conductor.View) remark {
 	return plainly(text)
 }
 
+// brief is a name in a sentence: so long that what is said of it still has room.
+func (m *model) brief(name string) string { return chart.ShortenMiddle(chart.Clean(name), max(16, m.w/4)) }
+
 // overviewFoot is the one thing that matters most at this moment.
 func (m *model) overviewFoot() remark {
 	v := m.view
@@ -64,6 +67,9 @@ func (m *model) overviewFoot() remark {
 	case conductor.Paused:
 		return bends("Paused: the load is zero and this time is left out of the totals. P goes on.")
 	}
+	if w.ErrorRate >= 0.5 {
+		return broke(fmt.Sprintf("%s of the requests fail: panel 3 says how.", chart.Percent(w.ErrorRate)))
+	}
 	if s.Verdict.Health == metrics.Saturated {
 		return broke("This machine is the limit, not the target: " + reason(s.Verdict))
 	}
@@ -77,7 +83,7 @@ func (m *model) overviewFoot() remark {
 	}
 	if w.Response.Count == 0 && len(s.Errors) > 0 {
 		e := &s.Errors[0]
-		return broke(fmt.Sprintf("Nothing was answered in the last %s; the most frequent error: %s at %s. Panel 3 says more.", chart.Span(w.Length), errorName(e), e.Step.Step))
+		return broke(fmt.Sprintf("Nothing was answered in the last %s; the most frequent error: %s at %s. Panel 3 says more.", chart.Span(w.Length), errorName(e), m.brief(e.Step.Step)))
 	}
 	if m.lags() {
 		return bends(fmt.Sprintf("Goodput is %s/s, %s less than the %s/s that are offered.", chart.Number(w.GoodputRPS),

@@ -142,7 +142,7 @@ func (s sample) charts() map[string]func(Canvas) {
 			Stack(c, 0, 2, c.W(), []Part{{1, theme.P50, '█'}, {2, theme.P90, '▓'}, {0, theme.Bad, '!'}, {7, theme.P99, '█'}, {0.01, theme.P999, '▒'}})
 			Progress(c, 0, 3, c.W()/3, theme.Accent, 0.6)
 			Table{
-				Columns: []Column{{"step", 8, true, true, false}, {"req/s", 7, false, false, true}, {"p99", 8, false, false, false}, {"over time", 12, true, false, false}},
+				Columns: []Column{{"step", 8, true, true, false, true}, {"req/s", 7, false, false, true, false}, {"p99", 8, false, false, false, false}, {"over time", 12, true, false, false, false}},
 				Len:     3, Selected: 1,
 				Row: func(i int) []Cell {
 					return []Cell{
@@ -279,7 +279,7 @@ func TestAnythingDraws(t *testing.T) {
 				c.Right(x, y+5, style, title)
 				c.Paste(NewCanvas(n, n, th), y)
 				Table{
-					Columns: []Column{{title, n, true, true, true}, {title, 9, false, false, false}}, Len: 5, First: x, Selected: y,
+					Columns: []Column{{title, n, true, true, true, n%2 == 0}, {title, 9, false, false, false, false}}, Len: 5, First: x, Selected: y,
 					Row: func(int) []Cell { return []Cell{{Text: title}, {Text: Milliseconds(value.Draw(t, "cell"))}} },
 				}.Draw(c)
 			},

@@ -9,6 +9,7 @@ type Column struct {
 	Left  bool // text; figures are right aligned
 	Grow  bool // takes what the others leave; if several do, equal parts
 	Mark  bool // the column by which the table is sorted: its title is strong
+	Ends  bool // names whose ends tell them apart: what is too long loses its middle
 }
 
 // Cell is a place of a Table: a text, or what Draw draws into the place.
@@ -18,8 +19,8 @@ type Cell struct {
 	Draw  func(Canvas) // if not nil, instead of Text
 }
 
-// Table lays rows out in columns of fixed width, one column apart, so that a figure never moves its neighbour. What is too
-// long is shortened. Rows that are not shown need not be made: Row is asked for those on the canvas only.
+// Table lays rows out in columns of fixed width, two cells apart, so that a figure never moves its neighbour. What is too
+// long is shortened. A row of a single cell is a title and has the whole width. Rows that are not shown need not be made: Row is asked for those on the canvas only.
 type Table struct {
 	Columns  []Column
 	Len      int
@@ -82,6 +83,10 @@ func (t Table) Draw(c Canvas) {
 		if n == t.Selected {
 			c.Set(0, y, theme.Accent|theme.Bold, '▸')
 		}
+		if len(cells) == 1 {
+			t.cell(c.Sub(2, y, c.W()-2, 1), t.Columns[0], cells[0])
+			continue
+		}
 		x := 2
 		for i, col := range t.Columns {
 			if widths[i] == 0 || i >= len(cells) {
@@ -101,6 +106,8 @@ func (t Table) cell(c Canvas, col Column, cell Cell) {
 	switch {
 	case cell.Draw != nil:
 		cell.Draw(c)
+	case col.Ends:
+		c.Text(0, 0, cell.Style, ShortenMiddle(cell.Text, c.W()))
 	case col.Left:
 		c.Text(0, 0, cell.Style, Shorten(cell.Text, c.W()))
 	default:
