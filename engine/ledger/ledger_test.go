@@ -186,7 +186,9 @@ func TestWhatIsKeptIsBounded(t *testing.T) {
 	}{
 		"events":    {10_100, func(int) ledger.Item { return &ledger.Event{Text: text} }},
 		"intervals": {more, func(i int) ledger.Item { return &metrics.Interval{Source: fmt.Sprint(i), Length: time.Second} }},
-		"states":    {more, func(i int) ledger.Item { return &ledger.SourceState{Source: ledger.Source{Name: fmt.Sprint(i), Reason: text}} }},
+		"states": {more, func(i int) ledger.Item {
+			return &ledger.SourceState{Source: ledger.Source{Name: fmt.Sprint(i), Reason: text}}
+		}},
 	} {
 		h, _ := ledgertest.Run(ledgertest.Options{})
 		l, err := ledger.New(h)
