@@ -99,21 +99,30 @@ func (e *Engine) deliver(a *audit, whole []*metrics.Interval, last bool) {
 		}
 	}
 	own, hit := iv.Audit.OwnErrors, iv.Audit.LimitHit
+	before := a.last.Pressure
 	iv.Audit = a.read(iv.Opened)
 	iv.Audit.OwnErrors, iv.Audit.LimitHit = own, hit
-	if limit := iv.Audit.MemLimit; limit > 0 {
-		used := float64(iv.Audit.Memory) / float64(limit)
-		if used > fullAt && !e.guard.full.Swap(true) {
-			e.cfg.OnGuard("memory is above 90 % of the limit: no new virtual users begin", false)
-		}
-		if used > drainAt && !e.guard.drained.Swap(true) {
-			e.cfg.OnGuard("memory is above 97 % of the limit: the run is drained and reported", true)
-		}
-		if used < fullAt-0.05 {
-			e.guard.full.Store(false)
-		}
-	}
+	e.guardMemory(before, a.last.Pressure)
 	e.cfg.OnInterval(iv)
+}
+
+// guardMemory gives up new users before memory runs out, and then the run. used and before are shares of the limit, now and when it
+// was last looked at: what grows as fast as it did may be above the mark when it is looked at again.
+func (e *Engine) guardMemory(before, used float64) {
+	growth := max(0, used-before)
+	if used+growth > fullAt && !e.guard.full.Swap(true) {
+		text := "memory is above 90 % of the limit: no new virtual users begin"
+		if used <= fullAt {
+			text = fmt.Sprintf("memory is at %.0f %% of the limit and grew by %.0f %% in a second: no new virtual users begin", 100*used, 100*growth)
+		}
+		e.cfg.OnGuard(text, false)
+	}
+	if used > drainAt && !e.guard.drained.Swap(true) {
+		e.cfg.OnGuard("memory is above 97 % of the limit: the run is drained and reported", true)
+	}
+	if used+growth < fullAt-0.05 {
+		e.guard.full.Store(false)
+	}
 }
 
 // audit reads this source's own health once an interval.

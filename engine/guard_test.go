@@ -35,7 +35,7 @@ func TestMemoryGuard(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				tg := &target{release: after(20 * time.Second)} // every arrival needs a user of its own
 				e := prepare(t, f, nil, &o, over(tg), func(c *Config) {
-					c.Reading = func() limits.Reading { return limits.Reading{Memory: used.Load(), MemLimit: 100} }
+					c.Reading = func() limits.Reading { return limits.Reading{Pressure: float64(used.Load()) / 100} }
 					c.OnGuard = func(text string, drain bool) { said, asked = append(said, text), append(asked, drain) }
 				})
 				time.AfterFunc(2500*time.Millisecond, func() { used.Store(91) })
@@ -68,6 +68,36 @@ func TestMemoryGuard(t *testing.T) {
 	}
 }
 
+// What grows fast is stopped before it is above the mark when it is next looked at, and goes on when it is seen to have stopped.
+func TestMemoryGuardLooksAhead(t *testing.T) {
+	var said []string
+	var o outcome
+	f := get(even(10, 5*time.Second))
+	var looks atomic.Int64
+	synctest.Test(t, func(t *testing.T) {
+		tg := &target{release: after(20 * time.Second)}
+		e := prepare(t, f, nil, &o, over(tg), func(c *Config) {
+			c.Reading = func() limits.Reading {
+				used := [...]float64{.2, .2, .2, .5, .75, .75}
+				return limits.Reading{Pressure: used[min(int(looks.Add(1)), len(used))-1]}
+			}
+			c.OnGuard = func(text string, drain bool) { said = append(said, text) }
+		})
+		if err := e.Run(t.Context(), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		tg.wait.Wait()
+	})
+	if len(said) != 1 || !strings.Contains(said[0], "at 75 %") || !strings.Contains(said[0], "grew by 25 %") {
+		t.Errorf("said %q", said)
+	}
+	// From the look that ends the second that saw 75 % to the next one.
+	if got := o.errors[metrics.Limit]; got != 10 {
+		t.Errorf("%d were refused, want the 10 of one second", got)
+	}
+	sums(t, &o)
+}
+
 // Users that memory refuses use up a bound on iterations as those that come do: the run makes no more than it, and ends with it.
 func TestMemoryGuardWithinABound(t *testing.T) {
 	spec := closed(0, time.Minute)
@@ -79,7 +109,7 @@ func TestMemoryGuardWithinABound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tg := &target{release: after(10 * time.Millisecond)}
 		e := prepare(t, f, nil, &o, over(tg), func(c *Config) {
-			c.Reading = func() limits.Reading { return limits.Reading{Memory: 91, MemLimit: 100} }
+			c.Reading = func() limits.Reading { return limits.Reading{Pressure: 0.91} }
 		})
 		if err := e.Run(t.Context(), time.Now()); err != nil {
 			t.Fatal(err)
