@@ -104,20 +104,42 @@ const (
 )
 
 // countUsers adds up the time up to run of the users that nobody has: their entry names nobody or a source that was given up, or they
-// were moved and have not begun yet.
+// were moved and have not begun yet, or their source was told of them late.
 func (f *Fleet) countUsers(run time.Duration) {
 	from := f.gap.from
 	f.gap.from = max(from, run)
 	there := func(n uint16) bool { return !f.absent(n) }
 	f.gap.wanted += f.userTime(from, run, func(u usersAt) int64 { return u.wanted })
-	f.gap.without += f.userTime(from, run, func(u usersAt) int64 { return u.among(f.absent) + u.moving(there) })
+	f.gap.without += f.userTime(from, run, func(u usersAt) int64 { return u.among(f.absent) + u.moving(there) + f.beginning(u.at) })
+}
+
+// beginning is how many users have not begun yet at a run time, of those that their sources were told of late.
+func (f *Fleet) beginning(at time.Duration) int64 {
+	total := 0.0
+	for _, s := range f.all {
+		if s != nil && s.dead.IsZero() {
+			total += s.tardy.left(at)
+		}
+	}
+	return int64(math.Round(total))
+}
+
+// tardy are users that a source, told of them late, begins from a run time on, evenly spread over moveTime, as load.Users has it.
+type tardy struct {
+	users float64
+	from  time.Duration
+}
+
+// left is how many of them have not begun at a run time.
+func (t *tardy) left(at time.Duration) float64 {
+	return t.users * max(0, 1-float64(max(0, at-t.from))/float64(moveTime))
 }
 
 // absent says whether nobody makes the load of a number of the share tables.
 func (f *Fleet) absent(n uint16) bool { return n == nobody || !f.all[n].dead.IsZero() }
 
 // toldLate counts the time of the users that a source should have had and had not, because it was told of it late. Those that it should
-// have had by then begin over moveTime, as load.Users has it.
+// have had by then it begins from there on.
 func (f *Fleet) toldLate(s *source, a wire.Applied) {
 	changes := f.log.Changes()
 	if !f.closedModel() || !s.living() || a.Count <= s.known || a.Count > len(changes) {
@@ -125,7 +147,9 @@ func (f *Fleet) toldLate(s *source, a wire.Applied) {
 	}
 	if a.At > changes[s.known].At+load.Hearing {
 		lacking, last := f.untold(s, a.At)
-		f.gap.without += lacking + float64(max(0, last))*moveTime.Seconds()/2
+		f.gap.without += lacking
+		from := max(a.At, f.gap.from)
+		s.tardy = tardy{s.tardy.left(from) + float64(max(0, last)), from}
 	}
 	s.toldAt = max(s.toldAt, a.At)
 }
