@@ -179,13 +179,13 @@ func (m *model) drawKeys(c chart.Canvas, l layout) {
 		} else {
 			hint("space", "freeze")
 		}
-		if m.newest.State == conductor.Held {
+		switch m.newest.State {
+		case conductor.Held:
 			hint("p", "go on")
-		} else {
-			hint("p", "hold")
-		}
-		if m.newest.State == conductor.Paused {
+		case conductor.Paused:
 			hint("P", "go on")
+		default:
+			hint("p", "hold")
 		}
 		hint("+ -", "10 %")
 		hint("n", "next")

@@ -349,7 +349,7 @@ func (m *model) onLoadKey(is func(...key.Binding) bool) {
 			return
 		}
 		m.send(conductor.Snapshot{})
-		m.say("Writing a report of the run so far.")
+		m.say("Writing a report.")
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -75,6 +76,9 @@ type Run struct {
 	done     chan struct{}
 	err      error
 
+	after  sync.Mutex // of what may still be done after the end
+	waited bool       // the ledger has gone to whoever waited
+
 	state  State
 	begun  bool      // run time zero is fixed
 	called time.Time // when the sources were told to start
@@ -119,11 +123,10 @@ func (r *Run) watch() {
 	}
 }
 
-// Send tells the run something. It never waits; after the end it does nothing.
+// Send tells the run something. It never waits; after the end only a report can be asked for, which Next then writes.
 func (r *Run) Send(c Command) {
 	select {
 	case r.commands <- c:
-	case <-r.done:
 	default:
 		// A full queue means that nobody reads it: the run is ending.
 	}
@@ -145,19 +148,41 @@ func (r *Run) Next(ctx context.Context) (*View, error) {
 		return v, nil
 	default:
 	}
+	var late Command
 	select {
+	case late = <-r.commands:
 	case <-time.After(time.Second):
-		last := *r.last
-		last.EndedAgo = time.Since(r.endT)
-		return &last, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+	r.after.Lock()
+	defer r.after.Unlock()
+	if s, ok := late.(Snapshot); ok && r.begun && !r.waited {
+		r.snapshotAtEnd(s.Path)
+	}
+	last := *r.last
+	last.EndedAgo = time.Since(r.endT)
+	return &last, nil
 }
 
-// Wait returns when the run has ended, its record is closed, and everything it started has ended.
+// snapshotAtEnd writes a report when all is over. What became of it stands in the View alone: the record is closed.
+func (r *Run) snapshotAtEnd(path string) {
+	text := r.written(path)
+	if text == "" {
+		return
+	}
+	last := *r.last
+	last.Events = append(last.Events[:len(last.Events):len(last.Events)], Event{At: r.endAt, Kind: EventNote, Text: text})
+	r.last = &last
+}
+
+// Wait returns when the run has ended, its record is closed, and everything it started has ended. From then on Next reads the
+// ledger no more: it is the caller's.
 func (r *Run) Wait() error {
 	<-r.done
+	r.after.Lock()
+	defer r.after.Unlock()
+	r.waited = true
 	return r.err
 }
 
@@ -533,15 +558,24 @@ func (r *Run) factor(by float64) {
 
 // snapshot writes a report of the run so far.
 func (r *Run) snapshot(path string) {
+	if text := r.written(path); text != "" {
+		r.event(r.now(), EventNote, "%s", text)
+	}
+}
+
+// written writes a report and says where it is, or why it is not; empty: reports are not written here.
+func (r *Run) written(path string) string {
 	if r.cfg.Snapshot == nil {
-		return
+		return ""
 	}
 	where, err := r.cfg.Snapshot(path)
-	if err != nil {
-		r.event(r.now(), EventNote, "the report was not written: %s", err)
-		return
+	switch {
+	case err != nil:
+		return "the report was not written: " + err.Error()
+	case r.state == Ended:
+		return "report written to " + where
 	}
-	r.event(r.now(), EventNote, "report so far written to %s", where)
+	return "report so far written to " + where
 }
 
 // finish closes the run: every source has ended.

@@ -113,6 +113,31 @@ func TestRunAddsUp(t *testing.T) {
 	}
 }
 
+// A report can be asked for when all is over, as long as nobody else has the ledger; other commands do nothing then.
+func TestReportAfterTheEnd(t *testing.T) {
+	var asked []string
+	s := start(t, held(50, time.Second), func(c *conductor.Config) {
+		c.Snapshot = func(path string) (string, error) {
+			asked = append(asked, path)
+			return path, nil
+		}
+	})
+	ended := await(t, s.run, "the run has ended", func(v *conductor.View) bool { return v.State == conductor.Ended })
+	s.run.Send(conductor.Mark{Text: "too late"})
+	s.run.Send(conductor.Snapshot{Path: "end.md"})
+	v := await(t, s.run, "the report is written", func(v *conductor.View) bool { return len(v.Events) > len(ended.Events) })
+	if last := v.Events[len(v.Events)-1].Text; last != "report written to end.md" || len(v.Events) != len(ended.Events)+1 {
+		t.Errorf("%q, after %d events more", last, len(v.Events)-len(ended.Events))
+	}
+	if err := s.run.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	s.run.Send(conductor.Snapshot{Path: "later.md"})
+	if _, err := s.run.Next(t.Context()); err != nil || len(asked) != 1 {
+		t.Errorf("%v, %q", err, asked)
+	}
+}
+
 // Hold makes the run longer, a factor makes it denser, and each is an event.
 func TestLiveChanges(t *testing.T) {
 	s := start(t, held(50, 2*time.Second), nil)
