@@ -46,7 +46,7 @@ func TestFilesInTheDocumentsAboutPeersAreRead(t *testing.T) {
 			t.Errorf("%d peers, %v", len(f.Peers), err)
 		}
 	}
-	if scenarios != 2 || policies != 1 {
+	if scenarios != 3 || policies != 1 {
 		t.Errorf("%d scenarios and %d policies", scenarios, policies)
 	}
 	for _, block := range fences(document(t, "kubernetes.md"), "yaml") {
