@@ -83,6 +83,7 @@ func (s *session) play(ctx context.Context) error {
 	if _, err := limits.RaiseFiles(); err != nil {
 		fmt.Fprintf(s.w.stderr, "note: the limit of open files could not be raised: %s\n", err)
 	}
+	limits.BoundHeap()
 	s.started = time.Now()
 	s.id = ledger.NewID(s.started)
 	if s.fleet, err = peer.New(s.sources()); err != nil {

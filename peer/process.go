@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 
 	"lt/engine/limits"
 )
@@ -20,10 +19,6 @@ func digest(s string) string {
 	sum := sha256.Sum256([]byte("lt peer " + s))
 	return hex.EncodeToString(sum[:16])
 }
-
-// memoryShare is how much of the memory that it may use the process of a peer lets its heap grow to before it collects as hard as
-// it can: the machine has other work.
-const memoryShare = 0.8
 
 // PrepareProcess fits the process of a peer into its machine, and makes sure that the program is the one that its name says: who
 // put it there named it by its hash, and whoever could write there since could have changed it. It returns the program's hash.
@@ -39,9 +34,7 @@ func PrepareProcess(executable string) (build string, err error) {
 	}
 	expendable()
 	_, _ = limits.RaiseFiles() // Hello says what it came to
-	if m := limits.Memory(); m > 0 {
-		debug.SetMemoryLimit(int64(float64(m) * memoryShare))
-	}
+	limits.BoundHeap()
 	return build, nil
 }
 

@@ -24,13 +24,28 @@ func Cores() float64 {
 	return n
 }
 
+// heapLimit is GOMEMLIMIT as the process was started with, in bytes; math.MaxInt64: none.
+var heapLimit = debug.SetMemoryLimit(-1) // a negative argument only asks
+
+// heapShare is how much of the memory that may be used the heap may grow to before the collector works as hard as it can: the
+// kernel's part of every connection, and what else runs on the machine, need the rest.
+const heapShare = 0.8
+
 // Memory is the least of the control group's limit, the physical memory and GOMEMLIMIT, in bytes; 0 is unknown.
 func Memory() uint64 {
 	limit := least(physicalMemory(), groupMemory())
-	if m := debug.SetMemoryLimit(-1); m < math.MaxInt64 { // a negative argument only asks
-		limit = least(limit, uint64(max(m, 0)))
+	if heapLimit < math.MaxInt64 {
+		limit = least(limit, uint64(max(heapLimit, 0)))
 	}
 	return limit
+}
+
+// BoundHeap keeps the heap of the process within its machine. A GOMEMLIMIT of the user's stays as it is. It is meant to be called
+// once, at the start.
+func BoundHeap() {
+	if m := Memory(); m > 0 && heapLimit == math.MaxInt64 {
+		debug.SetMemoryLimit(int64(float64(m) * heapShare))
+	}
 }
 
 // least is the smaller of two limits, of which zero means that there is none.
