@@ -37,10 +37,10 @@ func TestFindings(t *testing.T) {
 		"a modest run":           {Need{Connections: 500, Users: 500, BytesPerUser: 512, Shards: 2, SourceIPs: 1, BandwidthBps: 1e6}, small, ""},
 		"nothing":                {Need{}, small, ""},
 		"an unknown machine":     {Need{Connections: 1e6, NewPerSecond: 1e6, Users: 1e6, BytesPerUser: 1e6, BandwidthBps: 1e12, Shards: 99}, Host{}, ""},
-		"descriptors, nearly":    {Need{Connections: 15_000}, small, "warning: up to 15,000 connections at once, 20,000 files open | ulimit -n 22000"},
+		"descriptors, nearly":    {Need{Connections: 15_000, SourceIPs: 2}, small, "warning: up to 15,000 connections at once, 20,000 files open | ulimit -n 22000"},
 		"descriptors, the spare": {Need{Connections: 13_744}, small, ""}, // 14,000 with the spare ones: 70 % exactly
 		"descriptors, one more":  {Need{Connections: 13_745}, small, "warning: 13,745 connections | ulimit"},
-		"descriptors, beyond":    {Need{Connections: 19_745}, small, "stop: 19,745 connections | ulimit -n 29000"},
+		"descriptors, beyond":    {Need{Connections: 19_745, SourceIPs: 2}, small, "stop: 19,745 connections | ulimit -n 29000"},
 		"descriptors, container": {Need{Connections: 2_000}, func() Host { h := pod; h.Cores = 1; return h }(), "stop: 2,000 | --ulimit nofile=4000:4000"},
 		"descriptors, mac":       {Need{Connections: 12_000}, mac, "stop: 12,000 | kern.maxfilesperproc=18000"},
 		"descriptors unlimited":  {Need{Connections: 20_000}, wide, ""},
@@ -49,7 +49,13 @@ func TestFindings(t *testing.T) {
 			func() Host { h := open; h.FilesHard = 1 << 20; return h }(),
 			"stop: up to 30,000 connections at once to one destination, one source address has 28,232 local ports | --source-ip ip_local_port_range=\"1024 65535\"",
 		},
-		"ports, two sources":       {Need{Connections: 30_000, SourceIPs: 2}, func() Host { h := open; h.FilesHard = 1 << 20; return h }(), ""},
+		"ports, half": {
+			Need{Connections: 14_117},
+			func() Host { h := open; h.FilesHard = 1 << 20; return h }(),
+			"warning: up to 14,117 connections at once to one destination, beyond half of them Linux looks for a free one | --source-ip",
+		},
+		"ports, not half":          {Need{Connections: 14_116}, func() Host { h := open; h.FilesHard = 1 << 20; return h }(), ""},
+		"ports, two sources":       {Need{Connections: 28_000, SourceIPs: 2}, func() Host { h := open; h.FilesHard = 1 << 20; return h }(), ""},
 		"ports, not kept":          {Need{NewPerSecond: 500}, open, "stop: 500 new connections a second, 1m0s need 30,000 ports one source address has 28,232 | connections: keep"},
 		"ports, not kept, near":    {Need{NewPerSecond: 400}, open, "warning: need 24,000 ports | connections: keep"},
 		"ports, not kept, few":     {Need{NewPerSecond: 300}, open, ""},
@@ -65,7 +71,7 @@ func TestFindings(t *testing.T) {
 		"more shards than cores":   {Need{Shards: 8}, small, "warning: 8 shards for 4 cores |"},
 		"bandwidth":                {Need{BandwidthBps: 250e6}, small, "stop: 238 MiB/s carries 119 MiB/s |"},
 		"bandwidth within":         {Need{BandwidthBps: 250e6, Loopback: true}, small, ""},
-		"worst first":              {Need{Connections: 15_000, Users: 1e9, BytesPerUser: 512}, small, "stop: memory\nwarning: 15,000 connections at once, 20,000 files"},
+		"worst first":              {Need{Connections: 15_000, SourceIPs: 2, Users: 1e9, BytesPerUser: 512}, small, "stop: memory\nwarning: 15,000 connections at once, 20,000 files"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := c.need.against(c.host)
