@@ -54,7 +54,7 @@ func TestScripts(t *testing.T) {
 					w.WriteHeader(http.StatusInternalServerError)
 					_ = r.Header.Write(w)
 				case "/login":
-					http.SetCookie(w, &http.Cookie{Name: "sid", Value: "canary-cookie-value", Path: "/"})
+					http.SetCookie(w, &http.Cookie{Name: "sid", Value: "canary-cookie-value" + strings.Repeat("-long", 20), Path: "/"})
 					fmt.Fprint(w, `{"token": "canary-token-value"}`)
 				default:
 					fmt.Fprint(w, "ok")

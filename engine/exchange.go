@@ -177,7 +177,7 @@ func (s *shard) Data(c *loop.Conn, b []byte, now time.Duration) {
 		n, ev, chunk, err := ex.parser.Feed(&s.sc, b)
 		if err != nil {
 			kind, detail := answerError(err)
-			s.shown.detail = detail
+			s.shown.detail, s.shown.of = detail, ""
 			s.fail(slot, u, metrics.Protocol, s.phase(ex), kind, now)
 			return
 		}
@@ -274,7 +274,7 @@ func (s *shard) complete(slot uint32, u *user, ex *exchange, now time.Duration) 
 	}
 	if st.NeedBody && len(ex.body) > 0 && ex.head.ContentEncoding {
 		if err := s.inflate(ex); err != nil {
-			s.shown.detail = err.Error()
+			s.shown.detail, s.shown.of = err.Error(), ""
 			s.fail(slot, u, metrics.Protocol, metrics.PhaseReceive, inflateMessage(err), now)
 			return
 		}
@@ -297,7 +297,7 @@ func (s *shard) complete(slot uint32, u *user, ex *exchange, now time.Duration) 
 	case journey.MissingValue:
 		class = metrics.Extract
 	}
-	s.shown.detail = v.Got
+	s.shown.detail, s.shown.of = v.Got, v.Of
 	s.end(slot, u, ex, class, metrics.PhaseReceive, v.Message, v.Ends, now)
 }
 
@@ -469,6 +469,7 @@ type shown struct {
 	user   *user
 	ex     *exchange
 	detail string        // what was met instead of what was wanted
+	of     string        // name of the field or member in which it was met
 	text   func() string // shard.example; made once
 }
 
@@ -484,7 +485,7 @@ func (s *shard) example() string {
 	own := u.session.Secrets(ex.step.Scenario, redact.SecretName)
 	text := s.e.cfg.Redact.Exchange(out, ex.raw, ex.body, own)
 	if s.shown.detail != "" {
-		text += "\n\nfound: " + redact.Neutralise(s.e.cfg.Redact.Text(redact.New(own).Text(s.shown.detail)))
+		text += "\n\nfound: " + s.e.cfg.Redact.Excerpt(s.shown.detail, s.shown.of, own)
 	}
 	return text
 }

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"lt/engine/h1"
 	"lt/engine/scenario"
@@ -39,6 +41,7 @@ type Verdict struct {
 	Result  Result
 	Message string // empty if OK; the same for every failure of the same check, so that failures can be grouped by it
 	Got     string // what was found instead, for an example: at most 40 characters, printable; may be empty
+	Of      string // name of the header or JSON member in which it was found; empty: of neither
 	Ends    bool   // a value that the scenario needs is missing: the iteration cannot go on, whatever the Result
 }
 
@@ -60,7 +63,7 @@ type check struct {
 	kind    checkKind
 	message string
 	limit   time.Duration
-	name    string         // of a header
+	name    string         // of a header, or of the member that a JSON path leads to
 	text    []byte         // to be contained
 	re      *regexp.Regexp // to match
 	path    *jsonPath
@@ -132,13 +135,24 @@ func (c *compiler) judge(st *Step) {
 			c.fail(fmt.Errorf("check jsonpath %s: %w", j.Path, err))
 			continue
 		}
-		k := check{kind: checkJSON, path: path, compare: cmp, message: shown(j.Path) + " is not " + cmp.String()}
+		k := check{kind: checkJSON, name: lastName(j.Path), path: path, compare: cmp, message: shown(j.Path) + " is not " + cmp.String()}
 		if cmp.op == "exists" {
 			k.message = "no " + shown(j.Path)
 		}
 		add(k)
 	}
 	c.extracts(st)
+}
+
+// lastName is the name of the member that a JSON path leads to, or into: token of $.user['token'][0].
+func lastName(path string) string {
+	words := strings.FieldsFunc(path, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '_' && r != '-' })
+	for _, w := range slices.Backward(words) {
+		if strings.ContainsFunc(w, unicode.IsLetter) {
+			return w
+		}
+	}
+	return ""
 }
 
 func (c *compiler) pattern(where, expr string) *regexp.Regexp {
@@ -256,7 +270,7 @@ func (p *Program) Judge(st *Step, s *Session, in *Input, a *Answer) Verdict {
 	if v.Result == OK {
 		for i := range st.checks {
 			if got, ok := st.checks[i].holds(a, &d); !ok {
-				v.Result, v.Message, v.Got = FailedCheck, st.checks[i].message, got
+				v.Result, v.Message, v.Got, v.Of = FailedCheck, st.checks[i].message, got, st.checks[i].name
 				break
 			}
 		}

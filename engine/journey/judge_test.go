@@ -305,6 +305,23 @@ func TestPauses(t *testing.T) {
 	}
 }
 
+// What was found says where it was found: a name may tell that it is a secret.
+func TestWhatWasFoundSaysWhere(t *testing.T) {
+	for path, want := range map[string]string{"$.user['token'][0]": "token", "$..token": "token", "$.a.b-c[?@.d > 3]": "d", "$[0]": "", "$": "", "$.größe": "größe"} {
+		if got := lastName(path); got != want {
+			t.Errorf("%s: %q, want %q", path, got, want)
+		}
+	}
+	p := compileSteps(t, &scenario.Step{URL: "/", Check: scenario.Check{Headers: []scenario.HeaderCheck{{Name: "Set-Cookie", Value: "Secure"}}}},
+		&scenario.Step{URL: "/", Check: scenario.Check{JSON: []scenario.JSONCheck{{Path: "$.pin", Compare: scenario.Compare{Op: "=", Value: "1"}}}}})
+	for i, want := range []Verdict{{Result: FailedCheck, Message: "header Set-Cookie without Secure", Got: "sid=abc", Of: "Set-Cookie"}, {Result: FailedCheck, Message: "$.pin is not = 1", Got: "4711", Of: "pin"}} {
+		var s Session
+		if v := p.Judge(p.Steps[i], &s, &Input{}, &Answer{Status: 200, Head: head(t, "HTTP/1.1 200 OK\nSet-Cookie: sid=abc"), Body: []byte(`{"pin": 4711}`)}); v != want {
+			t.Errorf("%+v, want %+v", v, want)
+		}
+	}
+}
+
 // An answer that could not be read whole, or at all, is why a value is missing, and it is said.
 func TestAMissingValueSaysWhy(t *testing.T) {
 	p := compileSteps(t, &scenario.Step{URL: "/", Extract: []scenario.Extract{{Name: "v", Expr: "$.v"}}}, &scenario.Step{URL: "/", Extract: []scenario.Extract{{Name: "v", Source: scenario.FromRegex, Expr: "v=(.)"}}})

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// SecretName reports whether a variable, parameter or member of that name holds a secret, as far as a name can tell.
-func SecretName(name string) bool { return secretName(name) }
+// SecretName reports whether a variable, parameter, member or header field of that name holds a secret, as far as a name can tell.
+func SecretName(name string) bool { return secretName(name) || secretField(name) }
 
 // headSecrets are the values that a message's head has in a secret's place: credentials, cookies, keys and tokens in
 // fields, userinfo and telling parameters in URLs.

@@ -46,3 +46,27 @@ func FuzzExchange(f *testing.F) {
 		}
 	})
 }
+
+// What a check found instead is a piece of an answer, often cut off: no secret is to be seen in it, nor the beginning of one.
+func TestExcerpts(t *testing.T) {
+	r := New([]string{"opensesame-and-more"})
+	also := []string{"a-long-cookie-of-the-user-that-is-cut"}
+	for _, test := range []struct{ piece, of, want string }{
+		{"12.50", "price", "12.50"},
+		{"", "", ""},
+		{"sid=abcdefghijkl…", "Set-Cookie", "***"},
+		{"4711", "pin", "***"},
+		{"x", "X-Auth-Token", "***"},
+		{"open opensesame-and-more now", "", "open *** now"},
+		{"it is opensesame-an…", "", "it is ***…"},
+		{"it is opens…", "", "it is opens…"},
+		{"[a-long-cookie-of-the-us…", "", "[***…"},
+		{`{"id":7,"token":"eyJhbGciOi…`, "user", `{"id":7,"token":"***"`},
+		{"see http://ann:pw@h/?sig=1…", "", "see http://***@h/?sig=***"},
+		{"a\x1b[2J", "", `a\x1b[2J`},
+	} {
+		if got := r.Excerpt(test.piece, test.of, also); got != test.want {
+			t.Errorf("%q of %q: %q, want %q", test.piece, test.of, got, test.want)
+		}
+	}
+}

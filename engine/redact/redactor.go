@@ -271,9 +271,7 @@ func (r *Redactor) Exchange(request, head, body []byte, also []string) string {
 	for _, b := range [][]byte{requestBody, body} {
 		found = append(found, bodySecrets(string(b[:min(len(b), 2*bodyBytes)]))...)
 	}
-	all := New(found)
-	all.forms = append(all.forms, r.forms...)
-	all.sort()
+	all := r.with(found)
 	var parts []string
 	if len(request) > 0 {
 		parts = append(parts, all.Request(request))
@@ -282,6 +280,39 @@ func (r *Redactor) Exchange(request, head, body []byte, also []string) string {
 		parts = append(parts, all.Response(head, body))
 	}
 	return strings.Join(parts, "\n\n")
+}
+
+// Excerpt shows on one line what was found in an answer, in a member or field called of (empty: in none). A name that tells hides
+// all of it. Of a piece that was cut off, which ends in …, the end is hidden too if a secret of ours or one of also begins so.
+func (r *Redactor) Excerpt(piece, of string, also []string) string {
+	if SecretName(of) {
+		return Mask
+	}
+	all := r.with(also)
+	if text, cut := strings.CutSuffix(piece, "…"); cut {
+		piece = all.begun(text) + "…"
+	}
+	return all.line(maskMembers(maskURLs(all.exact(piece))))
+}
+
+// begun hides the end of a text with which a secret begins.
+func (r *Redactor) begun(s string) string {
+	for i := range len(s) - shortest + 1 {
+		for _, f := range r.forms {
+			if strings.HasPrefix(f, s[i:]) {
+				return s[:i] + Mask
+			}
+		}
+	}
+	return s
+}
+
+// with is a Redactor that knows further secrets.
+func (r *Redactor) with(also []string) *Redactor {
+	all := New(also)
+	all.forms = append(all.forms, r.forms...)
+	all.sort()
+	return all
 }
 
 func (r *Redactor) message(head string, body []byte) string {
