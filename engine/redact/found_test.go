@@ -60,6 +60,7 @@ func TestExcerpts(t *testing.T) {
 		{"open opensesame-and-more now", "", "open *** now"},
 		{"it is opensesame-an…", "", "it is ***…"},
 		{"it is opens…", "", "it is opens…"},
+		{`"opensesame-an…" is not a whole number…`, "", `"***…" is not a whole number…`},
 		{"[a-long-cookie-of-the-us…", "", "[***…"},
 		{`{"id":7,"token":"eyJhbGciOi…`, "user", `{"id":7,"token":"***"`},
 		{"see http://ann:pw@h/?sig=1…", "", "see http://***@h/?sig=***"},

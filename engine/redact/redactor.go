@@ -283,15 +283,18 @@ func (r *Redactor) Exchange(request, head, body []byte, also []string) string {
 }
 
 // Excerpt shows on one line what was found in an answer, in a member or field called of (empty: in none). A name that tells hides
-// all of it. Of a piece that was cut off, which ends in …, the end is hidden too if a secret of ours or one of also begins so.
+// all of it. Where something was cut off, which shows in …, what stands before is hidden too if a secret of ours or one of also
+// begins so.
 func (r *Redactor) Excerpt(piece, of string, also []string) string {
 	if SecretName(of) {
 		return Mask
 	}
 	all := r.with(also)
-	if text, cut := strings.CutSuffix(piece, "…"); cut {
-		piece = all.begun(text) + "…"
+	parts := strings.Split(piece, "…")
+	for i := range len(parts) - 1 {
+		parts[i] = all.begun(parts[i])
 	}
+	piece = strings.Join(parts, "…")
 	return all.line(maskMembers(maskURLs(all.exact(piece))))
 }
 
