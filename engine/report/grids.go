@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -182,6 +183,9 @@ func pointsGrid(points []knee.Point) *grid {
 		if p.LowerBound(p.P99) {
 			p99 = ">= " + p99
 		}
+		if p.Requests+p.Dropped == 0 {
+			p50, p99 = none, none
+		}
 		g.add(clock(p.From), number(p.Offered), number(p.Goodput), number(p.GoodputLow)+" to "+number(p.GoodputHigh), p50, p99, percent(p.ErrorRate), number(p.InFlight))
 	}
 	return g
@@ -273,7 +277,10 @@ func subject(l *ledger.Ledger) string {
 	r := runOf(l)
 	load := fmt.Sprintf("open, %s arrivals up to %s/s", h.Arrivals, number(peak(h.Stages)))
 	if h.Closed() {
-		load = fmt.Sprintf("closed, up to %s users", number(peak(h.Stages)))
+		load = "closed, one user"
+		if n := uint64(math.Ceil(peak(h.Stages))); n != 1 {
+			load = fmt.Sprintf("closed, up to %s users", count(n))
+		}
 	}
 	length := clock(l.Now())
 	if end, ok := l.End(); ok {
