@@ -338,7 +338,7 @@ func FuzzDecodeInterval(f *testing.F) {
 			t.Fatal("what was accepted is not stable")
 		}
 		tally := NewTally([]StepName{{}}, []StageInfo{{}}, nil)
-		if iv.From < time.Hour {
+		if iv.From < time.Hour && iv.Length < time.Hour { // a row a second takes its time
 			tally.Add(iv)
 			tally.Snapshot(iv.From + iv.Length)
 		}

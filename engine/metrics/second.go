@@ -54,8 +54,9 @@ func (s seconds) part(x uint64, k int) uint32 {
 	return uint32(min(x*(i+1)/n-x*i/n, math.MaxUint32))
 }
 
-// maxRows bounds the run time that a tally follows by second: three years. What claims to be later counts there.
-const maxRows = 100_000_000
+// maxRows bounds the run time that a tally follows by second: 2,000 h and more, twice the longest profile, which take 630 MB.
+// What claims to be later counts there.
+const maxRows = 7_500_000
 
 // maxJoin is how many seconds one interval may cover and be spread over; a longer one counts in its last.
 const maxJoin = 60
