@@ -95,11 +95,11 @@ func (f *Fleet) balance(now time.Time) {
 		s.strained = nil
 	}
 	f.strain.last = now
-	verb := "does"
+	format := "%s does not keep up and gives a part of the load to the others"
 	if len(weak) > 1 {
-		verb = "do"
+		format = "%s do not keep up and give a part of the load to the others"
 	}
-	f.redeal("%s %s not keep up and gives a part of the load to the others", and(weak), verb)
+	f.redeal(format, and(weak))
 }
 
 // release stops drained sources whose share has gone to others.
