@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -137,6 +138,57 @@ func TestChangesThatAreHeardOfLate(t *testing.T) {
 					t.Errorf("%d dropped, %d of them by the stall, want %d", o.dropped, o.stalled, tc.dropped)
 				}
 			})
+		}
+	}
+}
+
+// Of two sources one is out of reach while the load is raised and paused and goes on: no second has more than the plan, and what is
+// missing from it was dropped.
+func TestASourceOutOfReachWhileTheLoadIsRaised(t *testing.T) {
+	for _, arrivals := range []load.Arrivals{load.Even, load.Poisson} {
+		at := func(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+		spec := even(400, 20*time.Second)
+		spec.Arrivals = arrivals
+		f := get(spec)
+		changes := []load.Change{
+			reshare(0, 1, 0, 0, 1), {At: at(3), Kind: load.Factor, Factor: 1.5}, {At: at(9), Kind: load.Pause}, {At: at(10), Kind: load.Unpause}, {At: at(11), Kind: load.Factor, Factor: 3},
+		}
+		heard := map[int][]float64{0: {0, 2.9, 8.9, 9.9, 10.9}, 1: {0, 8.3, 8.9, 15.7, 15.8}}
+		tg := &target{release: after(time.Millisecond)}
+		var outcomes [2]outcome
+		var plan *load.Timeline
+		synctest.Test(t, func(t *testing.T) {
+			var wait sync.WaitGroup
+			start := time.Now()
+			for source := range outcomes {
+				log := load.NewLog(&f.Load)
+				e := prepare(t, f, log, &outcomes[source], over(tg), func(c *Config) { c.Source, c.Shards = source, 2 })
+				for i, c := range changes {
+					if heard := heard[source][i]; heard == 0 {
+						enter(t, log, c)
+					} else {
+						hear(t, e, log, at(heard), c)
+					}
+				}
+				wait.Go(func() {
+					if err := e.Run(t.Context(), start); err != nil {
+						t.Error(err)
+					}
+				})
+				defer func() { plan = log.Timeline() }()
+			}
+			wait.Wait()
+			tg.wait.Wait()
+		})
+		for second, n := range perSecond(tg) {
+			from, to := at(float64(second)), at(float64(second+1))
+			if most := 1.05 * float64(plan.FirstAfter(to)-plan.FirstAfter(from)); float64(n) > most {
+				t.Errorf("%v: in second %d there were %d requests, want at most %.0f", arrivals, second, n, most)
+			}
+		}
+		a, b := &outcomes[0], &outcomes[1]
+		if want := uint64(plan.FirstAfter(plan.End())); a.scheduled+b.scheduled != want || a.dropped > 0 || b.dropped != b.stalled || b.dropped == 0 {
+			t.Errorf("%v: %d and %d arrivals of %d, %d and %d dropped, %d by the stall", arrivals, a.scheduled, b.scheduled, want, a.dropped, b.dropped, b.stalled)
 		}
 	}
 }
