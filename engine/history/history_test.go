@@ -666,7 +666,10 @@ func (*counted) Truncate(int64) error          { return nil }
 // A day of a run, ramped up and held, through ledger and record: memory stays flat but for the list of seconds. Its intervals
 // are joined as over a slow link, which makes the same seconds with less work; TestSizeOfALongRun tells of the record's size.
 func TestADay(t *testing.T) {
-	h, items := ledgertest.Run(ledgertest.Options{Seconds: 6, Rate: 20})
+	if testing.Short() {
+		t.Skip("21,600 intervals are written and added up")
+	}
+	h, items := ledgertest.Run(ledgertest.Options{Seconds: 6, Rate: 6, Steps: 1})
 	const day = 24 * 3600
 	h.Stages = []ledger.Stage{{Name: "ramp", For: day / 2 * time.Second, At: 7, Ramp: true}, {Name: "hold", For: day / 2 * time.Second, At: 7}}
 	h.SLO = []string{"p99 < 1s over 5s", "errors < 10%"}
