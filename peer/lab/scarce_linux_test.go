@@ -55,7 +55,7 @@ func TestPeersThatDie(t *testing.T) {
 		"p1": {Memory: 48 << 20},
 		"p3": {Sshd: []string{`ForceCommand exec unshare --time --fork --monotonic 100000 --boottime 100000 sh -c "$SSH_ORIGINAL_COMMAND"`}},
 	}})
-	f := l.fleet("p1,p2,p3,p4", 200, 16*time.Second)
+	f := l.fleet("p1,p2,p3,p4", 200, 14*time.Second)
 	kill, dead := f.does(2*time.Second, func() { hog(t, l.Host("p1")) })
 	f.silentFrom(1, dead+100*time.Millisecond)
 	fall, fallen := f.does(dead+time.Second, func() { f.agent("p2").Kill(syscall.SIGQUIT) }) // as a panic does, it writes where it was
@@ -66,7 +66,7 @@ func TestPeersThatDie(t *testing.T) {
 	f.says(`p1 is lost: from`, kill, dead-kill+8*time.Second)
 	f.says(`p2.*lost: .*SIGQUIT`, fall, fallen-fall+1500*time.Millisecond)
 	f.says(`p2 is lost: from`, fall, fallen-fall+8*time.Second)
-	f.takes(0.9, f.by(fallen, 8*time.Second), f.plan.For) // three of five are left
+	f.takes(0.9, f.dealt(f.plan.For), f.plan.For) // three of five are left
 	if found.Skew > 100*time.Millisecond {
 		t.Errorf("the clocks are %v apart", found.Skew)
 	}
