@@ -99,6 +99,10 @@ func (m *model) askToDrain() {
 		return
 	}
 	s := rows[at].source
+	if begins(m.view) {
+		m.say("The run has not begun yet: no source has a share to give.")
+		return
+	}
 	switch s.State {
 	case "running", "suspect", "starting":
 		m.drain, m.ask = s.Name, askDrain

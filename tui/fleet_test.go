@@ -192,7 +192,9 @@ func TestStartShowsThePeers(t *testing.T) {
 func TestCommandsBeforeTheStart(t *testing.T) {
 	p := aboard(t, startingFleet())
 	p.press("p", "+", "n", "P").wantSent()
-	p.wantText("The run has not begun yet")
+	p.wantText("The run has not begun yet: its sources start.")
+	p.press("6", "x", "y").wantSent() // there is no share to give before
+	p.wantText("The run has not begun yet: no source")
 	p.press("s").wantSent(conductor.Stop{})
 	p.sent = nil
 	p.press("q")

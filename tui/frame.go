@@ -163,7 +163,9 @@ func (m *model) drawKeys(c chart.Canvas, l layout) {
 	}
 	if m.panel == panelPeers && m.newest != nil && !over(m.newest) && !m.help {
 		hint("a", "add")
-		hint("x", "drain")
+		if !begins(m.newest) {
+			hint("x", "drain")
+		}
 	}
 	if m.newest != nil && !m.newest.Begun {
 		if !over(m.newest) {

@@ -261,7 +261,7 @@ func (m *model) command(c conductor.Command, said string) {
 // beforeStart reports whether a run that has not begun can be told c.
 func beforeStart(c conductor.Command) bool {
 	switch c.(type) {
-	case conductor.Stop, conductor.Now, conductor.Mark, conductor.Add, conductor.Drain:
+	case conductor.Stop, conductor.Now, conductor.Mark, conductor.Add:
 		return true
 	}
 	return false
