@@ -654,6 +654,11 @@ func TestStartsEverywhere(t *testing.T) {
 		t.Errorf("%d missing, %+v", found.Missing, s.Totals)
 	}
 	f.says(`p5 and p5#2 are one machine`, -90*time.Second, 96*time.Second)
+	together := 0.0
+	for _, name := range []string{"p5", "p5#2", "p5#3", "p5#4"} {
+		together += s.Source(name).Share
+	}
+	near(t, "the share of four peers on one machine", together, s.Source("p1").Share, 0.001)
 	if n := slices.IndexFunc(s.Sources, func(r SourceSummary) bool { return r.State != "done" }); n >= 0 {
 		t.Errorf("%+v", s.Sources[n])
 	}
