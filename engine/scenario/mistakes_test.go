@@ -142,6 +142,33 @@ shop.yaml:4:28: think: 5 has no unit
 	}
 }
 
+// What seems to be missing is told unless a mistake told already may be the reason.
+func TestOneMistakeIsToldOnce(t *testing.T) {
+	for text, want := range map[string][]string{
+		"base_url: http://a.test\nsteps: [{get: /}]\n":                        {`no key "base_url"`},
+		"knee: {step: 10s}\nsteps: [{get: /}]\n":                              {"`knee:`", "no target"},
+		head + "stesp: [{get: /}]\n":                                          {`no key "stesp"`},
+		head + "knee: {step: 10s}\n":                                          {"no steps", "`knee:`"},
+		head + "steps: [{gte: /}, {ws: /}, {parallel: [{get: /}]}, {}]\n":     {`no key "gte"`, "`ws:`", "`parallel:`", "needs a URL"},
+		head + "scenarios: [{name: a, one_of: [{get: /}]}, {name: b}]\n":      {"`one_of:`", "has no steps"},
+		head + "steps: {get: /}\n":                                            {"is a list"},
+		head + "steps: [{get: /}]\nload: {rps: 5, for: 3s}\n":                 {`no key "rps"`},
+		head + "steps: [{get: /}]\nload: {rate: [{length: 3s, at: 5}]}\n":     {`no key "length"`},
+		head + "steps: [{get: /}]\nauthorize: {ownr: Ada}\npeers: [{shs: a}]": {`no key "ownr"`, `no key "shs"`},
+	} {
+		_, err := Parse("a.yaml", []byte(text), testEnv)
+		var all Errors
+		errors.As(err, &all)
+		ok := len(all) == len(want)
+		for i := range min(len(all), len(want)) {
+			ok = ok && strings.Contains(all[i].Msg, want[i])
+		}
+		if !ok {
+			t.Errorf("%q: want %q\n%v", text, want, err)
+		}
+	}
+}
+
 func TestAFileCannotGrowWithoutBound(t *testing.T) {
 	_, err := Parse("a.yaml", []byte(laughs(9)), testEnv)
 	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("more than %d values", maxNodes)) {

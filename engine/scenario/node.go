@@ -129,7 +129,8 @@ type field struct {
 type object struct {
 	node   *yaml.Node
 	fields []field
-	bad    bool // keys were reported, so that what seems to be missing may be there under another name
+	bad    bool // keys were unknown or empty, so that what seems to be missing may be there under another name
+	later  bool // there are keys of later versions, which may stand for what seems to be missing
 }
 
 // get is the value of the first of the given keys that is there, nil if none is.
@@ -216,7 +217,7 @@ func (w *walker) object(n *yaml.Node, what string, known []string, later map[str
 			break
 		}
 		if why, ok := later[f.key]; ok {
-			o.bad = true
+			o.later = true
 			msg, remedy, _ := strings.Cut(why, "; ")
 			w.add(f.name, remedy, "%s", msg)
 			continue

@@ -152,7 +152,7 @@ func (p *parser) scenario(o *object, name string, top bool) {
 	}{{"setup", &sc.Setup}, {"steps", &sc.Steps}, {"teardown", &sc.Teardown}} {
 		n := o.get(part.key)
 		if n == nil {
-			if part.key == "steps" && !o.bad {
+			if part.key == "steps" && !o.bad && !o.later {
 				p.add(o.node, "add steps: [{get: /}]", "the scenario %s has no steps", quoted(sc.Name))
 			}
 			continue
@@ -315,7 +315,7 @@ func (p *parser) request(o *object, st *Step) {
 		}
 	}
 	if target == nil {
-		if !o.bad {
+		if !o.bad && !o.later {
 			p.add(o.node, "write get: /path, or method: and url:", "a step needs a URL")
 		}
 		return
