@@ -49,7 +49,9 @@ func ended(v *conductor.View) remark {
 }
 
 // brief is a name in a sentence: so long that what is said of it still has room.
-func (m *model) brief(name string) string { return chart.ShortenMiddle(chart.Clean(name), max(16, m.w/4)) }
+func (m *model) brief(name string) string {
+	return chart.ShortenMiddle(chart.Clean(name), max(16, m.w/4))
+}
 
 // overviewFoot is the one thing that matters most at this moment.
 func (m *model) overviewFoot() remark {
