@@ -75,51 +75,53 @@ func loads() map[string]func(*scenario.File) {
 
 const session = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nSet-Cookie: id=0123456789abcdef; Path=/\r\nContent-Length: 28\r\n\r\n{\"token\":\"0123456789\",\"n\":5}"
 
-// timed plays a closed model against a local server and gives what each request cost: allocations of the whole process, the
-// server's among them, once everything is warm.
-func timed(t testing.TB, name string, users int, d time.Duration) (requests uint64, mallocs float64) {
+// timed plays a closed model against a local server and gives what was allocated in how many intervals and requests by the whole
+// process, the server's part among them, once everything is warm.
+func timed(t testing.TB, name string, users int, think time.Duration) (requests, intervals, mallocs float64) {
 	h := reply(session)
 	if name == "tls" {
 		h = sealed(t, h)
 	}
-	f := get(closed(float64(users), d))
+	f := get(closed(float64(users), 3100*time.Millisecond))
 	f.Target = "http://" + listen(t, h)
 	if name == "tls" {
 		f.Target = "https" + f.Target[4:]
 	}
 	loads()[name](f)
+	if steps := f.Scenarios[0].Steps; think > 0 {
+		steps[len(steps)-1].Think = constant(think)
+	}
 	var before, after runtime.MemStats
-	var from, to uint64
 	var o outcome
-	e := prepare(t, f, nil, &o, func(c *Config) {
-		take := c.OnInterval
+	var e *Engine
+	e = prepare(t, f, nil, &o, func(c *Config) {
 		c.OnInterval = func(iv *metrics.Interval) {
 			// From the first whole second to the last.
 			switch {
 			case iv.Seq == 0:
-				take(iv)
-				from = o.requests
 				runtime.ReadMemStats(&before)
 			case !iv.Final && iv.Length == intervalLength:
 				for i := range iv.Records {
-					o.requests += iv.Records[i].Requests
-					o.failed += iv.Failed
+					requests += float64(iv.Records[i].Requests)
 				}
-				to = o.requests
+				intervals++
 				runtime.ReadMemStats(&after)
 			}
+			o.failed += iv.Failed
+			iv.Release(e.Pages())
 		}
 	})
 	if err := e.Run(t.Context(), time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	if o.failed > 0 {
-		t.Fatalf("%d iterations failed: %+v", o.failed, o.firstError())
+		t.Fatalf("%d iterations failed", o.failed)
 	}
-	return to - from, float64(after.Mallocs-before.Mallocs) / float64(to-from)
+	return requests, intervals, float64(after.Mallocs - before.Mallocs)
 }
 
-// A request allocates nothing on the plain path. What an interval needs for its own hand-over is spread over its requests.
+// A request allocates nothing on the plain path. What an interval needs for its own hand-over and audit is measured with next to no
+// requests, and taken off: how many requests share it is a matter of the machine's speed.
 func TestRequestsAllocateNothing(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes some seconds of real time")
@@ -127,12 +129,14 @@ func TestRequestsAllocateNothing(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		most float64
-	}{{"plain", 0.02}, {"tls", 2.6}, {"journey", 1}} {
+	}{{"plain", 0.02}, {"tls", 2.3}, {"journey", 0.02}} { // over TLS 1.3 are ours and 1 the server's
 		t.Run(tc.name, func(t *testing.T) {
-			n, mallocs := timed(t, tc.name, 16, 2100*time.Millisecond)
-			t.Logf("%.4f allocations a request over %d requests, those of the test's own server included", mallocs, n)
-			if mallocs > tc.most {
-				t.Errorf("%.4f allocations a request, want at most %g", mallocs, tc.most)
+			_, idle, own := timed(t, tc.name, 1, 200*time.Millisecond)
+			n, intervals, mallocs := timed(t, tc.name, 16, 0)
+			each := (mallocs - intervals*own/idle) / n
+			t.Logf("%.4f allocations a request over %.0f requests, those of the test's own server included; %.0f an interval beside them", each, n, own/idle)
+			if each > tc.most {
+				t.Errorf("%.4f allocations a request, want at most %g", each, tc.most)
 			}
 		})
 	}
