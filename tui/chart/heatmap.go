@@ -56,7 +56,7 @@ func (m Heatmap) Draw(c Canvas) {
 	if ok && m.Every > 0 && m.To > m.From {
 		m.drawCells(plot, y)
 	}
-	drawBandTicks(c.Rows(1, h), gutter, y)
+	drawTicks(c.Rows(1, h), gutter, 0, 2, y, Millis) // lines across would be read as values here
 	for _, e := range m.Stages {
 		if x, ok := axes.column(e.At, w); ok {
 			for r := range h {
@@ -252,24 +252,6 @@ func (m Heatmap) drawOver(plot Canvas, y scale, x, i int, levels []int) {
 			st = theme.Text | theme.Bold
 		}
 		plot.Set(x, r, st, glyph)
-	}
-}
-
-// drawBandTicks draws the labels of the latency axis without lines across, which would be read as values here.
-func drawBandTicks(c Canvas, gutter int, y scale) {
-	last := c.H() + 1
-	for r := range c.H() {
-		c.Set(gutter-1, r, theme.Faint, '│')
-	}
-	for _, v := range y.ticks {
-		f, _ := y.at(v)
-		row := int((1-f)*float64(2*c.H()-1)+0.5) / 2
-		if row >= last-1 && last <= c.H() {
-			continue
-		}
-		last = row
-		c.Set(gutter-1, row, theme.Faint, '┤')
-		c.Sub(0, row, gutter-1, 1).Right(gutter-1, 0, theme.Dim, Millis.tick(v))
 	}
 }
 

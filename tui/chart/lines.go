@@ -77,7 +77,7 @@ func (l Lines) Draw(c Canvas) {
 	}
 	plot := c.Sub(gutter, top, w, h)
 	y := l.scale(h)
-	drawTicks(c.Rows(top, h), gutter, w, y, l.Unit)
+	drawTicks(c.Rows(top, h), gutter, w, 4, y, l.Unit)
 	l.drawStages(plot, false)
 	l.drawTime(c, gutter, top+h, w, axis)
 	d := newDots(w, h)
@@ -153,15 +153,16 @@ func gutterWidth(w int) int {
 	return 8
 }
 
-// drawTicks draws the labels of the value axis and faint lines across the plot, which takes the w columns after gutter.
-func drawTicks(c Canvas, gutter, w int, y scale, u Unit) {
+// drawTicks draws the labels of the value axis and faint lines across the plot, which takes the w columns after gutter; a w of 0 has
+// none. Each row of the plot is divided into so many places.
+func drawTicks(c Canvas, gutter, w, places int, y scale, u Unit) {
 	last := c.H() + 1
 	for r := range c.H() {
 		c.Set(gutter-1, r, theme.Faint, '│')
 	}
 	for _, v := range y.ticks {
 		f, _ := y.at(v)
-		row := int((1-f)*float64(4*c.H()-1)+0.5) / 4
+		row := int((1-f)*float64(places*c.H()-1)+0.5) / places
 		if row >= last-1 && last <= c.H() {
 			continue // no room between two labels
 		}

@@ -99,7 +99,7 @@ func (p XY) Draw(c Canvas) {
 			}
 		}
 	}
-	drawTicks(c.Rows(top, h), gutter, w, y, p.Unit)
+	drawTicks(c.Rows(top, h), gutter, w, 4, y, p.Unit)
 	if p.Identity {
 		d := newDots(w, h)
 		d.polyline(2*w, func(i int) (float64, float64) {
