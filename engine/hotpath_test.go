@@ -129,7 +129,7 @@ func TestRequestsAllocateNothing(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		most float64
-	}{{"plain", 0.02}, {"tls", 2.3}, {"journey", 0.02}} { // over TLS 1.3 are ours and 1 the server's
+	}{{"plain", 0.02}, {"tls", 2.3}, {"journey", 0.02}} { // over TLS one is the server's
 		t.Run(tc.name, func(t *testing.T) {
 			_, idle, own := timed(t, tc.name, 1, 200*time.Millisecond)
 			n, intervals, mallocs := timed(t, tc.name, 16, 0)

@@ -272,7 +272,7 @@ func (h *health) judgeSent(r *reasons) {
 	}
 	why := ""
 	if h.stalled > 0 {
-		why = fmt.Sprintf("; %d came due while this program did not run, first at %s", h.stalled, clock(h.stallSince))
+		why = fmt.Sprintf("; %d came due while this program did not run or was out of reach, first at %s", h.stalled, clock(h.stallSince))
 	}
 	r.add(state, "%d of %d arrivals were never begun (%s)%s", missing, h.scheduled, percent(1-sent), why)
 }

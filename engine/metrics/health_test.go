@@ -72,7 +72,7 @@ func TestVerdict(t *testing.T) {
 			if i == 10 {
 				iv.Scheduled, iv.Dropped, iv.Stalled = 3000, 2000, 2000
 			}
-		}), Saturated, "did not run, first at 0:10"},
+		}), Saturated, "did not run or was out of reach, first at 0:10"},
 		{"no descriptors", with(func(i int, iv *Interval) {
 			if i == 7 {
 				iv.Audit.OwnErrors = 1
