@@ -113,7 +113,7 @@ type Interval struct {
 	Due         uint64 // requests that became due, all steps (without setup and teardown)
 	Late        uint64
 	Dropped     uint64
-	Stalled     uint64 // of the dropped ones: because the loop did not run
+	Stalled     uint64 // of the dropped ones: the loop did not run, the lease was over, or a change was heard of late
 	Iterations  uint64 // ended
 	Failed      uint64 // of those, with an error in any step
 	Unfinished  uint64 // cut at the end
