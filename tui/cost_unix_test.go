@@ -25,12 +25,16 @@ func (m *meter) Write(p []byte) (int, error) {
 }
 
 // The screen stays within what a slow link takes, 12 KiB a second at 120x40, in every panel, with one source and with 64, while the
-// target bends; and it costs little: 3 % of a core is the aim, and the bound leaves room for the race detector. Time is virtual: both
-// are of half a minute of a run, however long the machine takes for it.
+// target bends; and it costs little: 3 % of a core is the aim, and the bound leaves room for a slower
+// one; the race detector takes many times as much. Time is virtual: both are of twelve seconds of a run, however long the machine
+// takes for it.
 func TestCost(t *testing.T) {
-	const from, length = 34, 30 // seconds of the invented run; the window is full and moves
+	const from, length = 58, 12 // seconds of the invented run; the window is full and moves
 	for name, fleet := range map[string]*conductor.View{"one source": nil, "64 sources": manyFleet()} {
 		for panel := range panelCount {
+			if fleet != nil && panel != panelPeers && panel != panelOverview {
+				continue // the others show nothing of the sources
+			}
 			t.Run(fmt.Sprintf("%s, panel %d", name, panel+1), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					out, f := &meter{}, newFeed()
@@ -67,12 +71,13 @@ func TestCost(t *testing.T) {
 					first, used := out.bytes.Load(), cpuTime(t)
 					<-done
 					time.Sleep(time.Second) // until the last of its timers is over
+					synctest.Wait()
 					rate, spent := (out.bytes.Load()-first)/length, (cpuTime(t)-used).Seconds()/length
 					t.Logf("%d bytes a second, %.1f %% of a core", rate, spent*100)
 					if rate > 12<<10 {
 						t.Errorf("%d bytes a second, more than 12 KiB", rate)
 					}
-					if spent > 0.12 {
+					if spent > 0.12 && !raceDetector {
 						t.Errorf("%.1f %% of a core", spent*100)
 					}
 					if n < 4*length {

@@ -510,6 +510,7 @@ func TestEveryViewIsDrawn(t *testing.T) {
 		o.FPS = 0
 		_ = Run(ctx, o)
 		time.Sleep(time.Second) // until the last of its timers is over
+		synctest.Wait()
 		if given != 40 {
 			t.Errorf("%d of the 40 pictures in ten seconds were drawn", given)
 		}
