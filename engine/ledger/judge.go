@@ -8,8 +8,9 @@ import (
 	"lt/engine/slo"
 )
 
-// grace is how long after its end a second waits for sources that have not delivered it.
-const grace = 700 * time.Millisecond
+// grace is how long after its end a second waits to be judged for living sources that have not delivered it: a slow link joins five,
+// and who is silent for longer than that is not living any more. What is on the screen does not wait so long.
+const grace = 7 * time.Second
 
 // newJudge reads the criteria of a header.
 func newJudge(h *Header, stages []metrics.StageInfo) (*slo.Judge, error) {

@@ -14,6 +14,7 @@ import (
 	"lt/engine/ledger"
 	"lt/engine/ledger/ledgertest"
 	"lt/engine/metrics"
+	"lt/engine/slo"
 )
 
 func TestTotalsLeaveOutWarmupAndSetup(t *testing.T) {
@@ -239,6 +240,44 @@ func TestPictureByTheClock(t *testing.T) {
 	s := l.SnapshotAt(9 * time.Second)
 	if s.Sources[0].Age != 3*time.Second || s.Sources[1].Age != 6*time.Second {
 		t.Errorf("ages %v and %v, want 3 s and 6 s", s.Sources[0].Age, s.Sources[1].Age)
+	}
+}
+
+// A source whose figures come seconds late, as over a slow link, is waited for before a window is judged; one that is silent for
+// longer keeps nobody from being judged.
+func TestWindowsWaitForSlowLinks(t *testing.T) {
+	h, items := ledgertest.Run(ledgertest.Options{NoEnd: true, Perfect: true, Sources: []string{"local", "ada"}, SLO: []string{"rate > 45 over 2s"}})
+	for i := range h.Sources {
+		h.Sources[i].State = "running"
+	}
+	judged := func(late time.Duration) slo.Result {
+		l, err := ledger.New(h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var held []*metrics.Interval
+		for _, it := range items {
+			iv, ok := it.(*metrics.Interval)
+			if ok && iv.Source == "ada" {
+				held = append(held, iv)
+			} else {
+				l.Add(it)
+			}
+			for ok && len(held) > 0 && held[0].From+late <= iv.From {
+				l.Add(held[0])
+				held = held[1:]
+			}
+		}
+		return l.SLOs()[0]
+	}
+	if r := judged(0); !r.Known || !r.OK {
+		t.Fatalf("in time: %+v", r)
+	}
+	if r := judged(6 * time.Second); !r.Known || !r.OK {
+		t.Errorf("six seconds late: %+v", r)
+	}
+	if r := judged(time.Minute); !r.Known || r.OK {
+		t.Errorf("a source that never tells: %+v", r)
 	}
 }
 

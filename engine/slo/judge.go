@@ -76,42 +76,59 @@ func NewJudge(criteria []*Criterion, steps []metrics.StepName, stages []metrics.
 }
 
 // Add takes one interval of one source, in any order between sources. What comes after its second was declared complete
-// amends the totals, but no window that was judged. Nothing of iv is kept.
+// amends the totals, but no window that was judged. Where a slow link joined several seconds, each has its part of the counts, and
+// the times are those of the last. Nothing of iv is kept.
 func (j *Judge) Add(iv *metrics.Interval) {
-	second := int64((iv.From + iv.Length - 1) / time.Second)
+	first := int64(iv.From / time.Second)
+	n := uint64(max(1, int64((iv.From+iv.Length-1)/time.Second)-first+1))
 	for _, s := range j.criteria {
-		var w *sums
-		if s.seconds != nil && time.Duration(second)*time.Second >= j.now {
-			if w = s.seconds[second]; w == nil {
-				w = &sums{}
-				s.seconds[second] = w
-			}
-			w.scheduled += iv.Scheduled
+		if s.seconds == nil {
+			j.of(s, iv, func(r *metrics.Record) { s.total.record(r, 0, 1) })
+			continue
 		}
-		for i := range iv.Records {
-			r := &iv.Records[i]
-			if int(r.Step) >= len(s.in) || !s.in[r.Step] || j.left(r.Stage) {
-				continue
-			}
-			if w != nil {
-				w.record(r)
-			} else if s.seconds == nil {
-				s.total.record(r)
+		for k := range n {
+			if second := first + int64(k); time.Duration(second)*time.Second >= j.now {
+				w := s.at(second)
+				w.scheduled += part(iv.Scheduled, k, n)
+				j.of(s, iv, func(r *metrics.Record) { w.record(r, k, n) })
 			}
 		}
 	}
 }
+
+// of calls do with the records of an interval that a criterion is about.
+func (j *Judge) of(s *state, iv *metrics.Interval, do func(*metrics.Record)) {
+	for i := range iv.Records {
+		if r := &iv.Records[i]; int(r.Step) < len(s.in) && s.in[r.Step] && !j.left(r.Stage) {
+			do(r)
+		}
+	}
+}
+
+// at is the sums of a second.
+func (s *state) at(second int64) *sums {
+	w := s.seconds[second]
+	if w == nil {
+		w = &sums{}
+		s.seconds[second] = w
+	}
+	return w
+}
+
+// part is the k-th of n even parts of a count, which together are all of it.
+func part(count, k, n uint64) uint64 { return count*(k+1)/n - count*k/n }
 
 // left reports whether what was intended in a stage is left out.
 func (j *Judge) left(stage int16) bool {
 	return stage == metrics.NoStage || stage >= 0 && int(stage) < len(j.stages) && j.stages[stage].Warmup
 }
 
-func (s *sums) record(r *metrics.Record) {
-	s.requests += r.Requests
-	s.errors += r.ErrorCount()
-	s.dropped += r.Dropped
-	if r.Outcome == metrics.Waited {
+// record adds the k-th of n seconds of a record.
+func (s *sums) record(r *metrics.Record, k, n uint64) {
+	s.requests += part(r.Requests, k, n)
+	s.errors += part(r.ErrorCount(), k, n)
+	s.dropped += part(r.Dropped, k, n)
+	if r.Outcome == metrics.Waited && k == n-1 {
 		s.response.Add(&r.Response)
 	}
 }
@@ -133,7 +150,7 @@ func (j *Judge) Second(to time.Duration, counts bool) {
 		}
 		if !counts {
 			s.run = 0
-			clear(s.seconds)
+			s.forget(last)
 			continue
 		}
 		s.run += time.Second
@@ -147,10 +164,15 @@ func (j *Judge) Second(to time.Duration, counts bool) {
 			}
 			s.judge(&w, to)
 		}
-		for k := range s.seconds {
-			if k <= first {
-				delete(s.seconds, k)
-			}
+		s.forget(first)
+	}
+}
+
+// forget lets the sums of all seconds up to last go. Later ones are there already if some sources are ahead of others.
+func (s *state) forget(last int64) {
+	for k := range s.seconds {
+		if k <= last {
+			delete(s.seconds, k)
 		}
 	}
 }

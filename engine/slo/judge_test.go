@@ -146,6 +146,30 @@ func TestPartsOfSeveralSourcesMakeOneWindow(t *testing.T) {
 	}
 }
 
+// A slow link joins seconds: a window that is shorter than what it joined sees each second's part, and no gap before a heap.
+func TestSecondsThatALinkJoinedCountEach(t *testing.T) {
+	for _, c := range []struct {
+		expr string
+		ok   bool
+	}{{"rate > 90 over 2s", true}, {"rate > 101 over 2s", false}, {"errors < 11% over 1s", true}, {"errors < 9% over 1s", false}} {
+		j := judge(t, c.expr)
+		for k := range 10 {
+			j.Add(second(k, traffic{step: 1, stage: 1, requests: 50, errors: 0, response: time.Millisecond}))
+			if k%5 == 4 {
+				iv := second(k-4, traffic{step: 1, stage: 1, requests: 300, errors: 50, response: time.Millisecond})
+				iv.Length = 5 * time.Second
+				j.Add(iv)
+			}
+		}
+		for k := range 10 {
+			j.Second(time.Duration(k+1)*time.Second, true)
+		}
+		if r := j.Results(&metrics.Totals{})[0]; !r.Known || r.OK != c.ok {
+			t.Errorf("%s: %+v", c.expr, r)
+		}
+	}
+}
+
 func TestTextSaysWhatAReaderMustKnow(t *testing.T) {
 	j := judge(t, "p99 < 1s", "p50 < 60ms", "p99 < 1s, stop")
 	j.Add(second(0, traffic{step: 1, stage: 1, requests: 100, dropped: 1, response: 55 * time.Millisecond}))
