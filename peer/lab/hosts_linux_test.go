@@ -251,11 +251,28 @@ func TestStamps(t *testing.T) {
 	}
 	l := stamped(plain)
 	defer l.Close()
-	c, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
+	dial := func() net.Conn {
+		t.Helper()
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c
 	}
-	defer c.Close()
+	// The first socket that asks for stamps has the kernel begin with them, which it does in its own time.
+	Await(t, 10*time.Second, "the first stamp", func() bool {
+		c := dial()
+		_, _ = c.Write([]byte("x"))
+		in, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer in.Close()
+		_, _ = in.Read(make([]byte, 1))
+		return !received(in).IsZero()
+	})
+	c := dial()
 	for range 2 {
 		if _, err := c.Write([]byte("x")); err != nil {
 			t.Fatal(err)
