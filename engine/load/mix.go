@@ -26,7 +26,7 @@ func checkWeights(weights []int) error {
 		if w < 0 {
 			return fmt.Errorf("the weight of scenario %d is %d; it is at least 0", i+1, w)
 		}
-		if w > 1<<40 {
+		if int64(w) > 1<<40 {
 			return fmt.Errorf("the weight of scenario %d is %d; use smaller numbers in the same proportion", i+1, w)
 		}
 		sum, divisor = sum+w, gcd(divisor, int64(w))
