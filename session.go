@@ -276,6 +276,9 @@ func (s *session) conduct(ctx context.Context, h ledger.Header) error {
 		Header: head, Ledger: s.ledger, Record: s.record, Source: s.fleet, Spec: s.file.Load,
 		AllowRate: s.allowRate, Snapshot: s.snapshot, Recover: s.crash.Recover,
 	}
+	if s.screen {
+		cfg.Every = time.Second / time.Duration(s.opt.fps)
+	}
 	gone := make(chan struct{})
 	if !s.screen {
 		// Whoever reads the lines may leave, as head does: the write then fails instead of ending the program.

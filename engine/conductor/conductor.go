@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	// ViewEvery is how often a new View is published.
+	// ViewEvery is how often a new View is published, unless Config.Every says more often.
 	ViewEvery = 250 * time.Millisecond
 	// minFactor and maxFactor bound what the keys can multiply the load by.
 	minFactor, maxFactor = 0.01, 100
@@ -61,6 +61,8 @@ type Config struct {
 	// Watch gets a View soon after something was entered, and the last one before Wait returns; for plain mode. It is called
 	// from one goroutine, which it may hold up for as long as it likes: it misses Views then, and the run goes on.
 	Watch func(*View)
+	// Every is how often a View is published, if that is more often than ViewEvery; 0: ViewEvery.
+	Every time.Duration
 	// Recover is deferred in every goroutine of the run, so that a panic finds the terminal whole; nil: none.
 	Recover func()
 }
@@ -196,7 +198,11 @@ func (r *Run) Ledger() *ledger.Ledger { return r.cfg.Ledger }
 func (r *Run) conduct() {
 	defer close(r.done)
 	defer r.cfg.Recover() // before anybody is told that the run has ended
-	tick := time.NewTicker(ViewEvery)
+	every := ViewEvery
+	if r.cfg.Every > 0 {
+		every = min(every, r.cfg.Every) // a slower screen asks less often by itself
+	}
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	reports := r.cfg.Source.Reports()
 	for {

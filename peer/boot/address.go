@@ -222,7 +222,7 @@ func (a Address) base() string {
 		}
 	}
 	for i := len(words) - 1; i > 0; i-- {
-		if w := words[i]; w != "" && !strings.HasPrefix(w, "-") {
+		if w := words[i]; w != "" && !strings.HasPrefix(w, "-") && !strings.Contains(w, "=") { // nor a variable behind env
 			return w[strings.LastIndexByte(w, '/')+1:]
 		}
 	}

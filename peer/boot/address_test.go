@@ -52,6 +52,7 @@ func TestNew(t *testing.T) {
 		{Entry{SSH: "ada@h:22", Weight: 3, Label: "eu", Target: "http://x"}, "h", "ada@h:22"},
 		{Entry{SSH: "h", Agent: "/usr/bin/lt"}, "h", "h"},
 		{Entry{Exec: append([]string{"kubectl", "exec", "-i", "pod/lt-0", "--"}, boot...)}, "lt-0", "kubectl exec -i pod/lt-0 -- sh -c {boot}"},
+		{Entry{Exec: append([]string{"env", "HOME=/tmp/x"}, boot...)}, "env", "env HOME=/tmp/x sh -c {boot}"},
 		{Entry{Exec: append([]string{"docker", "exec", "-i", "c1"}, boot...)}, "c1", "docker exec -i c1 sh -c {boot}"},
 		{Entry{Exec: []string{"docker", "exec", "-i", "c1", "/usr/bin/lt", "agent", "--stdio"}}, "c1", "docker exec -i c1 /usr/bin/lt agent --stdio"},
 		{Entry{Exec: append([]string{"/usr/bin/nsenter", "-t", "a b"}, boot...)}, "a b", "/usr/bin/nsenter -t 'a b' sh -c {boot}"},
