@@ -527,8 +527,9 @@ func (p *epoll) send(c *Conn, b []byte) (n int, ok bool) {
 	return n, true
 }
 
+// recv reads from a socket, past the layer of files that read has between.
 func recv(fd int32, b []byte) (int, syscall.Errno) {
-	n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
+	n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), 0, 0, 0)
 	if errno != 0 {
 		return 0, errno
 	}
