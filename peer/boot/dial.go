@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"strings"
+	"syscall"
 	"time"
 
 	"lt/peer/sshproc"
@@ -62,8 +63,34 @@ func (c *Conn) Said() []string { return c.proc.Said() }
 // Done is closed when the process that carries the connection has ended.
 func (c *Conn) Done() <-chan struct{} { return c.proc.Done() }
 
+// Unnamed is a signal of which nobody says which one it was.
+const Unnamed = -1
+
+// lastSignal is the highest number of a signal of which a shell makes an exit status.
+const lastSignal = 31
+
+// Signal is the signal that ended the agent, as far as the process that carried the connection tells, and 0 if it tells of none.
+// A shell and the launchers of containers make 128 more than its number their exit status. OpenSSH does not name it: it exits 255
+// without a word, which is Unnamed; it might do so where only the connection broke. pid is the agent's: where the process that
+// carries the connection is the agent itself, whatever ended the one ended the other.
+func (c *Conn) Signal(pid int) int {
+	code, how := c.proc.Exit()
+	said := c.proc.Said()
+	switch {
+	case how == "running", fell(said) != "":
+		return 0
+	case code == 255 && last(said) == "":
+		return Unnamed
+	case code > 128 && code <= 128+lastSignal:
+		return code - 128
+	case c.proc.PID() == pid:
+		return c.proc.Signal()
+	}
+	return 0
+}
+
 // Ended says why the connection is over, as far as its process knows: "ssh exited 255: Connection to ada closed by remote
-// host". Without words of ssh's own, its 255 means that the agent was killed by a signal, which ssh reports in the same way.
+// host".
 func (c *Conn) Ended() string {
 	code, how := c.proc.Exit()
 	if how == "running" {
@@ -75,6 +102,8 @@ func (c *Conn) Ended() string {
 		return fmt.Sprintf("it exited %s: %s", how, said)
 	case code == 255:
 		return "it exited 255 without a word: the agent was killed, or the connection was"
+	case code > 128 && code <= 128+lastSignal:
+		return fmt.Sprintf("it exited %d: signal %d ended the agent (%s)", code, code-128, syscall.Signal(code-128))
 	default:
 		return "it exited " + how
 	}

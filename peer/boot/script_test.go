@@ -486,20 +486,28 @@ func TestDialSaysWhatIsWrong(t *testing.T) {
 
 // After the agent is there, its end is told.
 func TestConnSaysHowItEnded(t *testing.T) {
-	for _, c := range []struct{ after, say, want string }{
-		{"exit 0", "", "it exited 0"},
-		{"exit 75", "the lease is over", "it exited 75: the lease is over"},
-		{"exit 255", "Connection to h closed by remote host.", "it exited 255: Connection to h closed by remote host."},
-		{"exit 255", "", "it exited 255 without a word: the agent was killed, or the connection was"},
-		{"kill -9 $$", "", "it exited signal: killed"},
-		{`printf 'panic: out of luck\n\ngoroutine 1 [running]:\nmain.main()\n\t/x.go:7 +0x1\n' >&2; exit 2`, "begun", "it exited 2: panic: out of luck"},
+	const own = -2 // the number of the process that carries the connection
+	for _, c := range []struct {
+		after, say, want string
+		pid, signal      int
+	}{
+		{"exit 0", "", "it exited 0", 1, 0},
+		{"exit 75", "the lease is over", "it exited 75: the lease is over", 1, 0},
+		{"exit 255", "Connection to h closed by remote host.", "it exited 255: Connection to h closed by remote host.", 1, 0},
+		{"exit 255", "", "it exited 255 without a word: the agent was killed, or the connection was", 1, Unnamed},
+		{"exit 137", "", "it exited 137: signal 9 ended the agent (killed)", 1, 9},
+		{"exit 137", "command terminated with exit code 137", "it exited 137: command terminated with exit code 137", 1, 9},
+		{"exit 128", "", "it exited 128", 1, 0},
+		{"kill -9 $$", "", "it exited signal: killed", 1, 0}, // the launcher: of the agent it says nothing
+		{"kill -9 $$", "", "it exited signal: killed", own, 9},
+		{`printf 'panic: out of luck\n\ngoroutine 1 [running]:\nmain.main()\n\t/x.go:7 +0x1\n' >&2; exit 2`, "begun", "it exited 2: panic: out of luck", 1, 0},
 	} {
 		b := payload(t, "#!/bin/sh\necho 'LT/1 {}'; read x; echo \"$x\" >&2; "+c.after+"\n")
 		b.programs[0].OS, b.programs[0].Arch = runtime.GOOS, runtime.GOARCH
 		conn, err := dial(t, b, t.TempDir(), "sh", "-c", "{boot}")
 		must(t, err)
-		if s := conn.Ended(); !strings.Contains(s, "still runs") {
-			t.Errorf("%q", s)
+		if s := conn.Ended(); !strings.Contains(s, "still runs") || conn.Signal(conn.proc.PID()) != 0 {
+			t.Errorf("%q, signal %d", s, conn.Signal(conn.proc.PID()))
 		}
 		_, err = io.WriteString(conn, c.say+"\n")
 		must(t, err)
@@ -507,6 +515,13 @@ func TestConnSaysHowItEnded(t *testing.T) {
 		conn.Close()
 		if s := conn.Ended(); s != c.want {
 			t.Errorf("%q, want %q", s, c.want)
+		}
+		pid := c.pid
+		if pid == own {
+			pid = conn.proc.PID()
+		}
+		if n := conn.Signal(pid); n != c.signal {
+			t.Errorf("%s: signal %d, want %d", c.after, n, c.signal)
 		}
 	}
 }

@@ -222,6 +222,19 @@ func (p *Proc) Exit() (code int, how string) {
 	return s.ExitCode(), strings.TrimPrefix(s.String(), "exit status ")
 }
 
+// Signal is the number of the signal that ended the process; 0 if it ended otherwise, or still runs.
+func (p *Proc) Signal() int {
+	select {
+	case <-p.exited:
+	default:
+		return 0
+	}
+	if w, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && w.Signaled() {
+		return int(w.Signal())
+	}
+	return 0
+}
+
 // Said are the last lines of stderr, oldest first, neutralised, at most 64 KiB.
 func (p *Proc) Said() []string { return p.tail.all() }
 
