@@ -37,12 +37,25 @@ func (w *row) percentiles(h *Histogram) {
 func ms(d time.Duration) float64   { return float64(d) / 1e6 }
 func ms32(d time.Duration) float32 { return float32(ms(d)) }
 
-// seconds is how long a row lasted, in seconds: less than one where a run ended within it.
+// seconds is how long a row lasted, in seconds: less than one where a run ended within it. One that nobody reported was a whole one.
 func (w *row) seconds() float64 {
-	if w.covered == 0 {
+	if w.sources == 0 {
 		return 1
 	}
-	return float64(w.covered) / 1000
+	return float64(max(w.covered, 1)) / 1000
+}
+
+// stub is the time, in seconds, from which on what there was of a second is a base for a rate.
+const stub = 0.5
+
+// per is what makes a rate of counts of the last of some rows or points, which lasted so many seconds. Where a run ended soon after a
+// second began, they are what there was in that second: three answers in 3 ms are no rate of a thousand a second. Only of a run that is
+// no longer than that there is nothing else to tell.
+func per(seconds float64, only bool) float64 {
+	if seconds < stub && !only {
+		return 1
+	}
+	return 1 / seconds
 }
 
 // seconds are the rows that an interval covers. Its counts are spread evenly over them, and what is left over by rounding
@@ -151,12 +164,13 @@ func (s *second) addRecord(r *Record) {
 	}
 }
 
-// Intervals is the whole run by second, without gaps.
+// Intervals is the whole run by second, without gaps. Rates of the last second, if the run ended in its second half, are over what it
+// had of it.
 func (t *Tally) Intervals() []Second {
 	out := make([]Second, len(t.rows))
 	for i := range out {
 		w := &t.rows[i]
-		per := 1 / w.seconds()
+		per := per(w.seconds(), len(out) == 1)
 		s := &out[i]
 		*s = Second{
 			T: time.Duration(i) * time.Second, Arrivals: float64(w.scheduled) * per, Offered: float64(w.due) * per,

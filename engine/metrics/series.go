@@ -14,6 +14,7 @@ type series struct {
 	steps  [][]sketch // by step: response times, coarse
 	dirty  int        // first point that changed since it was shown
 	points []Point
+	last   float64 // what makes a rate of the counts of the last of them
 	p99    [][]float64
 }
 
@@ -131,11 +132,11 @@ func (t *Tally) seriesView(elapsed time.Duration) Series {
 	s := &t.series
 	every := time.Duration(s.every) * time.Second
 	n := min(len(s.cells), int((elapsed+every-1)/every))
-	from := min(s.dirty, n, max(len(s.points)-1, 0))
+	from := min(s.dirty, max(n-1, 0), max(len(s.points)-1, 0))
 	points := make([]Point, n)
 	copy(points[:from], s.points)
 	for i := from; i < n; i++ {
-		points[i] = t.point(i, elapsed)
+		points[i], s.last = t.point(i, elapsed)
 		s.cells[i].fill(&points[i])
 	}
 	for k := range s.steps {
@@ -153,11 +154,10 @@ func (t *Tally) seriesView(elapsed time.Duration) Series {
 	return Series{Every: every, Points: points, Bands: slices.Clone(heatEdges[:len(heatEdges)-1])}
 }
 
-// point adds up the rows of one point.
-func (t *Tally) point(i int, elapsed time.Duration) Point {
+// point adds up the rows of one point; rate makes a rate of its counts.
+func (t *Tally) point(i int, elapsed time.Duration) (p Point, rate float64) {
 	first := i * t.series.every
 	last := min(first+t.series.every, len(t.rows), int((elapsed+time.Second-1)/time.Second))
-	var p Point
 	var scheduled, due, answered, good, errors uint64
 	var covered float64
 	p.Sources = math.MaxInt
@@ -188,7 +188,7 @@ func (t *Tally) point(i int, elapsed time.Duration) Point {
 	if p.Stage == afterStages {
 		p.Stage = NoStage
 	}
-	per := 1 / max(covered, 0.001)
-	p.Arrivals, p.Offered, p.Throughput, p.Goodput, p.Errors = float64(scheduled)*per, float64(due)*per, float64(answered)*per, float64(good)*per, float64(errors)*per
-	return p
+	rate = per(max(covered, 0.001), i == 0)
+	p.Arrivals, p.Offered, p.Throughput, p.Goodput, p.Errors = float64(scheduled)*rate, float64(due)*rate, float64(answered)*rate, float64(good)*rate, float64(errors)*rate
+	return p, rate
 }

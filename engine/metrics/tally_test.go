@@ -254,6 +254,73 @@ func TestJoinedIntervalIsSpreadOverItsSeconds(t *testing.T) {
 	}
 }
 
+// What a run has left of its last second is no base for a rate where it is short: three answers in 3 ms are not a thousand a second.
+func TestShortEndOfARun(t *testing.T) {
+	for _, c := range []struct {
+		seconds int
+		length  time.Duration
+		over    float64 // seconds that rates of the last row are over
+	}{
+		{3, 3 * time.Millisecond, 1},
+		{3, 500 * time.Microsecond, 1},
+		{3, 499 * time.Millisecond, 1},
+		{3, 500 * time.Millisecond, .5},
+		{3, 700 * time.Millisecond, .7},
+		{3, time.Second, 1},
+		{0, 3 * time.Millisecond, .003}, // all there is
+	} {
+		tally := NewTally(shop, nil, nil)
+		for i := range c.seconds {
+			tally.Add(oneSecond("", i, 0, 5, time.Millisecond))
+		}
+		tally.Snapshot(time.Duration(c.seconds) * time.Second) // the end amends a picture that was made before
+		end := oneSecond("", c.seconds, 0, 3, time.Millisecond)
+		end.Length, end.Final = c.length, true
+		end.Errors = []ErrorCount{{Class: Status, Status: 500, Step: 1, Message: "m", Count: 3}}
+		tally.Add(end)
+		rows, s := tally.Intervals(), tally.Snapshot(10*time.Second)
+		if len(rows) != c.seconds+1 || len(s.Series.Points) != c.seconds+1 {
+			t.Errorf("%v behind %d s: %d rows, %d points", c.length, c.seconds, len(rows), len(s.Series.Points))
+			continue
+		}
+		near := func(got, want float64) bool { return math.Abs(got-want) < want/1e6 }
+		row, point := rows[c.seconds], s.Series.Points[c.seconds]
+		if !near(row.Throughput, 6/c.over) || !near(row.Goodput, 6/c.over) || !near(row.Offered, 6/c.over) || !near(row.Arrivals, 3/c.over) {
+			t.Errorf("%v behind %d s: %+v, want counts of %v s", c.length, c.seconds, row, c.over)
+		}
+		if point.Throughput != row.Throughput || point.Goodput != row.Goodput || point.Offered != row.Offered || point.Arrivals != row.Arrivals || !near(s.Errors[0].Series[c.seconds], 3/c.over) {
+			t.Errorf("%v behind %d s: the charts and the list differ: %+v, %+v, errors %v", c.length, c.seconds, point, row, s.Errors[0].Series)
+		}
+		if c.seconds > 0 && (rows[c.seconds-1].Throughput != 10 || s.Series.Points[c.seconds-1].Throughput != 10) {
+			t.Errorf("%v behind %d s: it changed the second before: %+v", c.length, c.seconds, rows[c.seconds-1])
+		}
+		lasted := float64(c.seconds) + max(c.length, time.Millisecond).Seconds()
+		if want := float64(10*c.seconds+6) / lasted; !near(s.Window.ThroughputRPS, want) {
+			t.Errorf("%v behind %d s: the window has %v answers a second, want %v", c.length, c.seconds, s.Window.ThroughputRPS, want)
+		}
+	}
+}
+
+// A point of several seconds of which the last is short has the rate of all of them.
+func TestShortEndOfALongRun(t *testing.T) {
+	for _, c := range []struct {
+		seconds int
+		want    float64
+	}{{MaxPoints + 1, 16 / 1.003}, {MaxPoints + 2, 6}} {
+		tally := NewTally(shop, nil, nil)
+		for i := range c.seconds {
+			tally.Add(oneSecond("", i, 0, 5, time.Millisecond))
+		}
+		end := oneSecond("", c.seconds, 0, 3, time.Millisecond)
+		end.Length, end.Final = 3*time.Millisecond, true
+		tally.Add(end)
+		points := tally.Snapshot(2 * time.Hour).Series.Points
+		if last := points[len(points)-1]; math.Abs(last.Throughput-c.want) > 1e-6 {
+			t.Errorf("%d seconds: %v a second in the last point, want %v", c.seconds, last.Throughput, c.want)
+		}
+	}
+}
+
 // A day of load: memory must stay flat but for the list of seconds, and joined points must keep exact percentiles.
 func TestADayStaysFlat(t *testing.T) {
 	tally := NewTally(shop, stages(), nil)

@@ -359,7 +359,11 @@ func (t *Tally) errorViews(s Series) []ErrorView {
 			v.Step = t.steps[g.Step]
 		}
 		for i := range min(len(s.Points), len(g.points)) {
-			v.Series[i] = float64(g.points[i]) / s.Every.Seconds()
+			rate := t.series.last
+			if i < len(s.Points)-1 {
+				rate = 1 / s.Every.Seconds()
+			}
+			v.Series[i] = float64(g.points[i]) * rate
 		}
 		views = append(views, v)
 	}
