@@ -44,6 +44,9 @@ const (
 	maxGrant = 2 * time.Minute
 	// maxSource is the highest number that a source can have in tables.
 	maxSource = nobody - 1
+	// touchTicks is how often, in ticks of watch, a process says that it is there: what befell its machine since then is told to
+	// whoever asks why it is no more.
+	touchTicks = 200
 	// minProbes are the stamps without which the clocks are not known.
 	minProbes = 3
 )
@@ -52,6 +55,7 @@ const (
 // called from any goroutine.
 type agent struct {
 	c           ServeConfig
+	run         string // id of the run, as the coordinator calls it
 	incarnation string
 	outbox      *wire.Outbox
 	lease       load.Lease
@@ -83,8 +87,8 @@ type agent struct {
 	done     time.Time // when the load was over
 }
 
-func newAgent(c ServeConfig) *agent {
-	a := &agent{c: c, incarnation: randomHex(), outbox: wire.NewOutbox(), changed: make(chan struct{}, 1)}
+func newAgent(c ServeConfig, run string) *agent {
+	a := &agent{c: c, run: run, incarnation: randomHex(), outbox: wire.NewOutbox(), changed: make(chan struct{}, 1)}
 	a.life, a.die = context.WithCancel(context.Background())
 	a.hard = time.AfterFunc(farStart, func() {})
 	a.hard.Stop()

@@ -104,6 +104,9 @@ func (a *agent) preflight(ctx context.Context) (wire.Preflight, error) {
 	for _, f := range limits.Check(Need(job.File, permission.Loopback, share)) {
 		out.Findings = append(out.Findings, wire.Finding{Severity: uint8(f.Severity), Text: f.Text, Remedy: f.Remedy})
 	}
+	if a.c.Runs != nil {
+		out.Others = a.c.Runs.Others(a.run)
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.permit = permission

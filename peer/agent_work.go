@@ -28,6 +28,9 @@ func (a *agent) work(ended chan<- struct{}) {
 		fin.Err = redact.Neutralise(a.redact.Text(err.Error()))
 	}
 	a.mu.Unlock()
+	if a.c.Runs != nil {
+		a.c.Runs.Idle(a.incarnation)
+	}
 	if fin.Lapsed {
 		a.tell("the lease was over, and nothing begins any more: the coordinator was not heard for too long, or this machine slept")
 	}
@@ -73,7 +76,7 @@ func (a *agent) watch(ended <-chan struct{}) {
 			continue
 		}
 		now := time.Since(epoch)
-		if n%1200 == 0 && a.c.Runs != nil {
+		if n%touchTicks == 0 && a.c.Runs != nil {
 			a.c.Runs.Touch(a.incarnation)
 		}
 		if spec.Model == load.Open {

@@ -2,6 +2,7 @@ package peer
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -130,6 +131,7 @@ func (f *Fleet) arm(now time.Time) {
 	}
 	f.weigh(list)
 	f.sameMachine(list)
+	f.otherRuns(list)
 	if err := f.firstEpoch(list); err != nil {
 		f.fail(err)
 		return
@@ -164,6 +166,50 @@ func (f *Fleet) sameMachine(list []*source) {
 			continue
 		}
 		first[m] = s
+	}
+}
+
+// otherRuns warns of runs that have processes on the machines of our sources: each takes processor time from the other. Peers on one
+// machine may all tell of the same.
+func (f *Fleet) otherRuns(list []*source) {
+	type place struct{ machine, run string }
+	type visit struct {
+		names []string
+		pids  []int
+		age   time.Duration
+	}
+	visits := make(map[place]*visit)
+	var order []place
+	for _, s := range list {
+		machine := f.machine(s)
+		if machine == "" {
+			machine = s.name
+		}
+		for _, o := range s.others {
+			p := place{machine, o.Run}
+			v := visits[p]
+			if v == nil {
+				v = new(visit)
+				visits[p], order = v, append(order, p)
+			}
+			if !slices.Contains(v.names, s.name) {
+				v.names = append(v.names, s.name)
+			}
+			if !slices.Contains(v.pids, o.PID) {
+				v.pids = append(v.pids, o.PID)
+			}
+			v.age = max(v.age, o.Age)
+		}
+	}
+	for _, p := range order {
+		v := visits[p]
+		who := fmt.Sprintf("process %d", v.pids[0])
+		if n := len(v.pids); n > 1 {
+			who = fmt.Sprintf("%d processes, one of them %d", n, v.pids[0])
+		}
+		f.once("other run "+p.machine+" "+p.run, "%s: another run is active there (%s: %s, for %s); the two share its processors, which the figures of "+
+			"both may show; try: one after the other, or other machines",
+			and(v.names), p.run, who, short(v.age))
 	}
 }
 
@@ -280,6 +326,7 @@ func (f *Fleet) joined(s *source, now time.Time) {
 	}
 	f.weigh(f.partners())
 	f.sameMachine(f.partners())
+	f.otherRuns(f.partners())
 	what := "joins"
 	if s.lives > 0 {
 		what = "takes part anew"

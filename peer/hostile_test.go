@@ -335,7 +335,7 @@ func TestHostileJobs(t *testing.T) {
 			if err := wire.DecodeJob(wire.Encode(job), &got); err != nil {
 				t.Fatal(err)
 			}
-			a := newAgent(ServeConfig{Version: "test", Clock: clockNow, Exit: func(int) {}})
+			a := newAgent(ServeConfig{Version: "test", Clock: clockNow, Exit: func(int) {}}, "run")
 			defer a.end()
 			_, err = a.load(&got)
 			if err == nil {
@@ -391,7 +391,7 @@ func FuzzJob(f *testing.F) {
 		if err != nil {
 			return
 		}
-		a := newAgent(ServeConfig{Version: "test", Clock: clockNow, Exit: func(int) {}})
+		a := newAgent(ServeConfig{Version: "test", Clock: clockNow, Exit: func(int) {}}, "run")
 		defer a.end()
 		if _, err := a.load(&j); err != nil {
 			return
@@ -419,7 +419,7 @@ func FuzzRequests(f *testing.F) {
 			return
 		}
 		_, near, far := newFault()
-		a := newAgent(ServeConfig{Version: "test", Clock: clockNow, Exit: func(int) {}})
+		a := newAgent(ServeConfig{Version: "test", Clock: clockNow, Exit: func(int) {}}, "run")
 		at := a.attach(far, 0)
 		s := wire.Client(near, wire.SessionConfig{})
 		c, err := wire.OpenStreams(s, func(wire.Kind, []byte) {})

@@ -98,7 +98,7 @@ func TestPreflightWeighsTheShare(t *testing.T) {
 			t.Fatal(err)
 		}
 		job.Share = c.share
-		a := newAgent(ServeConfig{Version: "test", Clock: clockNow, Exit: func(int) {}})
+		a := newAgent(ServeConfig{Version: "test", Clock: clockNow, Exit: func(int) {}}, "run")
 		defer a.end()
 		if _, err := a.load(job); err != nil {
 			t.Fatal(err)

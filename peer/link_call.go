@@ -69,21 +69,23 @@ func (c *call) close() {
 	c.all.Wait()
 }
 
-// cause is why the session ended, with what the process that carried it has to say.
-func (c *call) cause() error {
-	err := c.session.Err()
+// cause is why the session ended, with what the process that carried it has to say, and the signal that ended the peer's as far as
+// that tells.
+func (c *call) cause() (err error, signal int) {
+	err = c.session.Err()
 	p, ok := c.rw.(interface {
 		Done() <-chan struct{}
 		Ended() string
+		Signal(pid int) int
 	})
 	if !ok || errors.Is(err, wire.ErrClosed) {
-		return err
+		return err, 0
 	}
 	select {
 	case <-p.Done():
-		return fmt.Errorf("%w (%s)", err, redact.Neutralise(p.Ended()))
+		return fmt.Errorf("%w (%s)", err, redact.Neutralise(p.Ended())), p.Signal(c.l.greeted().PID)
 	case <-time.After(endTime):
-		return err
+		return err, 0
 	}
 }
 
@@ -140,7 +142,8 @@ func (c *call) compareClocks() error {
 		case <-late.C:
 			return fmt.Errorf("%d of %d heartbeats were answered within %s: the connection is too slow to compare the clocks", n, clockProbes, clockTime)
 		case <-c.session.Done():
-			return c.cause()
+			err, _ := c.cause()
+			return err
 		case <-c.l.ctx.Done():
 			return errEnded
 		}

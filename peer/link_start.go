@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"lt/engine/redact"
@@ -28,6 +29,9 @@ const (
 	requestTime = 10 * time.Second
 	// preflightSpare is what the preflight may take beyond resolving, proving and connecting.
 	preflightSpare = 30 * time.Second
+	// mostOthers bounds how many processes of other runs a peer may tell of, and longestRun the bytes of a run's id that are shown.
+	mostOthers = 64
+	longestRun = 64
 	// byeTime is how long a peer may take for its bye.
 	byeTime = 2 * time.Second
 )
@@ -151,7 +155,7 @@ func (l *Link) greet(ctx context.Context, rw io.ReadWriteCloser, hello wire.Hell
 		return nil, w, err
 	}
 	if !w.OK {
-		return nil, w, &notWelcome{w.Code, redact.Neutralise(w.Reason)}
+		return nil, w, &notWelcome{w}
 	}
 	if !stop() {
 		return nil, w, ctx.Err()
@@ -161,9 +165,9 @@ func (l *Link) greet(ctx context.Context, rw io.ReadWriteCloser, hello wire.Hell
 }
 
 // notWelcome is a peer's no to a greeting.
-type notWelcome struct{ code, reason string }
+type notWelcome struct{ wire.Welcome }
 
-func (n *notWelcome) Error() string { return fmt.Sprintf("it answers %q (%s)", n.reason, n.code) }
+func (n *notWelcome) Error() string { return fmt.Sprintf("it answers %q (%s)", n.Reason, n.Code) }
 
 // resume finds the process of the peer again. Where the same machine knows no such process any more, the error is ErrNoRun.
 func (l *Link) resume(ctx context.Context) (*call, wire.Hello, error) {
@@ -177,8 +181,12 @@ func (l *Link) resume(ctx context.Context) (*call, wire.Hello, error) {
 	_, acked := l.Applied()
 	c, _, err := l.greet(ctx, rw, hello, wire.Greeting{Resume: true, Acked: acked, Incarnation: welcome.Incarnation, PID: first.PID})
 	var no *notWelcome
-	if errors.As(err, &no) && no.code == codeNoRun && hello.Machine != "" && hello.Machine == first.Machine && hello.Processes == first.Processes {
-		return nil, hello, fmt.Errorf("%s answers, and process %d is not there any more: %w", l.cfg.Name, first.PID, ErrNoRun)
+	if errors.As(err, &no) && no.Code == codeNoRun && hello.Machine != "" && hello.Machine == first.Machine && hello.Processes == first.Processes {
+		gone := &NoRunError{Starved: -1}
+		if no.Starved != nil {
+			gone.Starved = *no.Starved
+		}
+		return nil, hello, fmt.Errorf("%s answers, and process %d is not there any more: %w", l.cfg.Name, first.PID, gone)
 	}
 	return c, hello, err
 }
@@ -250,6 +258,14 @@ func (l *Link) preflight(c *call) (p wire.Preflight, err error) {
 	for i := range p.Findings {
 		f := &p.Findings[i]
 		f.Text, f.Remedy = redact.Neutralise(f.Text), redact.Neutralise(f.Remedy)
+	}
+	p.Others = p.Others[:min(len(p.Others), mostOthers)]
+	for i := range p.Others {
+		o := &p.Others[i]
+		o.Run, o.PID, o.Age = redact.Neutralise(o.Run), max(0, o.PID), max(0, o.Age)
+		if len(o.Run) > longestRun {
+			o.Run = strings.ToValidUTF8(o.Run[:longestRun], "") + "..."
+		}
 	}
 	p.Basis = redact.Neutralise(p.Basis)
 	return p, err

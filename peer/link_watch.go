@@ -18,6 +18,7 @@ type health struct {
 	rejoin  bool          // told
 	gone    bool          // nothing is dialled any more
 	stale   bool          // told
+	signal  int           // that ended the peer's process, as in Cause, as far as the last break tells
 	slack   time.Duration // by which our own slowness moves what is expected of the peer
 	looked  time.Time     // when we last looked
 
@@ -121,7 +122,7 @@ func (h *health) look() {
 			h.slack = 0
 			h.back()
 		case silent > lostAfter+h.slack:
-			h.lose(fmt.Sprintf("nothing was heard of it for %s", silent.Round(100*time.Millisecond)))
+			h.lose(Cause{Text: fmt.Sprintf("nothing was heard of it for %s", silent.Round(100*time.Millisecond))})
 		case silent > suspectAfter+h.slack && !h.suspect && !h.lost:
 			h.suspect = true
 			h.l.cfg.Observer.Suspect(h.l.cfg.N, silent)
@@ -143,7 +144,7 @@ func (h *health) back() {
 		h.rejoined(h.l.greeted())
 		return
 	}
-	h.suspect, h.lost, h.attempts = false, false, 0
+	h.suspect, h.lost, h.attempts, h.signal = false, false, 0, 0
 	h.stop() // an attempt that gets through all the same counts: the peer then listens to it alone
 	h.l.cfg.Observer.Back(h.l.cfg.N)
 }
@@ -156,7 +157,7 @@ func (h *health) rejoined(hello wire.Hello) {
 	}
 }
 
-func (h *health) lose(reason string) {
+func (h *health) lose(l Cause) {
 	if h.lost {
 		return
 	}
@@ -164,13 +165,13 @@ func (h *health) lose(reason string) {
 	if h.call != nil {
 		h.call.heardBy.Store(false)
 	}
-	h.l.cfg.Observer.Lost(h.l.cfg.N, reason)
+	h.l.cfg.Observer.Lost(h.l.cfg.N, l)
 }
 
 // broke takes notice of the end of the session. That is no proof that the peer's process is dead, and changes nothing about its
 // lease.
 func (h *health) broke() {
-	err := h.call.cause()
+	err, signal := h.call.cause()
 	h.hangUp()
 	if h.l.done() {
 		h.gone = true // it said bye or has nothing more to say
@@ -179,10 +180,11 @@ func (h *health) broke() {
 	if h.l.gaveUp() {
 		h.gone, h.dismissed = true, true
 		h.l.Granting(false)
-		h.lose(fmt.Sprintf("it does not keep to the protocol and is not dialled again: %s", err))
+		h.lose(Cause{Text: fmt.Sprintf("it does not keep to the protocol and is not dialled again: %s", err)})
 		return
 	}
-	h.lose(fmt.Sprintf("the connection broke: %s", err))
+	h.signal = signal
+	h.lose(Cause{Text: fmt.Sprintf("the connection broke: %s", err), Signal: signal})
 	h.look()
 }
 
@@ -212,9 +214,9 @@ func (h *health) redialled(r redialled) {
 	case errors.Is(r.err, ErrNoRun):
 		h.gone, h.dismissed = true, true
 		h.hangUp()
-		h.lose("its process is gone")
+		h.lose(Cause{Text: "its process is gone"})
 		h.l.Granting(false)
-		h.l.cfg.Observer.Gone(h.l.cfg.N, r.err.Error())
+		h.l.cfg.Observer.Gone(h.l.cfg.N, Cause{Text: r.err.Error(), Signal: h.signal, Starved: starvedThere(r.err)})
 		h.rejoined(r.hello)
 	case r.err != nil:
 		if h.lost && !errors.Is(r.err, context.Canceled) {

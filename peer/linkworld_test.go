@@ -105,13 +105,17 @@ type memHost struct {
 	paths []*fault
 	runs  map[string]chan net.Conn
 	gone  bool // its processes are not found again
-	ended []error
-	stops []context.CancelFunc
-	wait  sync.WaitGroup
+	idle  int  // processes that make no load any more
+	// starved is told of one that is gone, and others of the processes of other runs, by the run that asks.
+	starved int
+	others  map[string][]wire.OtherRun
+	ended   []error
+	stops   []context.CancelFunc
+	wait    sync.WaitGroup
 }
 
 func newHost(t *testing.T) *memHost {
-	return &memHost{t: t, target: &memTarget{takes: 5 * time.Millisecond}, runs: map[string]chan net.Conn{}}
+	return &memHost{t: t, target: &memTarget{takes: 5 * time.Millisecond}, runs: map[string]chan net.Conn{}, starved: -1}
 }
 
 // dial is the Dialer of this host.
@@ -191,7 +195,15 @@ func (h *memHost) codes() (out []int) {
 
 func (h *memHost) Touch(string) {}
 
-func (h *memHost) Listen(incarnation string) (net.Listener, error) {
+func (h *memHost) Idle(string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.idle++
+}
+
+func (h *memHost) Others(run string) []wire.OtherRun { return h.others[run] }
+
+func (h *memHost) Listen(incarnation, run string) (net.Listener, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !isIncarnation(incarnation) {
@@ -207,7 +219,7 @@ func (h *memHost) Find(ctx context.Context, incarnation string, pid int) (io.Rea
 	c, gone := h.runs[incarnation], h.gone
 	h.mu.Unlock()
 	if c == nil || gone {
-		return nil, ErrNoRun
+		return nil, &NoRunError{Starved: h.starved}
 	}
 	ours, theirs := net.Pipe()
 	select {
@@ -294,8 +306,8 @@ func (d *diary) Applied(_ int, a wire.Applied)       { d.note("applied %d", a.Co
 func (d *diary) Beat(_ int, b wire.Beat)             { d.do(func() { d.beats = append(d.beats, b) }) }
 func (d *diary) Suspect(_ int, silent time.Duration) { d.note("suspect") }
 func (d *diary) Back(int)                            { d.note("back") }
-func (d *diary) Lost(_ int, reason string)           { d.note("lost: %s", reason) }
-func (d *diary) Gone(_ int, proof string)            { d.note("gone: %s", proof) }
+func (d *diary) Lost(_ int, l Cause)                 { d.note("lost: %s", l.Text) }
+func (d *diary) Gone(_ int, l Cause)                 { d.note("gone: %s (%d starved)", l.Text, l.Starved) }
 func (d *diary) Rejoin(int, wire.Hello)              { d.note("rejoin") }
 func (d *diary) Warn(_ int, w wire.Warn)             { d.note("warn: %s", w.Text) }
 func (d *diary) Fin(_ int, f wire.Fin)               { d.do(func() { d.fin = &f }); d.note("fin") }

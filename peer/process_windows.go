@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"net"
+
+	"lt/peer/wire"
 )
 
 // errNoAgent is why Windows is no peer: the session needs a standard input whose reading can be ended, and the process must
@@ -27,8 +29,14 @@ func (r *Runs) Sweep() {}
 // Touch does nothing here.
 func (r *Runs) Touch(incarnation string) {}
 
+// Idle does nothing here.
+func (r *Runs) Idle(incarnation string) {}
+
+// Others implements Rendezvous.
+func (r *Runs) Others(run string) []wire.OtherRun { return nil }
+
 // Listen implements Rendezvous.
-func (r *Runs) Listen(incarnation string) (net.Listener, error) { return nil, errNoAgent }
+func (r *Runs) Listen(incarnation, run string) (net.Listener, error) { return nil, errNoAgent }
 
 // Find implements Rendezvous.
 func (r *Runs) Find(ctx context.Context, incarnation string, pid int) (io.ReadWriteCloser, error) {

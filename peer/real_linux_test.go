@@ -199,7 +199,7 @@ func TestRuns(t *testing.T) {
 	executable := filepath.Join(dir, "lt", "agents", strings.Repeat("a", 64))
 	r := NewRuns(executable, func(string) string { return "" })
 	one, two := randomHex(), randomHex()
-	l, err := r.Listen(one)
+	l, err := r.Listen(one, "a run")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,7 +263,7 @@ func TestRuns(t *testing.T) {
 	if err := os.Chmod(filepath.Join(dir, "lt"), 0o777); err != nil {
 		t.Fatal(err)
 	}
-	if l, err := r.Listen(two); err == nil {
+	if l, err := r.Listen(two, "a run"); err == nil {
 		l.Close()
 		if strings.HasPrefix(l.(*ownListener).dir, dir) {
 			t.Error("it listens in a folder that all may write to")
@@ -276,7 +276,7 @@ func TestRunsInALongPath(t *testing.T) {
 	executable := filepath.Join(t.TempDir(), strings.Repeat("long", 30), "lt", "agents", "x")
 	r := NewRuns(executable, func(string) string { return "" })
 	name := randomHex()
-	l, err := r.Listen(name)
+	l, err := r.Listen(name, "a run")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -50,10 +50,21 @@ type observer interface {
 	Beat(n int, b wire.Beat) // newest heartbeat: clock, bound, rtt, begun
 	Suspect(n int, silent time.Duration)
 	Back(n int)                           // heard again, over the old session or a new one, within its lease: nothing was lost
-	Lost(n int, reason string)            // silent for 6 s or the session broke; the link goes on redialling until Close
-	Gone(n int, proof string)             // proven dead: the host answers and knows no such run, or it said so itself
+	Lost(n int, c Cause)                  // silent for 6 s or the session broke; the link goes on redialling until Close
+	Gone(n int, c Cause)                  // proven dead: the host answers and knows no such run, or it said so itself
 	Rejoin(n int, h wire.Hello)           // the host is there again, but its lease lapsed or its process is new: it may take part anew
 	Interval(n int, iv *metrics.Interval) // applied once, in order of its batches
 	Warn(n int, w wire.Warn)
 	Fin(n int, f wire.Fin)
+}
+
+// Cause is what is known of why a peer cannot be reached, or is no more.
+type Cause struct {
+	Text string // how it was noticed, as a sentence goes on
+	// Signal ended its process, as far as what carried the connection tells; boot.Unnamed: that, or the connection broke; 0: it
+	// tells of none.
+	Signal int
+	// Starved is how many processes the kernel of its machine ended for want of memory about when it was last there; below 0:
+	// nobody knows.
+	Starved int
 }

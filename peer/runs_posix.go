@@ -65,30 +65,32 @@ func (r *Runs) Sweep() {
 	}
 }
 
-// Touch keeps the folder of a living process from being swept.
+// Touch keeps the folder of a living process from being swept, and notes how often the kernel has run out of memory so far.
 func (r *Runs) Touch(incarnation string) {
 	now := time.Now()
 	for _, base := range r.bases {
-		_ = os.Chtimes(filepath.Join(base, incarnation), now, now)
+		if dir := filepath.Join(base, incarnation); mine(base) == nil && os.Chtimes(dir, now, now) == nil {
+			noteStarved(dir)
+		}
 	}
 }
 
 // Listen implements Rendezvous. Only processes of the same user are accepted.
-func (r *Runs) Listen(incarnation string) (net.Listener, error) {
+func (r *Runs) Listen(incarnation, run string) (net.Listener, error) {
 	if !isIncarnation(incarnation) {
 		return nil, fmt.Errorf("listen for the coordinator: %q is no incarnation", incarnation)
 	}
 	err := errors.New("there is no folder of one's own")
 	for _, base := range r.bases {
 		var l net.Listener
-		if l, err = listenIn(base, incarnation); err == nil {
+		if l, err = listenIn(base, incarnation, run); err == nil {
 			return l, nil
 		}
 	}
 	return nil, fmt.Errorf("listen for the coordinator after a break: %w", err)
 }
 
-func listenIn(base, incarnation string) (l net.Listener, err error) {
+func listenIn(base, incarnation, run string) (l net.Listener, err error) {
 	if err := os.MkdirAll(base, 0o700); err != nil {
 		return nil, err
 	}
@@ -117,7 +119,8 @@ func listenIn(base, incarnation string) (l net.Listener, err error) {
 	if err := os.Chmod(filepath.Join(dir, "sock"), 0o600); err != nil {
 		return nil, errors.Join(err, u.Close())
 	}
-	return &ownListener{u, dir}, nil
+	noteStarved(dir)
+	return &ownListener{u, dir, signIn(dir, run)}, nil
 }
 
 // socketPath is a way to write the address of the socket in dir that fits into one; done gives back what it takes.
@@ -151,7 +154,8 @@ func mine(dir string) error {
 // ownListener accepts from the same user alone.
 type ownListener struct {
 	*net.UnixListener
-	dir string
+	dir  string
+	sign *os.File // locked as long as it is open; nil: others do not know of the process
 }
 
 func (l *ownListener) Accept() (net.Conn, error) {
@@ -168,7 +172,11 @@ func (l *ownListener) Accept() (net.Conn, error) {
 }
 
 func (l *ownListener) Close() error {
-	return errors.Join(l.UnixListener.Close(), os.RemoveAll(l.dir))
+	err := errors.Join(l.UnixListener.Close(), os.RemoveAll(l.dir))
+	if l.sign != nil {
+		l.sign.Close()
+	}
+	return err
 }
 
 // Find implements Rendezvous. A process that was killed a moment ago may take a moment to be gone.
@@ -184,10 +192,15 @@ func (r *Runs) Find(ctx context.Context, incarnation string, pid int) (io.ReadWr
 			return c, nil
 		}
 		if dead(pid) {
+			gone := &NoRunError{Starved: -1}
 			for _, base := range r.bases {
-				_ = os.RemoveAll(filepath.Join(base, incarnation)) // it could not do so itself
+				dir := filepath.Join(base, incarnation)
+				if mine(base) == nil {
+					gone.Starved = max(gone.Starved, starvedSince(dir))
+				}
+				_ = os.RemoveAll(dir) // it could not do so itself
 			}
-			return nil, ErrNoRun
+			return nil, gone
 		}
 		select {
 		case <-time.After(50 * time.Millisecond):

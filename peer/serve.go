@@ -107,7 +107,7 @@ func Serve(ctx context.Context, rw io.ReadWriteCloser, c ServeConfig) error {
 	if greeting.Resume {
 		return c.bridge(ctx, rw, greeting)
 	}
-	s := &server{ServeConfig: c, greeting: greeting, agent: newAgent(c), arrived: make(chan arrival), over: make(chan struct{})}
+	s := &server{ServeConfig: c, greeting: greeting, agent: newAgent(c, greeting.Run), arrived: make(chan arrival), over: make(chan struct{})}
 	return s.live(ctx, rw)
 }
 
@@ -150,11 +150,14 @@ func (c *ServeConfig) bridge(ctx context.Context, rw io.ReadWriteCloser, g wire.
 		to, err = c.Runs.Find(ctx, g.Incarnation, g.PID)
 	}
 	if err != nil {
-		code := codeLost
+		no := wire.Welcome{Code: codeLost, Reason: err.Error()}
 		if errors.Is(err, ErrNoRun) {
-			code = codeNoRun
+			no.Code = codeNoRun
+			if n := starvedThere(err); n >= 0 {
+				no.Starved = &n
+			}
 		}
-		_ = wire.WriteLine(rw, wire.Welcome{Code: code, Reason: err.Error()})
+		_ = wire.WriteLine(rw, no)
 		return exit(ExitLapsed, "take up run %q again: %w", g.Run, err)
 	}
 	defer to.Close()
@@ -196,7 +199,7 @@ func (s *server) live(ctx context.Context, rw io.ReadWriteCloser) error {
 	a := s.agent
 	defer s.all.Wait()
 	if s.Runs != nil {
-		l, err := s.Runs.Listen(a.incarnation)
+		l, err := s.Runs.Listen(a.incarnation, s.greeting.Run)
 		if err != nil {
 			a.tell("if the connection breaks it cannot be taken up again: " + err.Error())
 		} else {

@@ -335,7 +335,7 @@ func (l *simLink) lose(why string) {
 	if !l.lost && !l.closed {
 		l.lost = true
 		l.redial = time.Now().Add(time.Second)
-		l.ears().Lost(l.n, why)
+		l.ears().Lost(l.n, Cause{Text: why})
 	}
 }
 
@@ -352,7 +352,7 @@ func (l *simLink) listenFor(now time.Time) {
 	}
 	if l.lost && !l.gone && !l.alive && !l.host.blocked && now.After(l.redial) {
 		l.gone = true
-		l.ears().Gone(l.n, "its process is gone")
+		l.ears().Gone(l.n, Cause{Text: "its process is gone", Starved: -1})
 		l.rejoin = true
 		l.ears().Rejoin(l.n, l.hello())
 	}

@@ -50,16 +50,18 @@ type source struct {
 	reason              string    // of its loss
 	dead                time.Time // nothing begins there any more, and its share may be others'; zero: it may
 	fin                 *wire.Fin
-	finished            bool        // it has ended and its account is closed
-	back                *wire.Hello // its host is there again
-	replaced            bool        // by its next life
-	lives               int         // before this one
-	renewing            bool        // its next life is starting
+	finished            bool            // it has ended and its account is closed
+	back                *wire.Hello     // its host is there again
+	others              []wire.OtherRun // processes of other runs on its machine
+	replaced            bool            // by its next life
+	lives               int             // before this one
+	renewing            bool            // its next life is starting
 
 	edge     time.Duration // run time up to which it reported
 	missed   int64         // arrivals of its own that were counted as begun by nobody
 	inHand   int           // iterations in hand or queued when it last reported
 	skewed   bool          // its first interval with a start in it was seen
+	held     held          // of memory, when it last reported
 	hot      bool          // its newest interval says that it has no processor time to spare
 	strained []bool        // by second, the newest last: it could not keep up
 }
@@ -206,7 +208,7 @@ func (e *ears) Ready(n int, h wire.Hello, p wire.Preflight) {
 				}
 			}
 		}
-		s.ready, s.hello, s.cores = true, h, h.CPUs
+		s.ready, s.hello, s.cores, s.others = true, h, h.CPUs, p.Others
 		if h.Policy != nil {
 			s.limit = h.Policy.MaxRate
 			if f.closedModel() {
@@ -314,6 +316,9 @@ func (f *Fleet) interval(s *source, iv *metrics.Interval, now time.Time) {
 	iv.Source = s.name
 	s.edge = max(s.edge, iv.From+iv.Length)
 	s.inHand = iv.InFlight + iv.Queued
+	if a := &iv.Audit; a.Memory > 0 {
+		s.held = held{a.Memory, a.MemLimit, iv.From + iv.Length}
+	}
 	if s.link != nil && !s.skewed && iv.Started > 0 {
 		// What it began latest within its first second of work is a bound on how late it started, by its own clock.
 		s.skewed = true

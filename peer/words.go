@@ -18,6 +18,18 @@ func short(d time.Duration) string {
 	return fmt.Sprintf("%.3g ms", float64(d)/1e6)
 }
 
+// size prints an amount of bytes.
+func size(n uint64) string {
+	const mib = 1 << 20
+	if n < 10*mib {
+		return fmt.Sprintf("%.1f MiB", float64(n)/mib)
+	}
+	if n < 10<<30 {
+		return fmt.Sprintf("%.0f MiB", float64(n)/mib)
+	}
+	return fmt.Sprintf("%.0f GiB", float64(n)/(1<<30))
+}
+
 // clock prints run time as m:ss.s.
 func clock(d time.Duration) string {
 	return fmt.Sprintf("%d:%04.1f", int(d/time.Minute), (d % time.Minute).Seconds())

@@ -85,6 +85,9 @@ func ReadWelcome(r io.Reader) (Welcome, error) {
 	var w Welcome
 	err := readLine(r, "the peer", 0, &w)
 	w.Code, w.Reason, w.Incarnation = redact.Neutralise(w.Code), redact.Neutralise(w.Reason), redact.Neutralise(w.Incarnation)
+	if n := w.Starved; n != nil {
+		*n = max(*n, 0)
+	}
 	return w, err
 }
 

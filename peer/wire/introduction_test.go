@@ -47,6 +47,10 @@ func TestIntroductions(t *testing.T) {
 		t.Error(got, err)
 	}
 	w := Welcome{OK: true, Incarnation: "i"}
+	dead := 2
+	if got, err := ReadWelcome(strings.NewReader(line(t, Welcome{Code: "no-such-run", Starved: &dead}))); err != nil || got.Starved == nil || *got.Starved != 2 {
+		t.Errorf("%+v, %v", got, err)
+	}
 	if got, err := ReadWelcome(strings.NewReader(line(t, w))); err != nil || got != w {
 		t.Error(got, err)
 	}

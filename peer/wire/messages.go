@@ -73,6 +73,9 @@ type Welcome struct {
 	Code        string `json:"code,omitempty"`
 	Reason      string `json:"reason,omitempty"`
 	Incarnation string `json:"incarnation,omitempty"` // of the engine's process, 128 bits, hex
+	// Starved comes with no-such-run: how many processes the kernel ended there for want of memory from shortly before that one was
+	// no more until now. Nil: it does not say.
+	Starved *int `json:"starved,omitempty"`
 }
 
 // The streams of a session, all opened by the coordinator; the first byte of each is its kind.
@@ -154,6 +157,15 @@ type Preflight struct {
 	Origins  []Origin  `cbor:"1,keyasint"`
 	Findings []Finding `cbor:"2,keyasint,omitempty"`
 	Basis    string    `cbor:"3,keyasint,omitempty"` // why it may load its targets
+	// Others are processes of other runs on the peer's machine, as far as it knows of them.
+	Others []OtherRun `cbor:"4,keyasint,omitempty"`
+}
+
+// OtherRun is a process of another run, of the same user, on a peer's machine.
+type OtherRun struct {
+	Run string        `cbor:"1,keyasint"` // id of that run
+	PID int           `cbor:"2,keyasint"`
+	Age time.Duration `cbor:"3,keyasint"` // how long the process has been there
 }
 
 // Origin is one origin as seen from a peer.

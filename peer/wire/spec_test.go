@@ -23,7 +23,7 @@ func TestSpecification(t *testing.T) {
 	}
 	types := []reflect.Type{
 		reflect.TypeFor[Hello](), reflect.TypeFor[Policy](), reflect.TypeFor[Greeting](), reflect.TypeFor[Welcome](),
-		reflect.TypeFor[Origin](), reflect.TypeFor[Finding](), reflect.TypeFor[Totals](),
+		reflect.TypeFor[Origin](), reflect.TypeFor[Finding](), reflect.TypeFor[OtherRun](), reflect.TypeFor[Totals](),
 	}
 	for _, v := range all {
 		types = append(types, reflect.TypeOf(v()).Elem())
