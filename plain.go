@@ -72,8 +72,16 @@ func (p *plain) watch(v *conductor.View) {
 		stage = "  " + s[v.Stage].Name
 	}
 	fmt.Fprintf(p.w, "%7s  offered %s/s  goodput %s/s  p50 %s  p99 %s  errors %s  in flight %d  users %d%s%s\n",
-		chart.Clock(v.Elapsed), chart.Number(w.OfferedRPS), chart.Number(w.GoodputRPS), chart.Duration(w.Response.P50),
-		chart.Duration(w.Response.P99), chart.Percent(w.ErrorRate), w.InFlight, w.Users, missing, stage)
+		chart.Clock(v.Elapsed), chart.Number(w.OfferedRPS), chart.Number(w.GoodputRPS), bound(&w.Response, w.Response.P50),
+		bound(&w.Response, w.Response.P99), chart.Percent(w.ErrorRate), w.InFlight, w.Users, missing, stage)
+}
+
+// bound is a percentile, marked as in the table where it is only a lower bound.
+func bound(q *metrics.Quantiles, d time.Duration) string {
+	if q.LowerBound(d) {
+		return ">= " + chart.Duration(d)
+	}
+	return chart.Duration(d)
 }
 
 // sources says of each source once when it is ready or has failed, and at the start what part of the load each has.

@@ -51,7 +51,7 @@ func (m *model) drawSmall(c chart.Canvas) {
 	if m.view != nil {
 		s := m.view.Snapshot
 		text += fmt.Sprintf(" The run is %s at %s: %s/s, p99 %s, errors %s.", m.view.State, chart.Clock(m.view.Elapsed),
-			chart.Number(s.Window.ThroughputRPS), chart.Duration(s.Window.Response.P99), chart.Percent(s.Totals.ErrorRate))
+			chart.Number(s.Window.ThroughputRPS), quantile(s.Window.Response, s.Window.Response.P99), chart.Percent(s.Totals.ErrorRate))
 	}
 	if m.newest != nil && len(m.newest.Prompts) > 0 {
 		text = "A peer waits for an answer. " + text

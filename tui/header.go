@@ -308,10 +308,7 @@ func quantile(q metrics.Quantiles, d time.Duration) string {
 	if q.Count == 0 {
 		return chart.None
 	}
-	if q.LowerBound(d) {
-		return "≥" + chart.Duration(d)
-	}
-	return chart.Duration(d)
+	return chart.Bound(d, q.LowerBound(d))
 }
 
 // p99Style is grey where there are too few samples for a p99 to be trusted.

@@ -117,6 +117,9 @@ func (m *model) heatmapFoot() remark {
 	if q.Count == 0 {
 		return plainly("Nothing was answered in the last " + chart.Span(m.view.Snapshot.Window.Length) + ".")
 	}
+	if q.LowerBound(q.P99) {
+		return bends(fmt.Sprintf("Arrivals were given up: the slowest hundredth takes longer than %s.", chart.Duration(q.P99)))
+	}
 	if q.P99 > 20*q.P50 {
 		return bends(fmt.Sprintf("The slowest hundredth takes %s times as long as the median: look for a second band above the first.",
 			chart.Number(float64(q.P99)/float64(max(q.P50, 1)))))

@@ -13,6 +13,7 @@ import (
 
 var kneeHelp = []string{
 	"Each point is a stage that was held, or a few seconds of a ramp: what was offered in it, what came back without error, and how long it took, with the spread over its seconds.",
+	"A dot with an arrow, and ≥ in the table, is a lower bound: arrivals were given up that count with the time they had waited.",
 	"While goodput lies on the dotted line everything that is asked is answered. Where it leaves the line, the target has reached its capacity; response time climbs well before that.",
 	"A ramp with several steady stages draws this curve best. Points of warm-up and pauses are left out.",
 }
@@ -37,19 +38,25 @@ func (m *model) drawCurves(c chart.Canvas, points []knee.Point) {
 	good := chart.Cloud{Name: "goodput", Style: theme.Accent, Glyph: '●'}
 	p50 := chart.Cloud{Name: "p50", Style: theme.P50, Glyph: '○'}
 	p99 := chart.Cloud{Name: "p99", Style: theme.P99, Glyph: '●'}
+	bounds := false
 	for _, p := range points {
 		good.Dots = append(good.Dots, chart.Dot{X: p.Offered, Y: p.Goodput, Low: p.GoodputLow, High: p.GoodputHigh})
-		p50.Dots = append(p50.Dots, chart.Dot{X: p.Offered, Y: milliseconds(p.P50), Low: milliseconds(p.P50Low), High: milliseconds(p.P50High)})
-		p99.Dots = append(p99.Dots, chart.Dot{X: p.Offered, Y: milliseconds(p.P99), Low: milliseconds(p.P99Low), High: milliseconds(p.P99High)})
+		p50.Dots = append(p50.Dots, chart.Dot{X: p.Offered, Y: milliseconds(p.P50), Low: milliseconds(p.P50Low), High: milliseconds(p.P50High), AtLeast: p.LowerBound(p.P50)})
+		p99.Dots = append(p99.Dots, chart.Dot{X: p.Offered, Y: milliseconds(p.P99), Low: milliseconds(p.P99Low), High: milliseconds(p.P99High), AtLeast: p.LowerBound(p.P99)})
+		bounds = bounds || p.LowerBound(p.P99)
 	}
 	top := chart.XMax(good)
+	times := "● p99  ○ p50"
+	if bounds {
+		times += "  ↑ or more"
+	}
 	half := c.H() / 2
 	chart.XY{
 		Title: "Goodput and response time against offered load", YTitle: "goodput, requests/s", XMax: top, Identity: true,
 		Clouds: []chart.Cloud{good},
 	}.Draw(c.Rows(0, half))
 	chart.XY{
-		YTitle: "● p99  ○ p50", Unit: chart.Millis, Log: true, XMax: top, XTitle: "offered requests/s",
+		YTitle: times, Unit: chart.Millis, Log: true, XMax: top, XTitle: "offered requests/s",
 		Clouds: []chart.Cloud{p99, p50},
 	}.Draw(c.Rows(half, c.H()-half))
 }
@@ -85,8 +92,8 @@ func (m *model) drawPoints(c chart.Canvas, points []knee.Point) {
 				{Text: chart.Clock(p.To), Style: theme.Dim},
 				{Text: chart.Number(p.Offered)},
 				{Text: chart.Number(p.Goodput), Style: theme.Accent},
-				{Text: chart.Duration(p.P50)},
-				{Text: chart.Duration(p.P99)},
+				{Text: chart.Tight(chart.Bound(p.P50, p.LowerBound(p.P50)), 8)},
+				{Text: chart.Tight(chart.Bound(p.P99, p.LowerBound(p.P99)), 8)},
 				{Text: chart.Percent(p.ErrorRate), Style: st},
 				{Text: chart.Number(p.InFlight)},
 				{Text: chart.Count(p.Requests), Style: theme.Dim},
@@ -128,6 +135,9 @@ func (m *model) kneeFoot() remark {
 	if high.Goodput < 0.95*high.Offered {
 		return bends(fmt.Sprintf("Of %s/s offered only %s/s are answered; the most so far was %s/s.%s", chart.Number(high.Offered),
 			chart.Number(high.Goodput), chart.Number(best.Goodput), ago))
+	}
+	if high.LowerBound(high.P50) {
+		return bends(fmt.Sprintf("At %s/s half of the requests take %s or more, at least %s times the least measured: arrivals were given up.%s", chart.Number(high.Offered), chart.Duration(high.P50), chart.Number(factor), ago))
 	}
 	if factor >= 2 {
 		return bends(fmt.Sprintf("At %s/s p50 is %s times the least measured: %.0f %% of it is waiting.%s", chart.Number(high.Offered), chart.Number(factor), 100*(1-1/factor), ago))

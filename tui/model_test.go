@@ -6,6 +6,7 @@ import (
 	"image/color"
 	"io"
 	"math"
+	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -24,6 +25,7 @@ import (
 	"lt/engine/load"
 	"lt/engine/metrics"
 	"lt/engine/slo"
+	"lt/tui/chart"
 	"lt/tui/theme"
 )
 
@@ -608,6 +610,39 @@ func TestFiguresStayInTheirPlace(t *testing.T) {
 			if line := strings.Split(m.frame(), "\n")[m.layout().figures]; !strings.Contains(line, text) {
 				t.Errorf("%d columns: no %q in %q", w, text, line)
 			}
+		}
+	}
+}
+
+// A percentile that dropped arrivals reach is only a lower bound, in the table of the curve, in its chart and in the sentences.
+func TestLowerBoundsAreMarked(t *testing.T) {
+	v := *states()["running"]
+	s := *v.Snapshot
+	v.Snapshot, v.Points = &s, slices.Clone(v.Points)
+	last := &v.Points[len(v.Points)-1]
+	last.P50, last.P99, last.Dropped, last.DroppedFrom = 20*time.Millisecond, 1234*time.Millisecond, 7, time.Second
+	m := screen(120, 40, &v, theme.New(theme.Dark, colorprofile.NoTTY))
+	m.open(panelKnee)
+	m.settle()
+	rows := regexp.MustCompile(`(?m)^.* 20\.0 ms +≥1\.23 s .*$`)
+	if frame := m.frame(); len(rows.FindAllString(frame, -1)) != 1 || strings.Count(frame, "≥") != 1 || strings.Count(frame, "↑") != 2 || !strings.Contains(frame, "↑ or more") {
+		t.Errorf("p99 of the newest point is a lower bound, its p50 and the other points are not:\n%s", frame)
+	}
+	last.DroppedFrom = time.Millisecond
+	if frame := m.frame(); strings.Count(frame, "≥") != 2 || !strings.Contains(frame, "20.0 ms or more") {
+		t.Errorf("both are lower bounds:\n%s", frame)
+	}
+
+	for i := range s.Steps {
+		s.Steps[i].Response.AtLeast, s.Steps[i].Response.AtLeastFrom = true, time.Millisecond
+	}
+	s.Window.Response.AtLeast, s.Window.Response.AtLeastFrom = true, s.Window.Response.P99
+	for panel, want := range map[int]string{panelSteps: "p99 ≥", panelHeatmap: "takes longer than " + chart.Duration(s.Window.Response.P99)} {
+		m.open(panel)
+		m.settle()
+		lines := strings.Split(m.frame(), "\n")
+		if foot := lines[m.layout().foot]; !strings.Contains(foot, want) {
+			t.Errorf("panel %d: no %q in %q", panel+1, want, foot)
 		}
 	}
 }

@@ -208,8 +208,8 @@ func (m *model) stepsFoot() remark {
 		return bends(fmt.Sprintf("%s fails most: %s of its requests.", m.brief(worst.Step), chart.Percent(errorRate(worst))))
 	}
 	if slow.Kind != metrics.KindStep { // it has no share in an iteration
-		return plainly(fmt.Sprintf("%s is the slowest: p99 %s.", m.brief(slow.Step), chart.Duration(slow.Response.P99)))
+		return plainly(fmt.Sprintf("%s is the slowest: p99 %s.", m.brief(slow.Step), quantile(slow.Response, slow.Response.P99)))
 	}
 	return plainly(fmt.Sprintf("%s is the slowest: p99 %s, %s of its journey's time.", m.brief(slow.Step),
-		chart.Duration(slow.Response.P99), chart.Percent(slow.Share)))
+		quantile(slow.Response, slow.Response.P99), chart.Percent(slow.Share)))
 }

@@ -106,7 +106,7 @@ func (m *model) overviewFoot() remark {
 	if w.Response.Count == 0 {
 		return plainly("Nothing was answered in the last " + chart.Span(w.Length) + ".")
 	}
-	return plainly(fmt.Sprintf("Steady: goodput follows what is offered, p50 is %s, p99 %s.", chart.Duration(w.Response.P50), chart.Duration(w.Response.P99)))
+	return plainly(fmt.Sprintf("Steady: goodput follows what is offered, p50 is %s, p99 %s.", quantile(w.Response, w.Response.P50), quantile(w.Response, w.Response.P99)))
 }
 
 // lags reports whether the target answers less than 95 % of what it is asked, over a window that is long enough to tell. Answers

@@ -76,9 +76,9 @@ func makeSample(n int) sample {
 		}
 		s.counts = append(s.counts, column)
 		if i%6 == 0 {
-			s.good = append(s.good, Dot{rate, s.goodput[i], s.goodput[i] * 0.96, s.goodput[i] * 1.04})
-			s.median = append(s.median, Dot{rate, s.p50[i], s.p50[i] * 0.9, s.p50[i] * 1.1})
-			s.tail = append(s.tail, Dot{rate, s.p99[i], s.p99[i] * 0.7, s.p99[i] * 1.4})
+			s.good = append(s.good, Dot{X: rate, Y: s.goodput[i], Low: s.goodput[i] * 0.96, High: s.goodput[i] * 1.04})
+			s.median = append(s.median, Dot{X: rate, Y: s.p50[i], Low: s.p50[i] * 0.9, High: s.p50[i] * 1.1})
+			s.tail = append(s.tail, Dot{X: rate, Y: s.p99[i], Low: s.p99[i] * 0.7, High: s.p99[i] * 1.4})
 		}
 	}
 	for i := n / 2; i < n/2+n/20 && i < n; i++ { // nothing arrived
@@ -254,7 +254,7 @@ func TestAnythingDraws(t *testing.T) {
 		var points []Dot
 		var bins []Bin
 		for range rapid.IntRange(0, 12).Draw(t, "points") {
-			points = append(points, Dot{value.Draw(t, "x"), value.Draw(t, "y"), value.Draw(t, "lo"), value.Draw(t, "hi")})
+			points = append(points, Dot{value.Draw(t, "x"), value.Draw(t, "y"), value.Draw(t, "lo"), value.Draw(t, "hi"), rapid.Bool().Draw(t, "bound")})
 			bins = append(bins, Bin{at.Draw(t, "low"), at.Draw(t, "high"), value.Draw(t, "count")})
 		}
 		title, unit, log := text.Draw(t, "title"), Unit(rapid.Uint8Range(0, 1).Draw(t, "unit")), rapid.Bool().Draw(t, "log")

@@ -97,6 +97,14 @@ func thousands(n uint64) string {
 // Duration is d with three significant digits and its unit: 812 µs, 38.2 ms, 1.24 s, 4.67 min, 1.03 h.
 func Duration(d time.Duration) string { return Milliseconds(float64(d) / 1e6) }
 
+// Bound is Duration, and says so if it is only a lower bound.
+func Bound(d time.Duration, atLeast bool) string {
+	if atLeast {
+		return "≥" + Duration(d)
+	}
+	return Duration(d)
+}
+
 // Milliseconds is Duration for a float64 of milliseconds; None for NaN, the infinities and what is beyond a year.
 func Milliseconds(ms float64) string {
 	if math.IsNaN(ms) || math.IsInf(ms, 0) || math.Abs(ms) > 365*24*3600e3 {

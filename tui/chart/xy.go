@@ -6,8 +6,12 @@ import (
 	"lt/tui/theme"
 )
 
-// Dot is a measured point of an XY chart. Low and High are the ends of its spread; NaN, or equal to Y: none.
-type Dot struct{ X, Y, Low, High float64 }
+// Dot is a measured point of an XY chart. Low and High are the ends of its spread; NaN, or equal to Y: none. Of one that is only a
+// lower bound an arrow points up to where the true one may lie.
+type Dot struct {
+	X, Y, Low, High float64
+	AtLeast         bool
+}
 
 // Cloud is a set of points drawn alike.
 type Cloud struct {
@@ -138,8 +142,12 @@ func (p XY) Draw(c Canvas) {
 		for _, d := range cloud.Dots {
 			i, ok1 := column(d.X)
 			r, ok2 := row(d.Y)
-			if ok1 && ok2 && !(p.Log && !(d.Y > 0)) {
-				plot.Set(i, r, cloud.Style, cloud.Glyph)
+			if !ok1 || !ok2 || p.Log && !(d.Y > 0) {
+				continue
+			}
+			plot.Set(i, r, cloud.Style, cloud.Glyph)
+			if d.AtLeast {
+				plot.Set(i, max(0, r-1), cloud.Style, '↑')
 			}
 		}
 	}
