@@ -56,6 +56,7 @@ func (f *Fleet) missed(from, to time.Duration, n int64) {
 		return
 	}
 	f.gap.total += n
+	from = min(from, to) // whoever was given up may have reported beyond that, while it finished what it had in hand
 	f.put(metrics.Report{Gap: &metrics.Gap{From: from, To: to, Arrivals: uint64(n)}})
 }
 
