@@ -522,7 +522,7 @@ func TestSlowLinkIsNotLost(t *testing.T) {
 	Need(t, "full")
 	l := Hosts(t, 2, Options{})
 	l.Host("p1").Rate("1mbit")
-	l.Host("p2").Lose(0.03)
+	l.Host("p2").Lose(Up, 0.03)
 	f := l.fleet("p1,p2", 150, 20*time.Second)
 	s, found := f.end(0)
 	f.never(`(is lost|are lost|was not heard)`)

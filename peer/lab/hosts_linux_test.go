@@ -144,7 +144,7 @@ func TestHostsAreApart(t *testing.T) {
 		t.Errorf("%q, %v", out, err)
 	}
 	p1.Heal()
-	p1.Lose(0.05)
+	p1.Lose(Up, 0.05)
 	l.says("p1", "echo lossy", "lossy")
 	p1.Rate("1mbit")
 	began := time.Now()

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -196,14 +197,33 @@ func (h *Host) account(path string, field int, value string) string {
 // Partition drops everything between the coordinator and the host, both ways, without a word; the target stays in reach.
 func (h *Host) Partition() {
 	h.lab.t.Helper()
-	h.iptables("-I", "INPUT", "-s", h.lab.net.prefix+"1", "-j", "DROP")
-	h.iptables("-I", "OUTPUT", "-d", h.lab.net.prefix+"1", "-j", "DROP")
+	h.Block(Both)
 }
 
-// Lose drops this part of the packets that come from the coordinator, 0..1.
-func (h *Host) Lose(part float64) {
+// Block is Partition in a direction.
+func (h *Host) Block(d Direction) {
 	h.lab.t.Helper()
-	h.iptables("-A", "INPUT", "-s", h.lab.net.prefix+"1", "-m", "statistic", "--mode", "random", "--probability", fmt.Sprint(part), "-j", "DROP")
+	h.drop(d)
+}
+
+// Lose drops this part of the packets between the coordinator and the host, 0..1.
+func (h *Host) Lose(d Direction, part float64) {
+	h.lab.t.Helper()
+	h.drop(d, "-m", "statistic", "--mode", "random", "--probability", fmt.Sprint(part))
+}
+
+// drop drops the packets of a direction that match.
+func (h *Host) drop(d Direction, match ...string) {
+	h.lab.t.Helper()
+	coordinator := h.lab.net.prefix + "1"
+	for _, r := range []struct {
+		way  Direction
+		rule []string
+	}{{Up, []string{"INPUT", "-s", coordinator}}, {Down, []string{"OUTPUT", "-d", coordinator}}} {
+		if d&r.way != 0 {
+			h.iptables(slices.Concat([]string{"-I"}, r.rule, match, []string{"-j", "DROP"})...)
+		}
+	}
 }
 
 // Reset answers everything from the coordinator with a reset.
@@ -212,7 +232,7 @@ func (h *Host) Reset() {
 	h.iptables("-I", "INPUT", "-p", "tcp", "-s", h.lab.net.prefix+"1", "-j", "REJECT", "--reject-with", "tcp-reset")
 }
 
-// Heal ends Partition, Lose and Reset.
+// Heal ends Partition, Block, Lose and Reset.
 func (h *Host) Heal() {
 	h.lab.t.Helper()
 	h.iptables("-F")

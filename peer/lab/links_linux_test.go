@@ -1,0 +1,126 @@
+package lab
+
+import (
+	"regexp"
+	"testing"
+	"time"
+)
+
+// early is how much sooner a source did what it did than its clock's word had it, against this machine: by the request that came the
+// least late of each, since whatever held up the others held them up only. All hosts of a lab have one clock in truth, so it is by
+// how much the comparison of the clocks was wrong.
+func (f *fleetRun) early(source int) time.Duration {
+	f.t.Helper()
+	least := map[int]time.Duration{}
+	for _, h := range f.target.Hits() {
+		late := h.At - time.Duration((float64(h.Index)+0.5)/f.plan.Rate*float64(time.Second))
+		if was, ok := least[h.Source]; !ok || late < was {
+			least[h.Source] = late
+		}
+	}
+	if _, ok := least[source]; !ok {
+		f.t.Fatalf("nothing came from source %d", source)
+	}
+	return least[0] - least[source]
+}
+
+// stated is the bound within which a peer's clock is known, as it was said when the run began.
+func (f *fleetRun) stated(name string) time.Duration {
+	f.t.Helper()
+	re := regexp.MustCompile(name + `: its clock is known to within ±([\d.]+) ?(ms|s) only`)
+	for _, l := range f.Lines(re.String()) {
+		m := re.FindStringSubmatch(l.Text)
+		d, err := time.ParseDuration(m[1] + m[2])
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		return d
+	}
+	f.t.Fatalf("nothing was said of how well the clock of %s is known", name)
+	return 0
+}
+
+// A link of 200 ms that vary by 50 each way and loses three packets of a hundred, one that takes four times as long down as up, and
+// one on whose wire a byte is spoilt, which the ssh of the one side and of the other finds: nobody is lost but the last, which is
+// back at once, and the load is exact. How well a slow link lets the clocks be compared is said, and holds.
+func TestUnsteadyLinks(t *testing.T) {
+	t.Parallel()
+	Need(t, "full")
+	l := Hosts(t, 3, Options{Host: map[string]HostOptions{"": {Fault: true}}})
+	l.Host("p1").Fault.Delay(Both, 200*time.Millisecond, 50*time.Millisecond)
+	l.Host("p1").Lose(Both, 0.03)
+	l.Host("p2").Fault.Delay(Up, 20*time.Millisecond, 0)
+	l.Host("p2").Fault.Delay(Down, 80*time.Millisecond, 0)
+	f := l.fleet("p1,p2,p3", 200, 16*time.Second)
+	bounds := map[int]time.Duration{}
+	for n, name := range []string{"", "p1", "p2"} {
+		if name != "" {
+			bounds[n] = f.stated(name)
+		}
+	}
+	f.plan.Skew = bounds[1] + bounds[2]
+	const noticed = 1500 * time.Millisecond // the next byte comes within half a second
+	down, _ := f.does(3*time.Second, func() { l.Host("p3").Fault.Flip(Down) })
+	up, _ := f.does(9*time.Second, func() { l.Host("p3").Fault.Flip(Up) })
+	s, found := f.end(0)
+
+	for _, at := range []time.Duration{down, up} {
+		f.says(`p3 is lost: the connection broke`, at, noticed)
+		f.says(`p3 is back`, at, noticed+8*time.Second) // the time of a login, on a machine that does more
+	}
+	f.never(`(p1|p2).*(is|are) lost`)
+	if found.Missing != 0 || s.Totals.Shortfall != 0 || s.Totals.Dropped != 0 || s.Verdict.Data != "complete" {
+		t.Errorf("%d missing, %+v, %+v", found.Missing, s.Totals, s.Verdict)
+	}
+	for n, bound := range bounds {
+		row := s.Source(l.Hosts[n-1].Name)
+		if off := f.early(n); off.Abs() > bound {
+			t.Errorf("%s began %v early, and its clock was said to be known to within %v", row.Name, off, bound)
+		} else {
+			t.Logf("%s began %v early; its clock is known to within %v", row.Name, off, bound)
+		}
+		if trip := time.Duration(row.RTTMS * float64(time.Millisecond)); row.State != "done" || trip < 100*time.Millisecond || bound < trip/2 {
+			t.Errorf("the bound is %v, and %+v", bound, row)
+		}
+	}
+}
+
+// A network that carries one direction only is as good as none: what is not confirmed is not sent either. The peer is lost, ends by
+// itself and its share is moved, whichever direction it is; within the lease nothing is.
+func TestOneWay(t *testing.T) {
+	t.Parallel()
+	Need(t, "full")
+	l := Hosts(t, 4, Options{})
+	f := l.fleet("p1,p2,p3,p4", 240, 36*time.Second)
+	from, to := f.does(4*time.Second, func() {
+		l.Host("p1").Block(Up)
+		l.Host("p2").Block(Down)
+		l.Host("p3").Block(Up)
+		l.Host("p4").Block(Down)
+	})
+	f.silentFrom(1, to+silent)
+	f.silentFrom(2, to+silent)
+	f.does(from+11*time.Second, func() {
+		l.Host("p3").Heal()
+		l.Host("p4").Heal()
+	})
+	f.does(to+moved+2*time.Second, func() { // what they had not sent is still to be had
+		l.Host("p1").Heal()
+		l.Host("p2").Heal()
+	})
+	s, found := f.end(0)
+	for _, name := range []string{"p1", "p2", "p3", "p4"} {
+		f.says(name+` was not heard`, from, to-from+4*time.Second)
+		f.says(name+` is lost`, from, to-from+detected)
+	}
+	f.says(`p1 and p2 are lost: from`, from, to-from+moved)
+	f.takes(0.9, f.dealt(f.plan.For), f.plan.For) // three of five sources are left, and each takes half as much again as it had
+	for name, state := range map[string]string{"p1": "lost", "p2": "lost", "p3": "done", "p4": "done"} {
+		if row := s.Source(name); row.State != state {
+			t.Errorf("want %s: %+v", state, row)
+		}
+	}
+	if found.Missing != s.Totals.Dropped+s.Totals.Shortfall || s.Totals.Unreported != 0 || s.Verdict.Data != "complete" {
+		t.Errorf("%d missing, %+v, %+v", found.Missing, s.Totals, s.Verdict)
+	}
+}
