@@ -17,8 +17,9 @@ const (
 	// leastAhead and mostAhead bound it where peers have to learn of it too: three round trips, for one that is lost on its way.
 	leastAhead = 250 * time.Millisecond
 	mostAhead  = time.Second
-	// stopAhead is the most that a stop by hand may lie ahead: whoever asks for it wants it.
-	stopAhead = 500 * time.Millisecond
+	// stopAhead is the most that a stop may lie ahead, however long round trips take: whoever asks for it wants it within half a
+	// second of the key, whose way to here is the rest of that. Peers that are further away stop when they hear of it.
+	stopAhead = 400 * time.Millisecond
 )
 
 // ahead is how far in the future a change takes effect.
@@ -59,11 +60,17 @@ func (f *Fleet) Change(kind load.ChangeKind, factor float64) (time.Duration, err
 	return at, err
 }
 
-// enter appends a change to the log and passes it on. It takes effect no earlier than the one before.
+// enter appends a change to the log and passes it on. It takes effect no earlier than those before; but for a stop, which does not
+// wait for what lies further ahead: that will not be any more.
+//
+// Nothing begins twice because of it. A stop gives no arrival to anybody; it only ends what every source may begin of its own,
+// at its time or when the source hears of it. Until then a source goes on under the changes and the tables that it knows, in
+// which each arrival has one owner (see shares), also under those that the stop has made void: what it begins under them comes
+// after all that the plan still has, so nobody misses it, and it is reported, and counted, like everything else.
 func (f *Fleet) enter(c load.Change) (time.Duration, error) {
 	before := f.log.Changes()
-	if n := len(before); n > 0 {
-		c.At = max(c.At, before[n-1].At)
+	if c.Kind != load.Stop {
+		c.At = max(c.At, load.Latest(before))
 	}
 	if err := f.log.Append(c); err != nil {
 		return 0, err

@@ -242,7 +242,7 @@ func (f *Fleet) deal(now time.Time) {
 	have, want := sh.counts(), f.desired(list)
 
 	// What the dead had is free, since their leases are over.
-	at = f.notBefore(at)
+	at = max(at, load.Latest(f.log.Changes()))
 	from := f.firstAfter(at)
 	unsafe := false
 	for i, n := range owner {
@@ -338,14 +338,6 @@ func (f *Fleet) take(owner, held []uint16, have, want map[int]int, list []*sourc
 		k++
 	}
 	return all
-}
-
-// notBefore is a run time for the next entry of the log that is not before at.
-func (f *Fleet) notBefore(at time.Duration) time.Duration {
-	if cs := f.log.Changes(); len(cs) > 0 {
-		at = max(at, cs[len(cs)-1].At)
-	}
-	return at
 }
 
 // firstAfter is where an epoch begins that takes effect at a run time: in the closed model a table says whose the users are, whatever

@@ -35,7 +35,7 @@ const (
 	Pause   ChangeKind = 5 // the level is 0 and the clock stops
 	Unpause ChangeKind = 6 // ends Pause: all is as it was before, held or not
 	Reshare ChangeKind = 7 // Change.Epoch says whose indices and users are from here on
-	Stop    ChangeKind = 8 // nothing becomes due after it
+	Stop    ChangeKind = 8 // nothing becomes due after it; see Log
 )
 
 func (k ChangeKind) String() string {
@@ -66,8 +66,10 @@ type Epoch struct {
 	Table []uint16 // source of index i: Table[(i-From) mod len]; of user k: Table[k mod len]
 }
 
-// Log is the live changes of a run so far: append-only and in order of time. Every source has its own copy with the
-// same entries; so all of them see the same Timeline. All methods are safe for concurrent use.
+// Log is the live changes of a run so far: append-only and in order of time, but for a Stop. That one does not wait for what
+// was ordered before it and lies further ahead: it may lie before the last entries, and those after its time then never hold.
+// Every source has its own copy with the same entries; so all of them see the same Timeline. All methods are safe for
+// concurrent use.
 type Log struct {
 	spec *Spec
 	mu   sync.Mutex // held while appending
@@ -87,9 +89,9 @@ func NewLog(spec *Spec) *Log {
 	return l
 }
 
-// Append adds a change, or says why it cannot be: it lies before the last one, its value is out of range, or the run was
-// stopped. After Stop only Reshare and Stop are taken (and mean nothing): a source that is lost during the drain is no
-// error. The caller leaves c.Epoch alone afterwards.
+// Append adds a change, or says why it cannot be: it lies before the latest one and is no Stop, its value is out of range, or
+// the run was stopped. After Stop only Reshare, which means nothing, and Stop are taken: a source that is lost during the drain
+// is no error. Of several Stops the earliest holds. The caller leaves c.Epoch alone afterwards.
 func (l *Log) Append(c Change) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -102,13 +104,33 @@ func (l *Log) Append(c Change) error {
 	return nil
 }
 
+// Latest is the latest time of a list of changes; 0 if there is none.
+func Latest(changes []Change) time.Duration {
+	at := time.Duration(0)
+	for i := range changes {
+		at = max(at, changes[i].At)
+	}
+	return at
+}
+
+// stopAt is the time of the earliest stop; Never if there is none.
+func stopAt(changes []Change) time.Duration {
+	at := Never
+	for i := range changes {
+		if changes[i].Kind == Stop {
+			at = min(at, changes[i].At)
+		}
+	}
+	return at
+}
+
 // check says whether c may follow the changes before it.
 func check(before []Change, c Change) error {
 	if c.At < 0 || c.At > 2*MaxDuration {
 		return fmt.Errorf("its time is not in 0s..%v", 2*MaxDuration)
 	}
-	if n := len(before); n > 0 && c.At < before[n-1].At {
-		return fmt.Errorf("it lies before the last change, which is at %v", before[n-1].At)
+	if at := Latest(before); c.Kind != Stop && c.At < at {
+		return fmt.Errorf("it lies before the latest change, which is at %v", at)
 	}
 	stopped := false
 	var epoch *Epoch

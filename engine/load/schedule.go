@@ -68,8 +68,8 @@ func (s *Schedule) Stale() bool { return s.log.Timeline() != s.line }
 
 // Refresh takes over what the log has got: the pending index and its due time are worked out again. What was consumed is
 // not dealt again; an index at or before it that a late epoch would give to this shard is left out, so an epoch must
-// begin in the future of every source. It returns the time of the first new change of the level, Never without one: whoever
-// hears of that more than [Hearing] late finds indices due that could not be begun in time.
+// begin in the future of every source. It returns the time of the earliest new change of the level, Never without one: whoever
+// hears of that more than [Hearing] late finds indices due that could not be begun in time. A stop is none: it makes nothing due.
 func (s *Schedule) Refresh() (changed time.Duration) {
 	before := s.line
 	s.line = s.log.Timeline()
@@ -80,7 +80,7 @@ func (s *Schedule) Refresh() (changed time.Duration) {
 		s.enter(s.epoch + 1)
 	}
 	s.settle()
-	return s.line.since(before, false)
+	return s.line.since(before, func(k ChangeKind) bool { return k != Reshare && k != Stop })
 }
 
 // enter stands at the first index of an epoch that is not consumed.

@@ -62,7 +62,7 @@ func drawSpec(t *rapid.T) *Spec {
 	return spec
 }
 
-// drawChanges draws changes without epochs; they end with a stop, so that no hold lasts for ever.
+// drawChanges draws changes without epochs; they end with a stop, so that no hold lasts for ever. It may lie before some of them.
 func drawChanges(t *rapid.T) []Change {
 	var out []Change
 	at := time.Duration(0)
@@ -74,7 +74,7 @@ func drawChanges(t *rapid.T) []Change {
 		}
 		out = append(out, c)
 	}
-	return append(out, Change{At: at + time.Duration(rapid.IntRange(0, 5_000_000_000).Draw(t, "stop")), Kind: Stop})
+	return append(out, Change{At: max(0, at+time.Duration(rapid.IntRange(-3_000_000_000, 5_000_000_000).Draw(t, "stop"))), Kind: Stop})
 }
 
 // TestPartsAreTheWhole: however many sources, shards, epochs and changes there are, every index is dealt once and at
@@ -129,7 +129,7 @@ func TestPartsAreTheWhole(t *testing.T) {
 		}
 		epoch := 0
 		for _, c := range changes {
-			walk(c.At)
+			walk(min(c.At, changes[len(changes)-1].At)) // of the stop all hear in time
 			if rapid.Bool().Draw(t, "reshare") {
 				epoch++
 				weights := rapid.SliceOfN(rapid.IntRange(0, 5), 4, 4).Draw(t, "weights")
@@ -139,8 +139,9 @@ func TestPartsAreTheWhole(t *testing.T) {
 						weights[i] = 0
 					}
 				}
-				e := &Epoch{ID: epoch, From: log.Timeline().FirstAfter(c.At), Table: Table(weights)}
-				if err := log.Append(Change{At: c.At, Kind: Reshare, Epoch: e}); err != nil {
+				at := max(c.At, Latest(log.Changes()))
+				e := &Epoch{ID: epoch, From: log.Timeline().FirstAfter(at), Table: Table(weights)}
+				if err := log.Append(Change{At: at, Kind: Reshare, Epoch: e}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -217,7 +218,8 @@ func skip(s *Schedule, t time.Duration) {
 	}
 }
 
-// TestRefreshSaysWhatIsNew: the time of the first change of the level that the schedule has not seen, whatever moves shares.
+// TestRefreshSaysWhatIsNew: the time of the first change of the level that the schedule has not seen, whatever moves shares; what a
+// stop leaves is none.
 func TestRefreshSaysWhatIsNew(t *testing.T) {
 	spec := &Spec{Arrivals: Even, Profile: Profile{Stages: []Stage{{For: 10 * time.Second, At: 10}}}}
 	log := NewLog(spec)
@@ -231,6 +233,8 @@ func TestRefreshSaysWhatIsNew(t *testing.T) {
 		{[]Change{{At: 2 * sec, Kind: Reshare, Epoch: &Epoch{ID: 1, Table: everything}}}, Never},
 		{[]Change{{At: 3 * sec, Kind: Reshare, Epoch: &Epoch{ID: 2, Table: everything}}, {At: 4 * sec, Kind: Resume}, {At: 5 * sec, Kind: Factor, Factor: 2}}, 4 * sec},
 		{nil, Never},
+		{[]Change{{At: 7 * sec, Kind: Factor, Factor: 1}}, 7 * sec},
+		{[]Change{{At: 8 * sec, Kind: Factor, Factor: 2}, {At: 6 * sec, Kind: Stop}}, Never},
 	} {
 		appendAll(t, log, c.changes...)
 		if got := s.Refresh(); got != c.want {
@@ -341,5 +345,26 @@ func TestWhatBelongsToNobodyIsDealtToNobody(t *testing.T) {
 	}
 	if dealt[0] != 125+250 || dealt[1] != 250 {
 		t.Errorf("dealt %v, want 375 and 250", dealt)
+	}
+}
+
+// TestAStopThatIsHeardOfLateTakesNothingBack: what was begun beyond it is not dealt again and leaves the count as it is, and nothing
+// more comes, not even under a change or an epoch for a later time that the source has followed already.
+func TestAStopThatIsHeardOfLateTakesNothingBack(t *testing.T) {
+	spec := &Spec{Arrivals: Even, Profile: Profile{Stages: []Stage{{For: 10 * sec, At: 10}}}}
+	log := NewLog(spec)
+	s := NewSchedule(spec, log, 0, 0, 1)
+	appendAll(t, log, Change{At: 2 * sec, Kind: Factor, Factor: 2}, Change{At: 2 * sec, Kind: Reshare, Epoch: &Epoch{ID: 1, From: 20, Table: everything}})
+	s.Refresh()
+	skip(s, 3*sec) // 20 and 20 more
+	appendAll(t, log, Change{At: sec, Kind: Stop})
+	if got := s.Refresh(); got != Never {
+		t.Errorf("the level changed from %v on", got)
+	}
+	if index, due, ok := s.Peek(); ok || s.done != 39 {
+		t.Errorf("index %d is due at %v (%v) after %d", index, due, ok, s.done)
+	}
+	if n, end := log.Timeline().FirstAfter(Never-1), log.Timeline().End(); n != 10 || end != sec {
+		t.Errorf("%d arrivals until %v", n, end)
 	}
 }

@@ -69,7 +69,11 @@ func newTimeline(spec *Spec, changes []Change) *Timeline {
 	if spec.MaxRate > 0 {
 		b.limit = spec.MaxRate
 	}
+	stop := stopAt(changes)
 	for i := range changes {
+		if changes[i].At > stop {
+			continue // ordered before the stop, for a time after it
+		}
 		b.advance(changes[i].At)
 		b.apply(&changes[i])
 	}
@@ -319,15 +323,16 @@ func (l *Timeline) epochAfter(t time.Duration) int {
 // force, since nobody knows when it ends.
 func (l *Timeline) End() time.Duration { return l.end }
 
-// since is the run time from which the timeline may differ from an earlier one of the same log: of its first entry that the
-// earlier one has not; Never if there is none. Entries that move shares count if shares is set.
-func (l *Timeline) since(earlier *Timeline, shares bool) time.Duration {
+// since is the run time from which the timeline may differ from an earlier one of the same log: of the earliest entry of a kind that
+// counts which the earlier one has not; Never if there is none. Entries that lie after a stop change nothing.
+func (l *Timeline) since(earlier *Timeline, counts func(ChangeKind) bool) time.Duration {
+	stop, at := stopAt(l.changes), Never
 	for _, c := range l.changes[len(earlier.changes):] {
-		if shares || c.Kind != Reshare {
-			return c.At
+		if counts(c.Kind) && c.At <= stop {
+			at = min(at, c.At)
 		}
 	}
-	return Never
+	return at
 }
 
 // FirstAfter is the first index that is due after t, or the number of all indices if none is: what an Epoch that begins

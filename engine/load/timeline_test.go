@@ -46,6 +46,8 @@ func TestLiveChanges(t *testing.T) {
 		{"a pause is a level of 0 and stops the clock", []Change{{At: 15 * sec, Kind: Pause}, {At: 18 * sec, Kind: Unpause}}, 33 * sec, []at{{15 * sec, 15 * sec, 1, 0, 1000}, {17 * sec, 15 * sec, 1, 0, 1000}, {18 * sec, 15 * sec, 1, 100, 1000}, {33 * sec, 30 * sec, 2, 0, 2100}}},
 		{"a pause inside a hold goes back to the hold", []Change{{At: 5 * sec, Kind: Hold}, {At: 6 * sec, Kind: Pause}, {At: 7 * sec, Kind: Factor, Factor: 2}, {At: 8 * sec, Kind: Unpause}}, Never, []at{{7 * sec, 5 * sec, 0, 0, 175}, {9 * sec, 5 * sec, 0, 100, 275}}},
 		{"nothing after a stop", []Change{{At: 15 * sec, Kind: Stop}}, 15 * sec, []at{{15 * sec, 15 * sec, 1, 0, 1000}, {20 * sec, 15 * sec, 1, 0, 1000}}},
+		{"a stop does not wait for what lies further ahead", []Change{{At: 14 * sec, Kind: Factor, Factor: 1.2}, {At: 16 * sec, Kind: Hold}, {At: 17 * sec, Kind: Next}, {At: 15 * sec, Kind: Stop}}, 15 * sec, []at{{14 * sec, 14 * sec, 1, 120, 900}, {15 * sec, 15 * sec, 1, 0, 1020}, {20 * sec, 15 * sec, 1, 0, 1020}}},
+		{"of two stops the earlier holds", []Change{{At: 16 * sec, Kind: Stop}, {At: 15 * sec, Kind: Stop}, {At: 17 * sec, Kind: Stop}}, 15 * sec, []at{{20 * sec, 15 * sec, 1, 0, 1000}}},
 		{"changes after the end mean nothing", []Change{{At: 31 * sec, Kind: Hold}, {At: 32 * sec, Kind: Next}}, 30 * sec, []at{{40 * sec, 30 * sec, 2, 0, 2100}}},
 		{"many changes at one time", []Change{{At: 5 * sec, Kind: Next}, {At: 5 * sec, Kind: Next}, {At: 5 * sec, Kind: Factor, Factor: 0.5}}, 15 * sec, []at{{5 * sec, 20 * sec, 2, 50, 125}, {15 * sec, 30 * sec, 2, 0, 425}}},
 	} {
@@ -170,6 +172,7 @@ func TestTheLogRefusesWhatCannotBe(t *testing.T) {
 		{"epoch goes back", []Change{{Kind: Reshare, Epoch: &Epoch{ID: 1, From: 5, Table: table}}}, Change{Kind: Reshare, Epoch: &Epoch{ID: 2, From: 4, Table: table}}},
 		{"epoch again", []Change{{Kind: Reshare, Epoch: &Epoch{ID: 1, From: 5, Table: table}}}, Change{Kind: Reshare, Epoch: &Epoch{ID: 1, From: 9, Table: table}}},
 		{"hold with an epoch", nil, Change{Kind: Hold, Epoch: &Epoch{ID: 1, Table: table}}},
+		{"before the latest, which a stop did not wait for", []Change{{At: 2 * sec, Kind: Hold}, {At: sec, Kind: Stop}}, Change{At: sec, Kind: Reshare, Epoch: &Epoch{ID: 1, Table: table}}},
 		{"hold after a stop", []Change{{Kind: Stop}}, Change{Kind: Hold}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

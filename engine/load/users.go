@@ -90,7 +90,7 @@ func (u *Users) Refresh(heard time.Duration) {
 		u.stripes = append(u.stripes, newStripe(0, e.table, u.source, 0, 1))
 	}
 	u.pending, u.next = u.pending[:0], 0
-	late := u.line.since(before, true) < heard-Hearing
+	late := u.line.since(before, func(ChangeKind) bool { return true }) < heard-Hearing
 	if late {
 		u.done, u.begun = max(u.done, heard), true
 	}

@@ -314,7 +314,7 @@ func TestUsersOfThePartsAreTheUsersOfTheWhole(t *testing.T) {
 				weights := rapid.SliceOfN(rapid.IntRange(0, 5), sources+1, sources+1).Draw(t, "weights")
 				weights[0]++
 				table, dealt = Table(weights), walked
-				if err := log.Append(Change{At: c.At, Kind: Reshare, Epoch: &Epoch{ID: epoch, Table: table}}); err != nil {
+				if err := log.Append(Change{At: max(c.At, Latest(log.Changes())), Kind: Reshare, Epoch: &Epoch{ID: epoch, Table: table}}); err != nil {
 					t.Fatal(err)
 				}
 			}
