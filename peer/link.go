@@ -110,20 +110,6 @@ func NewLink(c LinkConfig) *Link {
 	return l
 }
 
-// orders are what the fleet wants of a peer, and how far that has got. They outlive sessions: whatever a session did not carry
-// out, the next one does.
-type orders struct {
-	arm       *wire.Arm
-	armed     bool
-	abort     bool
-	commit    bool
-	committed bool
-	log       []load.Change // all entries, in order
-	entered   int           // of these, in the peer's log
-	stop      *wire.Stop
-	stopped   bool
-}
-
 // order changes what is wanted.
 func (l *Link) order(change func(o *orders)) {
 	l.mu.Lock()

@@ -32,13 +32,15 @@ type call struct {
 	beats   atomic.Uint64 // heartbeats so far
 	probed  chan struct{} // there is a heartbeat; one slot
 	heardBy atomic.Bool   // what we say arrives there, as far as its heartbeats tell
+	told    told          // of the orders; held by the link's lock
+	changes chan underWay // that wait for their answers
 	all     sync.WaitGroup
 }
 
 // newCall makes the session on a stream whose both ends were introduced, and hangs up if that fails. Its streams are served from
 // attach on.
 func (l *Link) newCall(rw io.ReadWriteCloser) (*call, error) {
-	c := &call{l: l, rw: rw, probed: make(chan struct{}, 1)}
+	c := &call{l: l, rw: rw, probed: make(chan struct{}, 1), changes: make(chan underWay, mostUnderWay+1)}
 	c.heardBy.Store(true) // it answered the greeting
 	c.session = wire.Client(rw, wire.SessionConfig{Log: func(line string) { l.say("%s", line) }, Recover: l.cfg.Recover})
 	var err error
@@ -55,7 +57,7 @@ func (l *Link) attach(c *call) {
 	l.call = c
 	l.orders.stopped = false // whatever the session before carried out at last, it may not have been told
 	l.mu.Unlock()
-	for _, serve := range []func(){c.answerBeats, c.takeBatches, c.takeLines, c.carryOut} {
+	for _, serve := range []func(){c.answerBeats, c.takeBatches, c.takeLines, c.carryOut, c.hearChanges} {
 		c.all.Go(func() {
 			defer l.cfg.Recover()
 			serve()
@@ -281,118 +283,3 @@ func (c *call) event(kind wire.Kind, body []byte) {
 }
 
 var errEnded = errors.New("the run has ended")
-
-// carryOut brings the peer to where the orders want it, one request after the other, until the session ends.
-func (c *call) carryOut() {
-	l := c.l
-	for {
-		l.mu.Lock()
-		next, wake := l.orders.next(), l.wake
-		l.mu.Unlock()
-		if next == nil {
-			select {
-			case <-wake:
-			case <-c.session.Done():
-				return
-			}
-			continue
-		}
-		ctx, cancel := context.WithTimeout(l.ctx, requestTime)
-		err := next.do(ctx, c)
-		cancel()
-		var no *wire.RefusedError
-		switch {
-		case err == nil:
-			l.mu.Lock()
-			next.done(&l.orders)
-			l.mu.Unlock()
-			if next.tell != nil {
-				next.tell(l)
-			}
-		case errors.As(err, &no):
-			l.refused(next, no)
-		case ctx.Err() != nil && l.ctx.Err() == nil:
-			c.session.Fail(fmt.Errorf("no answer to %q within %s", next.name, requestTime))
-			return
-		default:
-			return // the session has ended
-		}
-	}
-}
-
-// task is one request that an order needs.
-type task struct {
-	name string
-	do   func(ctx context.Context, c *call) error
-	done func(o *orders)
-	tell func(l *Link) // whom it concerns, that it was done; may be nil
-}
-
-// next is what has to be asked of the peer now; nil if it is where it should be.
-func (o *orders) next() *task {
-	plain := func(kind wire.Kind, body any) func(context.Context, *call) error {
-		return func(ctx context.Context, c *call) error { return c.do(ctx, kind, body, nil) }
-	}
-	switch {
-	case o.arm == nil:
-		return nil
-	case !o.armed && !o.abort && !o.committed:
-		arm := o.arm
-		return &task{
-			"arm", plain(wire.KindArm, *arm), func(o *orders) { o.armed = o.arm == arm },
-			func(l *Link) { l.cfg.Observer.Armed(l.cfg.N) },
-		}
-	case o.armed && o.abort && !o.committed:
-		return &task{"abort", plain(wire.KindAbort, nil), func(o *orders) { o.armed, o.arm, o.abort = false, nil, false }, nil}
-	case !o.armed:
-		return nil
-	case o.commit && !o.committed:
-		zero := base.Add(o.arm.Zero)
-		return &task{"commit", plain(wire.KindCommit, nil), func(o *orders) { o.committed = true }, func(l *Link) { l.expect(zero) }}
-	case o.entered < len(o.log):
-		from := o.entered
-		changes := wire.Changes{From: from, Entries: o.log[from:]}
-		var applied wire.Applied
-		return &task{
-			"changes",
-			func(ctx context.Context, c *call) error {
-				err := c.do(ctx, wire.KindChanges, changes, &applied)
-				if err == nil && applied.Count != from+len(changes.Entries) {
-					err = fmt.Errorf("it has %d entries of the log instead of %d", applied.Count, from+len(changes.Entries))
-					c.violated(err)
-				}
-				return err
-			},
-			func(o *orders) { o.entered = max(o.entered, applied.Count) },
-			func(l *Link) { l.cfg.Observer.Applied(l.cfg.N, applied) },
-		}
-	case o.stop != nil && !o.stopped && o.committed:
-		stop := o.stop
-		return &task{"stop", plain(wire.KindStop, *stop), func(o *orders) { o.stopped = o.stop == stop }, nil}
-	}
-	return nil
-}
-
-// refused takes a no to an order. A peer that cannot start has failed; one that does not follow the log of changes must not go
-// on: its lease is let run out, and it is asked to end at once.
-func (l *Link) refused(t *task, no *wire.RefusedError) {
-	l.mu.Lock()
-	committed := l.orders.committed
-	switch t.name {
-	case "arm", "commit":
-		l.orders.arm, l.orders.commit = nil, false
-	case "changes":
-		l.orders.entered = len(l.orders.log)
-	default:
-		t.done(&l.orders)
-	}
-	l.mu.Unlock()
-	switch {
-	case t.name == "arm" || t.name == "commit":
-		l.cfg.Observer.Failed(l.cfg.N, l.failed(t.name, no, ""))
-	case t.name == "changes" && committed:
-		l.say("it does not take a change of the load and is stopped: %s", no)
-		l.Granting(false)
-		l.Stop(true)
-	}
-}

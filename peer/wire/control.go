@@ -124,56 +124,83 @@ func (e *RefusedError) Error() string { return e.Text }
 // message; nil if it has none. The error is a *RefusedError if the peer refused, that of ctx when it is
 // over first (a reply that comes later is dropped), or that of the session.
 func (c *Control) Do(ctx context.Context, kind Kind, body, reply any) error {
+	a, err := c.Ask(kind, body)
+	if err != nil {
+		return err
+	}
+	return a.Wait(ctx, reply)
+}
+
+// Asked is a request on its way. Wait is to be called once.
+type Asked struct {
+	c      *Control
+	kind   Kind
+	id     uint64
+	answer chan Envelope
+}
+
+// Ask sends a request and does not wait for anything, so that the next one need not wait for the way of this one and back. Requests
+// arrive in the order in which they were asked. The error is that of the session.
+func (c *Control) Ask(kind Kind, body any) (*Asked, error) {
 	var raw []byte
 	if body != nil {
 		raw = Encode(body)
 	}
-	answer := make(chan Envelope, 1)
+	a := &Asked{c: c, kind: kind, answer: make(chan Envelope, 1)}
 	c.sending.Lock()
+	defer c.sending.Unlock()
 	c.mu.Lock()
 	c.lastID++
-	id := c.lastID
-	c.waiting[id] = answer
+	a.id = c.lastID
+	c.waiting[a.id] = a.answer
 	c.mu.Unlock()
-	err := c.put(Envelope{ID: id, Kind: kind, Body: raw})
-	c.sending.Unlock()
-	defer func() {
-		c.mu.Lock()
-		delete(c.waiting, id)
-		c.mu.Unlock()
-	}()
-	if err != nil {
-		return err
+	if err := c.put(Envelope{ID: a.id, Kind: kind, Body: raw}); err != nil {
+		a.forget()
+		return nil, err
 	}
+	return a, nil
+}
+
+// forget has a reply that may still come dropped.
+func (a *Asked) forget() {
+	a.c.mu.Lock()
+	defer a.c.mu.Unlock()
+	delete(a.c.waiting, a.id)
+}
+
+// Wait waits for the reply, as Do does.
+func (a *Asked) Wait(ctx context.Context, reply any) error {
+	defer a.forget()
+	s := a.c.st.s
 	var e Envelope
 	select {
-	case e = <-answer:
+	case e = <-a.answer:
 	case <-ctx.Done():
-		return fmt.Errorf("%s: %w", kind, ctx.Err())
-	case <-c.st.s.Done():
+		return fmt.Errorf("%s: %w", a.kind, ctx.Err())
+	case <-s.Done():
 		select { // the last that was said may have been the answer
-		case e = <-answer:
+		case e = <-a.answer:
 		default:
-			return c.st.s.Err()
+			return s.Err()
 		}
 	}
 	switch {
 	case e.Kind == KindError:
 		var refused Error
 		if err := Decode(e.Body, &refused); err != nil {
-			c.st.s.Fail(err)
+			s.Fail(err)
 			return err
 		}
-		return &RefusedError{Request: kind, Code: redact.Neutralise(refused.Code), Text: redact.Neutralise(refused.Text)}
+		return &RefusedError{Request: a.kind, Code: redact.Neutralise(refused.Code), Text: redact.Neutralise(refused.Text)}
 	case e.Kind != KindOK:
-		err := fmt.Errorf("%s was answered with %s, which is no reply", kind, e.Kind)
-		c.st.s.Fail(err)
+		err := fmt.Errorf("%s was answered with %s, which is no reply", a.kind, e.Kind)
+		s.Fail(err)
 		return err
 	case reply == nil:
 		return nil
 	}
 	if err := Decode(e.Body, reply); err != nil {
-		c.st.s.Fail(err)
+		s.Fail(err)
 		return err
 	}
 	return nil
