@@ -120,10 +120,15 @@ func (s *session) play(ctx context.Context) error {
 		if err != nil {
 			fmt.Fprintf(s.w.stderr, "note: no log is kept: %s\n", err)
 		} else {
-			defer closer.Close()
 			log = log.With("run", header.ID)
 			log.Info("begins", "target", header.Target, "version", header.Version, "basis", header.Basis)
-			defer func() { log.Info("ends", "code", s.code(), "verdict", s.ledger.Verdict().Health.String()) }()
+			defer func() {
+				if errors.Is(s.cut, history.ErrHung) || errors.Is(s.cut, history.ErrBehind) {
+					return // the log is on the disk that does not answer
+				}
+				log.Info("ends", "code", s.code(), "verdict", s.ledger.Verdict().Health.String())
+				closer.Close()
+			}()
 		}
 		s.path = s.record.Path()
 		s.record.Follow(s.ledger)

@@ -50,7 +50,7 @@ type Source interface {
 type Config struct {
 	Header Header
 	Ledger *ledger.Ledger
-	Record *history.Writer // nil: the run leaves no record
+	Record *history.Writer // nil: the run leaves no record. The run writes it in the background and closes it
 	Source Source
 	Spec   load.Spec
 	// AllowRate is asked before the load is raised by hand; an error is the sentence that refuses it.
@@ -105,6 +105,9 @@ func Start(ctx context.Context, c Config) *Run {
 	r := &Run{cfg: c, commands: make(chan Command, 64), views: make(chan *View, 1), done: make(chan struct{}), stage: -1, called: time.Now()}
 	for _, m := range c.Source.Members() {
 		r.roll.see(&m, 0)
+	}
+	if c.Record != nil {
+		c.Record.Behind()
 	}
 	c.Source.Start(ctx)
 	if c.Watch != nil {
@@ -252,6 +255,11 @@ func (r *Run) add(item ledger.Item) {
 
 // cause is what the system says of an error, without who did what to which file: the sentence around it says that.
 func cause(err error) error {
+	for _, disk := range []error{history.ErrHung, history.ErrBehind} {
+		if errors.Is(err, disk) {
+			return disk
+		}
+	}
 	var path *fs.PathError
 	if errors.As(err, &path) {
 		return path.Err

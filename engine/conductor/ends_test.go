@@ -1,8 +1,12 @@
 package conductor_test
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -240,5 +244,65 @@ func TestPanicIsSeenFirst(t *testing.T) {
 			t.Error("the panic was not seen")
 		}
 		s.Cut()
+	})
+}
+
+// hanging is a file on a disk that stops answering, and answers again when the channel is closed.
+type hanging struct {
+	*os.File
+	hangs  atomic.Bool
+	answer chan struct{}
+}
+
+func (f *hanging) wait() {
+	if f.hangs.Load() {
+		<-f.answer
+	}
+}
+
+func (f *hanging) Write(b []byte) (int, error) { f.wait(); return f.File.Write(b) }
+func (f *hanging) Sync() error                 { f.wait(); return f.File.Sync() }
+func (f *hanging) Close() error                { f.wait(); return f.File.Close() }
+
+// A disk that hangs holds up neither the run nor its end: what was measured is all there, and the diary says that the record is not.
+func TestDiskThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := &hanging{answer: make(chan struct{})}
+		run, s := conducted(t, steady(), 0, func(h *ledger.Header, c *conductor.Config) {
+			f, err := os.Create(filepath.Join(t.TempDir(), "x.lt"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			disk.File = f
+			if c.Record, err = history.NewWriter(disk, f.Name(), *h); err != nil {
+				t.Fatal(err)
+			}
+		})
+		time.Sleep(2 * time.Second)
+		disk.hangs.Store(true)
+		for k := range 5 {
+			s.reports <- metrics.Report{Interval: second(uint64(k), 10, 0)}
+			time.Sleep(time.Second)
+		}
+		stopped := time.Now()
+		run.Send(conductor.Stop{})
+		time.Sleep(500 * time.Millisecond)
+		if got := s.heard(); got != "change" {
+			t.Errorf("half a second after the stop the sources were told: %q", got)
+		}
+		s.Cut()
+		if err := run.Wait(); err != nil {
+			t.Error(err)
+		}
+		if passed := time.Since(stopped); passed > 6*time.Second {
+			t.Errorf("a stop by hand took %v", passed)
+		}
+		if got := texts(run); !strings.Contains(got, "the record could not be ended: the disk does not answer") || !errors.Is(run.RecordErr(), history.ErrHung) {
+			t.Errorf("the record: %v; the diary:\n%s", run.RecordErr(), got)
+		}
+		if n := run.Ledger().Snapshot().Totals.Requests; n != 50 {
+			t.Errorf("%d requests in the account, want 50", n)
+		}
+		close(disk.answer)
 	})
 }

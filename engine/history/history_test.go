@@ -587,7 +587,7 @@ func (*full) Truncate(int64) error { return nil }
 func TestFullDiskIsAnErrorAndNoMore(t *testing.T) {
 	h, items := ledgertest.Run(ledgertest.Options{})
 	disk := &full{left: 20_000}
-	w, err := newWriter(disk, "x.lt", h)
+	w, err := NewWriter(disk, "x.lt", h)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -679,7 +679,7 @@ func TestADay(t *testing.T) {
 		t.Fatal(err)
 	}
 	disk := new(counted)
-	w, err := newWriter(disk, "x.lt", h)
+	w, err := NewWriter(disk, "x.lt", h)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -775,7 +775,7 @@ func FuzzFrames(f *testing.F) {
 func BenchmarkAddInterval(b *testing.B) {
 	b.ReportAllocs()
 	h, items := ledgertest.Run(ledgertest.Options{Rate: 10_000, Steps: 10, Seconds: 3})
-	w, err := newWriter(nowhere{io.Discard}, "x.lt", h)
+	w, err := NewWriter(nowhere{io.Discard}, "x.lt", h)
 	if err != nil {
 		b.Fatal(err)
 	}

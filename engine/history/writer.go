@@ -30,7 +30,7 @@ type Trailer struct {
 // Writer writes one record. It belongs to one goroutine. As long as it can write, whoever lists the runs sees this one as
 // running: the file is locked.
 type Writer struct {
-	f      file
+	f      File
 	path   string
 	note   string
 	ledger *ledger.Ledger
@@ -41,8 +41,8 @@ type Writer struct {
 	closed bool  // f
 }
 
-// file is what a Writer needs of an os.File.
-type file interface {
+// File is what a Writer needs of an os.File.
+type File interface {
 	io.WriteCloser
 	Sync() error
 	Truncate(size int64) error
@@ -69,7 +69,7 @@ func Create(dir string, h ledger.Header) (*Writer, error) {
 	}
 	// Without locks, as on some network file systems, readers go by when the record was written to.
 	_ = lock(f)
-	w, err := newWriter(f, path, h)
+	w, err := NewWriter(f, path, h)
 	if err != nil {
 		f.Close()
 		os.Remove(path)
@@ -79,7 +79,8 @@ func Create(dir string, h ledger.Header) (*Writer, error) {
 	return w, nil
 }
 
-func newWriter(f file, path string, h ledger.Header) (*Writer, error) {
+// NewWriter begins a record in a file that is open, empty and at path.
+func NewWriter(f File, path string, h ledger.Header) (*Writer, error) {
 	w := &Writer{f: f, path: path, buf: []byte(magic)}
 	var err error
 	if w.buf, err = appendFrame(w.buf, kindHeader, appendJSON(h)); err != nil {
@@ -120,14 +121,31 @@ func (w *Writer) Path() string { return w.path }
 // Note is a sentence about old runs that had to go when the record was created; empty if none had to.
 func (w *Writer) Note() string { return w.note }
 
+// Behind lets a goroutine of its own write the file from now on, so that a disk that hangs holds up neither Add nor the end of the
+// run: then Close gives up after some seconds with ErrHung, and the goroutine ends when the disk answers, if it ever does. What waits
+// for the disk is bounded; beyond that the record is cut short with ErrBehind, as by a full disk. An error of the disk is that of a later
+// Add, or of Close.
+func (w *Writer) Behind() {
+	if !w.closed {
+		w.f = newBehind(w.f, w.size)
+	}
+}
+
 // Follow tells the writer which ledger adds up the run: the trailer, which lists show, is taken from it when the record is
 // closed, and the ledger can from now on replay what was written.
 func (w *Writer) Follow(l *ledger.Ledger) {
 	w.ledger = l
-	l.SetReplay(func(yield func(ledger.Item) error) error { return replayFile(w.path, yield) })
+	l.SetReplay(func(yield func(ledger.Item) error) error {
+		if b, ok := w.f.(*behind); ok && !w.closed {
+			if err := b.Sync(); err != nil {
+				return fmt.Errorf("read the record again: %w", err)
+			}
+		}
+		return replayFile(w.path, yield)
+	})
 }
 
-// Add appends an item; when it returns, the operating system has it. Nothing of the item is kept. After an error, such as a full
+// Add appends an item; when it returns, the operating system has it, or will within moments (see Behind). Nothing of the item is kept. After an error, such as a full
 // disk, the record ends behind its last whole item, and Add does nothing more but return the error again.
 func (w *Writer) Add(item ledger.Item) error {
 	switch {
@@ -196,7 +214,10 @@ func (w *Writer) Discard() error {
 		w.closed = true
 		err = w.f.Close()
 	}
-	if err = errors.Join(err, os.Remove(w.path)); err != nil {
+	if !errors.Is(err, ErrHung) { // removing it would hang as well
+		err = errors.Join(err, os.Remove(w.path))
+	}
+	if err != nil {
 		return fmt.Errorf("remove the record of a run that never began: %w", err)
 	}
 	return nil
