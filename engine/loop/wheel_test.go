@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -77,15 +78,47 @@ func TestWheelAgainstModel(t *testing.T) {
 				for _, at := range due {
 					first = min(first, max(at, 0)+tick)
 				}
-				if (next == Never) != (len(due) == 0) {
-					t.Fatalf("next is %v with %d timers pending", next, len(due))
-				}
 				if len(due) > 0 && next >= max(first, now+tick) {
 					t.Fatalf("next is %v, but a timer must fire before %v", next, first)
 				}
+				followNext(t, w, due, now)
 			},
 		})
 	})
+}
+
+// followNext advances a copy of the wheel to where it asks to be advanced, until
+// a timer fires: what was cancelled or put off must not keep it awake, so that
+// each timer may ask once for where it was, and once a level for where it is.
+func followNext(t *rapid.T, w wheel, due map[uint32]time.Duration, now time.Duration) {
+	w.nodes = slices.Clone(w.nodes)
+	places := 0
+	for i := firstTimer; i < len(w.nodes); i++ {
+		if w.nodes[i].next != 0 {
+			places++
+		}
+	}
+	for steps := 0; ; steps++ {
+		if steps > (1+levels)*places {
+			t.Fatalf("the wheel of %d timers has asked %d times and none has fired", places, steps)
+		}
+		next := w.next()
+		if next == Never {
+			if len(due) > 0 {
+				t.Fatalf("next is Never with %d timers pending", len(due))
+			}
+			return
+		}
+		w.advance(max(next, now))
+		if id, ok := w.pop(); ok {
+			for other, at := range due {
+				if max(at, now)+tick <= max(due[id], now) {
+					t.Fatalf("timer %d of %v fired before %d of %v", id, due[id], other, at)
+				}
+			}
+			return
+		}
+	}
 }
 
 // TestWheelOrder fires timers set in a scattered order in that of their ticks.
@@ -146,8 +179,36 @@ func TestWheelBeyondRange(t *testing.T) {
 	w.init()
 	w.set(3, time.Second)
 	w.set(3, 60*24*time.Hour)
+	w.advance(2 * time.Second)
+	if id, ok := w.pop(); ok {
+		t.Fatalf("timer %d, set beyond the range, fired", id)
+	}
 	if next := w.next(); next != Never {
 		t.Fatalf("a timer beyond the range makes next %v", next)
+	}
+}
+
+// TestWheelPutOff fires a timer that was put off and brought forward in turn
+// when it was set last, and only then.
+func TestWheelPutOff(t *testing.T) {
+	var w wheel
+	w.init()
+	for ms := range time.Duration(3000) {
+		w.set(7, (ms+1000)*time.Millisecond) // a request's timeout, put off by the next
+		w.advance(ms * time.Millisecond)
+		if _, ok := w.pop(); ok {
+			t.Fatalf("fired at %d ms, but it is due at %d", ms, ms+1000)
+		}
+	}
+	w.set(7, 3010*time.Millisecond)
+	for ms := range time.Duration(1010) {
+		w.advance((ms + 3000) * time.Millisecond)
+		if _, ok := w.pop(); ok != (ms == 10) {
+			t.Fatalf("fired at %d ms: %v; it is due at 3010 and was due at 3999", ms+3000, ok)
+		}
+	}
+	if next := w.next(); next != Never {
+		t.Fatalf("next is %v on an empty wheel", next)
 	}
 }
 
