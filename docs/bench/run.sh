@@ -2,22 +2,24 @@
 # The figures of RESULTS.md, made again: docs/bench/run.sh
 #
 # What is compared is requests a second of the generator's own CPU time. nginx, one worker on core 0, is the target and counts the
-# requests; the generators take turns on core 1, in rounds of A B C, C B A, so that whatever else the machine does meets all of
-# them. Each figure is the median of the rounds' ratios to wrk in the same round, with the lowest and the highest beside it.
+# requests. The generators of a case all run on core 1, but take turns: all are stopped (SIGSTOP) but one, which goes on for a moment
+# to find its stride and is then measured. A round is a turn of each, in the order A B C, then C B A, and takes a second or two, so
+# that whatever else the machine does meets all of them. Each figure is the median of the rounds' ratios to wrk in the same round,
+# with the quartiles beside it.
 #
 #   LT=path      the program to measure; without it, it is built from this tree
-#   ROUNDS=7  WINDOW=4  WARM=2     rounds a case, seconds measured, seconds before
+#   ROUNDS=41  WINDOW=0.7  WARM=0.2     rounds a case, seconds of a turn that are measured, seconds before
 #   CASES="plain64 plain1000 tls64 journey memory alloc"
 #   PEERS="hey k6"                 beside wrk, in plain64; built from the Go module proxy into LT_CI_CACHE
 #   OUT=docs/bench/RESULTS.md
 #
-# It wants Linux with two cores, bash, awk, taskset, nginx (nginx-light of Debian will do), wrk, openssl and Go; about twelve
+# It wants Linux with two cores, bash, awk, taskset, nginx (nginx-light of Debian will do), wrk, openssl and Go; about nine
 # minutes. All load stays on the loopback address.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 exec </dev/null
 
-rounds=${ROUNDS:-7} window=${WINDOW:-4} warm=${WARM:-2}
+rounds=${ROUNDS:-41} window=${WINDOW:-0.7} warm=${WARM:-0.2}
 cases=${CASES:-plain64 plain1000 tls64 journey memory alloc}
 peers=${PEERS-hey k6}
 out=${OUT:-docs/bench/RESULTS.md}
@@ -43,8 +45,9 @@ ulimit -n "$(ulimit -Hn)"
 work=$(mktemp -d)
 chmod 755 "$work"
 server= generator=
+declare -A generators=() # by variant, those of the case in hand
 finish() {
-	[[ -z $generator ]] || kill "$generator" 2>/dev/null || true
+	for p in $generator "${generators[@]}"; do kill -KILL "$p" 2>/dev/null || true; done
 	[[ -z $server ]] || kill "$server" 2>/dev/null || true
 	wait
 	rm -rf "$work"
@@ -150,33 +153,41 @@ for ((i = 0; ; i++)); do
 done
 sleep 0.2
 
-# ---- one measurement
+# ---- generators in turn
 
 # cpu sets the CPU time of a process, the sum of its threads, in nanoseconds. No generator ends threads while it is measured.
 cpu() {
 	spent=$(awk '{s += $1} END {printf "%.0f", s}' "/proc/$1/task/"*/schedstat 2>/dev/null) && [[ $spent -gt 0 ]]
 }
 
-# measure CASE ROUND VARIANT COMMAND...: the command must go on for warm + window + 2 seconds.
-measure() {
-	local case=$1 round=$2 variant=$3 r0 c0
-	shift 3
-	taskset -c "$generator_core" "$@" >"$work/$case-$variant.out" 2>"$work/$case-$variant.err" &
-	generator=$!
-	sleep "$warm"
-	{ cpu $generator && requests; } || fail "$variant ended before it was measured: $(tail -n 3 "$work/$case-$variant.out" "$work/$case-$variant.err")"
-	r0=$counted c0=$spent
-	sleep "$window"
-	{ cpu $generator && requests; } || fail "$variant ended while it was measured: $(tail -n 3 "$work/$case-$variant.out" "$work/$case-$variant.err")"
-	((spent > c0 && counted > r0)) || fail "$variant sent nothing: $(tail -n 3 "$work/$case-$variant.out" "$work/$case-$variant.err")"
-	awk -v c="$case" -v r="$round" -v v="$variant" -v n=$((counted - r0)) -v t=$((spent - c0)) -v w="$window" \
-		'BEGIN {printf "%s\t%d\t%s\t%.1f\t%.1f\t%.3f\n", c, r, v, n / (t / 1e9), n / w, t / 1e9 / w}' | tee -a "$work/rows" >&2
-	wait $generator || true # lt answers with the code of its verdict
-	generator=
-	sleep 0.3
+# rest stops a process and waits until each of its threads stands.
+rest() {
+	kill -STOP "$1" 2>/dev/null || return 1
+	while grep -hqv '^[^)]*) *T' "/proc/$1/task/"*/stat 2>/dev/null; do sleep 0.002; done
 }
 
-duration=$((warm + window + 2))
+# lost tells what a generator said that is no longer there.
+lost() {
+	fail "$2 of $1 ended before it was measured: $(tail -n 3 "$work/$1-$2.out" "$work/$1-$2.err")"
+}
+
+# turn CASE ROUND VARIANT lets one generator go on, and measures it.
+turn() {
+	local case=$1 round=$2 variant=$3 p=${generators[$3]} r0 c0 t0
+	kill -CONT "$p" 2>/dev/null || lost "$case" "$variant"
+	sleep "$warm"
+	{ cpu "$p" && requests; } || lost "$case" "$variant"
+	r0=$counted c0=$spent t0=$EPOCHREALTIME
+	sleep "$window"
+	{ cpu "$p" && requests; } || lost "$case" "$variant"
+	local t1=$EPOCHREALTIME
+	rest "$p" || lost "$case" "$variant"
+	((spent > c0 && counted > r0)) || fail "$variant sent nothing: $(tail -n 3 "$work/$case-$variant.out" "$work/$case-$variant.err")"
+	awk -v c="$case" -v r="$round" -v v="$variant" -v n=$((counted - r0)) -v t=$((spent - c0)) -v a="$t0" -v b="$t1" \
+		'BEGIN {printf "%s\t%d\t%s\t%.1f\t%.1f\t%.3f\n", c, r, v, n / (t / 1e9), n / (b - a), t / 1e9 / (b - a)}' >>"$work/rows"
+}
+
+duration=600 # seconds; longer than a case takes, which ends its generators itself
 cat >"$work/journey.yaml" <<YAML
 target: http://127.0.0.1:$port
 load: {users: 64, for: ${duration}s}
@@ -191,33 +202,46 @@ export const options = {vus: 64, duration: '${duration}s', discardResponseBodies
 export default function () { http.get('http://127.0.0.1:$port/'); }
 JS
 
-variant() {
-	local case=$1 round=$2 v=$3 url=http://127.0.0.1:$port/ tls=https://127.0.0.1:$tls_port/ d=${duration}s
+# begin CASE VARIANT starts a generator, lets it open its connections and stops it.
+begin() {
+	local case=$1 v=$2 url=http://127.0.0.1:$port/ tls=https://127.0.0.1:$tls_port/ d=${duration}s command
 	case $case:$v in
-	plain64:wrk | journey:wrk) measure "$case" "$round" $v wrk -t1 -c64 -d$d $url ;;
-	plain64:lt) measure "$case" "$round" $v "$lt" $url -c 64 -d $d --plain ;;
-	plain64:hey) measure "$case" "$round" $v "$hey" -c 64 -z $d $url ;;
-	plain64:k6) measure "$case" "$round" $v "$k6" run --quiet --no-usage-report --summary-mode=disabled "$work/k6.js" ;;
-	plain1000:wrk) measure "$case" "$round" $v wrk -t1 -c1000 -d$d $url ;;
-	plain1000:lt) measure "$case" "$round" $v "$lt" $url -c 1000 -d $d --plain ;;
-	tls64:wrk) measure "$case" "$round" $v wrk -t1 -c64 -d$d $tls ;;
-	tls64:lt) measure "$case" "$round" $v "$lt" $tls -k -c 64 -d $d --plain ;;
-	journey:lt) measure "$case" "$round" $v "$lt" run "$work/journey.yaml" --plain ;;
+	plain64:wrk | journey:wrk) command=(wrk -t1 -c64 -d$d $url) ;;
+	plain64:lt) command=("$lt" $url -c 64 -d $d --plain) ;;
+	plain64:hey) command=("$hey" -c 64 -z $d $url) ;;
+	plain64:k6) command=("$k6" run --quiet --no-usage-report --summary-mode=disabled "$work/k6.js") ;;
+	plain1000:wrk) command=(wrk -t1 -c1000 -d$d $url) ;;
+	plain1000:lt) command=("$lt" $url -c 1000 -d $d --plain) ;;
+	tls64:wrk) command=(wrk -t1 -c64 -d$d $tls) ;;
+	tls64:lt) command=("$lt" $tls -k -c 64 -d $d --plain) ;;
+	journey:lt) command=("$lt" run "$work/journey.yaml" --plain) ;;
 	esac
+	taskset -c "$generator_core" "${command[@]}" >"$work/$case-$v.out" 2>"$work/$case-$v.err" &
+	generators[$v]=$!
+	sleep 2
+	rest "${generators[$v]}" || lost "$case" "$v"
 }
 
 # paired CASE VARIANTS...: rounds of A B C, C B A, ...
 paired() {
 	local case=$1 round v order
 	shift
+	say "$case: $*"
+	for v in "$@"; do begin "$case" "$v"; done
 	for ((round = 1; round <= rounds; round++)); do
 		order=("$@")
 		if ((round % 2 == 0)); then
 			order=()
 			for v in "$@"; do order=("$v" "${order[@]}"); done
 		fi
-		for v in "${order[@]}"; do variant "$case" $round "$v"; done
+		for v in "${order[@]}"; do turn "$case" $round "$v"; done
 	done
+	for v in "$@"; do
+		kill -KILL "${generators[$v]}"
+		wait "${generators[$v]}" 2>/dev/null || true
+	done
+	generators=()
+	sleep 0.5
 }
 
 # resident USERS: the memory of lt with so many users of whom nearly all are thinking, in KiB. They come over a unix socket and
@@ -244,7 +268,7 @@ allocated() {
 	local r0
 	requests
 	r0=$counted
-	GODEBUG=gctrace=1 taskset -c "$generator_core" "$lt" "$@" -c 64 -d $((duration + 10))s --plain >"$work/alloc.out" 2>"$work/alloc.err" || true
+	GODEBUG=gctrace=1 taskset -c "$generator_core" "$lt" "$@" -c 64 -d 18s --plain >"$work/alloc.out" 2>"$work/alloc.err" || true
 	requests
 	awk -v n=$((counted - r0)) '
 		/^gc [0-9]+ @/ {
@@ -263,7 +287,6 @@ allocated() {
 stolen() { awk '/^cpu / {print $9, $2 + $3 + $4 + $5 + $6 + $7 + $8 + $9}' /proc/stat; }
 steal0=$(stolen)
 load0=$(cut -d' ' -f1 /proc/loadavg)
-say "case round variant requests/CPU-s requests/s CPU"
 memory= alloc_plain= alloc_tls=
 for case in $cases; do
 	case $case in
@@ -295,16 +318,17 @@ Made by \`docs/bench/run.sh\` on $(date -u +%Y-%m-%d); how to read them is in RE
 - Machine: $(awk -F': ' '/^model name/ {print $2; exit}' /proc/cpuinfo), $(getconf _NPROCESSORS_ONLN) cores, Linux $(uname -r); load average at the start $load0; stolen by the hypervisor $(awk -v a="$steal0" -v b="$steal1" 'BEGIN {split(a, x, " "); split(b, y, " "); t = y[2] - x[2]; printf "%.1f %%", t ? 100 * (y[1] - x[1]) / t : 0}').
 - Target: $(nginx -v 2>&1 | sed 's/.*: //'), one worker on core $server_core; generators on core $generator_core.
 - Programs: $("$lt" --version | head -n 1), $(go env GOVERSION); wrk $(wrk -v 2>&1 | awk 'NR == 1 {print $2}' || true)$([[ -z $hey ]] || echo "; hey $hey_version")$([[ -z $k6 ]] || echo "; k6 $k6_version").
-- $rounds rounds, $window s measured in each after $warm s.
+- $rounds rounds a case; of each turn $window s are measured, after $warm s.
 MD
 	if [[ -s $work/rows ]]; then
 		cat <<'MD'
 
-| case | generator | requests a CPU-second | ratio to wrk | lowest .. highest | requests/s | its core |
+| case | generator | requests a CPU-second | ratio to wrk | quartiles | requests/s | its core |
 |---|---|---:|---:|---:|---:|---:|
 MD
 		awk -F'\t' '
 			function sort(a, n,   i, j, t) {for (i = 2; i <= n; i++) {t = a[i]; for (j = i - 1; j > 0 && a[j] > t; j--) a[j + 1] = a[j]; a[j + 1] = t}}
+			function quartile(a, n, k) {return a[1 + int((n - 1) * k / 4 + 0.5)]}
 			function median(a, n) {sort(a, n); return n % 2 ? a[(n + 1) / 2] : (a[n / 2] + a[n / 2 + 1]) / 2}
 			{
 				k = $1 SUBSEP $3
@@ -319,7 +343,7 @@ MD
 					split(order[i], p, SUBSEP); k = order[i]; w = p[1] SUBSEP "wrk"; n = 0
 					for (r = 1; r <= last; r++) if ((k, r) in rate && (w, r) in rate) {n++; a[n] = rate[k, r]; q[n] = rate[k, r] / rate[w, r]; s[n] = persec[k, r]; c[n] = core[k, r]}
 					m = median(q, n)
-					printf "| %s | %s | %.0f | %.2f | %.2f .. %.2f | %.0f | %.0f %% |\n", name[p[1]], p[2], median(a, n), m, q[1], q[n], median(s, n), 100 * median(c, n)
+					printf "| %s | %s | %.0f | %.2f | %.2f .. %.2f | %.0f | %.0f %% |\n", name[p[1]], p[2], median(a, n), m, quartile(q, n, 1), quartile(q, n, 3), median(s, n), 100 * median(c, n)
 				}
 			}' "$work/rows"
 		awk -F'\t' '$1 == "plain64" {rate[$3, $2] = $4; seen[$3] = 1; if ($2 > last) last = $2}
@@ -328,7 +352,7 @@ MD
 					n = 0
 					for (r = 1; r <= last; r++) if (("lt", r) in rate && (v, r) in rate) q[++n] = rate["lt", r] / rate[v, r]
 					for (i = 2; i <= n; i++) {t = q[i]; for (j = i - 1; j > 0 && q[j] > t; j--) q[j + 1] = q[j]; q[j + 1] = t}
-					if (n) printf "\nlt to %s, GET, 64 connections: %.1f (%.1f .. %.1f).\n", v, n % 2 ? q[(n + 1) / 2] : (q[n / 2] + q[n / 2 + 1]) / 2, q[1], q[n]
+					if (n) printf "\nlt to %s, GET, 64 connections: %.1f (%.1f .. %.1f).\n", v, n % 2 ? q[(n + 1) / 2] : (q[n / 2] + q[n / 2 + 1]) / 2, q[1 + int((n - 1) / 4 + 0.5)], q[1 + int((n - 1) * 3 / 4 + 0.5)]
 				}
 			}' "$work/rows"
 	fi
