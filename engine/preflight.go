@@ -61,6 +61,20 @@ func (e *Engine) Resolve(ctx context.Context) []Resolved {
 	return out
 }
 
+// ResolveProxy is Resolve for the proxy through which all is sent; false if there is none.
+func (e *Engine) ResolveProxy(ctx context.Context) (Resolved, bool) {
+	if e.origins.proxy == nil {
+		return Resolved{}, false
+	}
+	r := Resolved{Host: e.origins.proxy.host}
+	if h := e.origins.host(r.Host); h.number.IsValid() {
+		r.Addrs = []netip.Addr{h.number}
+	} else {
+		r.Addrs, r.Err = e.origins.addresses(ctx, r.Host)
+	}
+	return r, true
+}
+
 // Permit sets the rule that every address dialled from now on has to pass; see Config.Allow. It must be called before
 // Connect and Run.
 func (e *Engine) Permit(allow func(host string, addr netip.Addr) error) {

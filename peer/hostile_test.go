@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -407,6 +408,62 @@ func sendable(body []byte) (ok bool) {
 	defer func() { ok = recover() == nil }()
 	wire.Encode(cbor.RawMessage(body))
 	return true
+}
+
+// A coordinator that asks for one preflight after the other gets one at a time: each connects to every target.
+func TestOnePreflightAtATime(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	reached := make(chan net.Conn, 100)
+	go func() {
+		for {
+			c, err := silent.Accept()
+			if err != nil {
+				return
+			}
+			reached <- c // and never a word
+		}
+	}()
+	file, err := (&scenario.Quick{URL: "https://" + silent.Addr().String() + "/", Rate: "1"}).File(scenario.Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	job, err := NewJob(file, NewClaim(file, 1), "lt/test", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, near, far := newFault()
+	a := newAgent(ServeConfig{Version: "test", Clock: clockNow, Exit: func(int) {}}, "run")
+	defer a.end()
+	if _, err := a.load(job); err != nil {
+		t.Fatal(err)
+	}
+	at := a.attach(far, 0)
+	s := wire.Client(near, wire.SessionConfig{})
+	c, err := wire.OpenStreams(s, func(wire.Kind, []byte) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := make(chan error, 1)
+	go func() { first <- c.Control.Do(t.Context(), wire.KindPreflight, nil, nil) }()
+	conn := <-reached
+	for range 20 {
+		if err := c.Control.Do(t.Context(), wire.KindPreflight, nil, nil); err == nil || !strings.Contains(err.Error(), "a preflight goes on already") {
+			t.Fatalf("a second preflight beside the first: %v", err)
+		}
+	}
+	conn.Close() // the first sees that the handshake fails
+	if err := <-first; err != nil {
+		t.Errorf("the first: %v", err)
+	}
+	if n := len(reached); n != 0 {
+		t.Errorf("%d connections more than one", n)
+	}
+	s.Close()
+	at.close()
 }
 
 // Whatever a coordinator asks for in whatever order, a peer answers, and begins nothing that it was not committed to.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net"
 	"net/netip"
-	"net/url"
 	"time"
 
 	"lt/engine"
@@ -83,10 +82,12 @@ func (p *Permit) Ask(ctx context.Context) (Permission, error) {
 	if p.Now != nil {
 		now = p.Now
 	}
-	// A proxy by name is classed when it is dialled.
-	if u, err := url.Parse(p.File.HTTP.Proxy); err == nil && u.Hostname() != "" {
-		if _, err := (authz.Host{Name: u.Hostname()}).Class(); err != nil {
-			return Permission{}, err
+	// A proxy is dialled as a target is. One that does not resolve now is classed when it is dialled, but some names are refused as such.
+	if r, ok := p.Engine.ResolveProxy(ctx); ok {
+		for _, addrs := range [][]netip.Addr{nil, r.Addrs} {
+			if _, err := (authz.Host{Name: r.Host, Addrs: addrs}).Class(); err != nil {
+				return Permission{}, err
+			}
 		}
 	}
 	unix := p.File.HTTP.UnixSocket != ""

@@ -146,6 +146,37 @@ func TestAProxyIsClassedToo(t *testing.T) {
 	}
 }
 
+// A proxy counts by the addresses that its name has, before anything is sent to it.
+func TestAProxyIsClassedByItsAddresses(t *testing.T) {
+	for addr, refused := range map[string]bool{"169.254.169.254": true, "fd00:ec2::254": true, "10.0.0.1": false, "203.0.113.9": false} {
+		q := scenario.Quick{URL: "http://127.0.0.1/", Rate: "1", Proxy: "http://proxy.example:3128"}
+		file, err := q.File(scenario.Env{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		program, err := journey.Compile(file, "lt/test")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var lease load.Lease
+		e, err := engine.New(engine.Config{
+			File: file, Program: program, Log: load.NewLog(&file.Load), Lease: &lease, Name: "local", OnInterval: func(*metrics.Interval) {},
+			Lookup: func(context.Context, string) ([]netip.Addr, error) {
+				return []netip.Addr{netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr(addr)}, nil
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := Permit{File: file, Program: program, Engine: e, Claim: NewClaim(file, 0)}
+		_, err = p.Ask(t.Context())
+		var refusal *authz.Refusal
+		if errors.As(err, &refusal) != refused || refused && !strings.Contains(err.Error(), "proxy.example ("+addr+") is a cloud metadata service") {
+			t.Errorf("%s: %v", addr, err)
+		}
+	}
+}
+
 // What was permitted is asked again about every address, and the policy as well.
 func TestPermissionHoldsForLaterAddresses(t *testing.T) {
 	p, _ := permitOf(t, scenario.Quick{Rate: "100", Duration: "1m"}, token)

@@ -30,6 +30,7 @@ type attachment struct {
 	opened  chan struct{} // closed once streams is there
 	streams *wire.Peer
 	taking  atomic.Bool // a job is on its way
+	looking atomic.Bool // a preflight goes on
 
 	mu   sync.Mutex
 	sent map[uint64]time.Duration // heartbeats without an answer, on our clock
@@ -205,8 +206,12 @@ func (at *attachment) plan(p wire.Plan) (any, error) {
 	return at.a.load(&j)
 }
 
-// preflight looks at the targets for as long as the session lives.
+// preflight looks at the targets for as long as the session lives: one at a time, since each connects to all of them.
 func (at *attachment) preflight() (any, error) {
+	if at.looking.Swap(true) {
+		return nil, refuse("busy", "a preflight goes on already")
+	}
+	defer at.looking.Store(false)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	at.all.Go(func() {
