@@ -33,7 +33,8 @@ type Turn struct {
 // user's number alone, so that an epoch moves none between them. An epoch with another table moves users between sources:
 // they retire where they were at its time and start where they are now, evenly spread over 10 s from its time on. So whoever
 // learns of an epoch before its time never has a user whom another source has too, and one that learns of it late retires
-// its users the moment it does. It is not safe for concurrent use; the Log may grow meanwhile.
+// its users the moment it does. Users who were to start while their source could not start them, because it heard of them late or did
+// not run, start evenly spread over 10 s from then on. It is not safe for concurrent use; the Log may grow meanwhile.
 type Users struct {
 	spec          *Spec
 	log           *Log
@@ -45,7 +46,7 @@ type Users struct {
 	next    int                     // first piece that is not worked into pending; len(pieces) stands for the end
 	pending []Turn                  // by time; candidates, the last word is had by settle
 	live    []uint64                // bit k: user k has started and not retired
-	putOff  map[int64]time.Duration // when those start of whom the source heard late
+	putOff  map[int64]time.Duration // when those start who should have started before they could
 	done    time.Duration
 	begun   bool // a turn was consumed
 	turn    Turn
@@ -98,6 +99,16 @@ func (u *Users) Refresh(heard time.Duration) {
 		u.reconcile(late)
 	}
 	u.settle()
+}
+
+// Stopped says that the source did not run until the run time at. It returns how many users should have started by then, and by how
+// much they start later than by plan, all together, as far as that lies within the load.
+func (u *Users) Stopped(at time.Duration) (users int, missing time.Duration) {
+	u.done, u.begun = max(u.done, at), true
+	u.pending, u.next = u.pending[:0], 0
+	users, missing = u.reconcile(true)
+	u.settle()
+	return users, missing
 }
 
 // Wanted says whether user k is this shard's and wanted at t. At the time of its start it is, at the time of its
@@ -203,9 +214,9 @@ func (p *piece) wants(k int64, t time.Duration) bool {
 	return t < p.crossed(k)
 }
 
-// reconcile makes pending what brings the users that live at the time of the last turn, or when the source heard of a change
-// late, to those wanted then, and goes on from there.
-func (u *Users) reconcile(late bool) {
+// reconcile makes pending what brings the users that live at the time of the last turn, or late: when the source heard of a change or
+// ran again, to those wanted then, and goes on from there. It returns how many are put off, and by how much all together.
+func (u *Users) reconcile(late bool) (users int, missing time.Duration) {
 	for w, word := range u.live {
 		for ; word != 0; word &= word - 1 {
 			if k := int64(w)*64 + int64(bits.TrailingZeros64(word)); !u.Wanted(k, u.done) {
@@ -217,10 +228,10 @@ func (u *Users) reconcile(late bool) {
 	i := u.line.find(u.done)
 	if i == len(u.line.pieces) {
 		u.next = i + 1
-		return
+		return 0, 0
 	}
 	p := &u.line.pieces[i]
-	var missed []int64 // those who should have started by now
+	var missed []Turn // those who should have started by now
 	u.each(p.epoch, 0, max(p.begins(), p.ends()), func(k int64) {
 		if u.isLive(k) || !p.wants(k, u.done) {
 			return
@@ -228,20 +239,23 @@ func (u *Users) reconcile(late bool) {
 		if at := u.plannedStart(i, k); at > u.done {
 			u.pending = append(u.pending, Turn{User: k, At: at, Start: true})
 		} else {
-			missed = append(missed, k)
+			missed = append(missed, Turn{User: k, At: at, Start: true})
 		}
 	})
-	for j, k := range missed {
-		at := u.done
+	for j, turn := range missed {
+		planned := turn.At
+		turn.At = u.done
 		if late {
-			at += part(moveSpread, int64(j), int64(len(missed)))
-			u.putOff[k] = at
+			turn.At += part(moveSpread, int64(j), int64(len(missed)))
+			u.putOff[turn.User] = turn.At
+			users, missing = users+1, missing+min(turn.At, u.line.End())-planned
 		}
-		u.pending = append(u.pending, Turn{User: k, At: at, Start: true})
+		u.pending = append(u.pending, turn)
 	}
 	u.within(i, u.done)
 	u.next = i + 1
 	u.sort()
+	return users, missing
 }
 
 // plannedStart is when user k, who is wanted in piece i and does not live, was to start.

@@ -180,6 +180,61 @@ func TestARaiseThatIsHeardOfLateIsNoBurst(t *testing.T) {
 	}
 }
 
+// TestWhatWasDueWhileTheSourceStoodStillIsNoBurst: those who should have started start over ten seconds, also if it stands still again
+// before all have; those who should have retired retire at once.
+func TestWhatWasDueWhileTheSourceStoodStillIsNoBurst(t *testing.T) {
+	spec := &Spec{Model: Closed, Profile: Profile{Stages: []Stage{{For: 20 * sec, At: 200, Ramp: true}, {For: 20 * sec, At: 200}, {For: 20 * sec, Ramp: true}}}}
+	u := NewUsers(spec, NewLog(spec), 0, 0, 1)
+	if n := len(turns(u, 5*sec)); n != 51 { // users 0..50
+		t.Fatalf("%d users in 5 s", n)
+	}
+	// User 51+j was due at 5.1 + j/10 s, 49 of them before 10 s or at it, and comes j/4.9 s after 10 s.
+	count, missing := u.Stopped(10*sec - 1)
+	if count != 49 || (missing-49*(10*sec-5100*time.Millisecond)+49*24*100*time.Millisecond-49*24*10*sec/49).Abs() > time.Microsecond {
+		t.Errorf("%d users are %v late in all", count, missing)
+	}
+	late := 0
+	for _, turn := range turns(u, 15*sec-2) {
+		if !turn.Start || turn.At < 10*sec-1 {
+			t.Fatalf("turn %v", turn)
+		}
+		if turn.User < 100 {
+			if want := 10*sec - 1 + part(10*sec, turn.User-51, 49); turn.At != want {
+				t.Fatalf("turn %v, want it at %v", turn, want)
+			}
+			late++
+		}
+	}
+	if late != 25 {
+		t.Errorf("%d of 49 came in the first half of the ten seconds", late)
+	}
+	// It stands still again: those who were put off and would have come meanwhile are put off once more, the others are not.
+	count, _ = u.Stopped(17*sec + 1)
+	if want := 10 + 21; count != want {
+		t.Errorf("%d users, want %d", count, want)
+	}
+	turns(u, 40*sec-1)
+	for k := range int64(200) {
+		if !u.isLive(k) {
+			t.Fatalf("user %d does not live", k)
+		}
+	}
+	if len(u.putOff) > 0 {
+		t.Errorf("%d users who have started are still remembered", len(u.putOff))
+	}
+	if count, missing = u.Stopped(50*sec + 1); count != 0 || missing != 0 {
+		t.Errorf("%d users start on the way down, %v late", count, missing)
+	}
+	for i, turn := range turns(u, 50*sec+1) {
+		if want := (Turn{int64(199 - i), 50*sec + 1, false}); turn != want {
+			t.Fatalf("turn %v, want %v", turn, want)
+		}
+	}
+	if u.isLive(100) || !u.isLive(99) {
+		t.Error("not half of them retired")
+	}
+}
+
 // TestASourceThatLearnsLateGivesUpItsUsersAtOnce: it cannot undo what was, but nothing of it goes on.
 func TestASourceThatLearnsLateGivesUpItsUsersAtOnce(t *testing.T) {
 	spec := &Spec{Model: Closed, Profile: Profile{Stages: []Stage{{For: 20 * sec, At: 4, Ramp: true}, {For: 10 * sec, At: 4}}}}
