@@ -8,24 +8,28 @@ import (
 	"lt/engine/metrics"
 )
 
-const (
-	// fullAt is the share of the memory limit above which no new users begin; drainAt that above which the run is ended.
-	fullAt  = 0.90
-	drainAt = 0.97
-	// shortest is the shortest time over which a share of the CPU says something. The last interval of a run may be a
-	// millisecond long and all of it work; it takes over what held before it.
-	shortest = intervalLength / 2
-)
+// shortest is the shortest time over which a share of the CPU says something. The last interval of a run may be a
+// millisecond long and all of it work; it takes over what held before it.
+const shortest = intervalLength / 2
 
-// collect joins the shards' parts of each interval, adds the audit, and hands the interval over. It ends when every shard
-// has handed over its last part.
+// collect joins the shards' parts of each interval, adds the audit, and hands the interval over; between them it looks after the
+// memory. It ends when every shard has handed over its last part.
 func (e *Engine) collect(shards []*shard) {
 	woken := e.await()
 	audit := newAudit(e, shards)
+	memory := watchMemory(e)
+	defer memory.close()
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
 	done := make([]bool, len(shards))
 	for open := len(shards); open > 0; woken = false {
 		if !woken {
-			<-e.wake
+			select {
+			case <-e.wake:
+			case <-look.C:
+				memory.look()
+				continue
+			}
 		}
 		for open > 0 {
 			whole := e.next(done)
@@ -89,6 +93,9 @@ func (e *Engine) deliver(a *audit, whole []*metrics.Interval, last bool) {
 		}
 	}
 	iv.Final = last
+	if text := e.still.told(e.cfg.Name); text != "" {
+		iv.Notes = append(iv.Notes, text)
+	}
 	if last {
 		relieved := uint64(0)
 		for _, s := range a.shards {
@@ -99,30 +106,9 @@ func (e *Engine) deliver(a *audit, whole []*metrics.Interval, last bool) {
 		}
 	}
 	own, hit := iv.Audit.OwnErrors, iv.Audit.LimitHit
-	before := a.last.Pressure
 	iv.Audit = a.read(iv.Opened)
 	iv.Audit.OwnErrors, iv.Audit.LimitHit = own, hit
-	e.guardMemory(before, a.last.Pressure)
 	e.cfg.OnInterval(iv)
-}
-
-// guardMemory gives up new users before memory runs out, and then the run. used and before are shares of the limit, now and when it
-// was last looked at: what grows as fast as it did may be above the mark when it is looked at again.
-func (e *Engine) guardMemory(before, used float64) {
-	growth := max(0, used-before)
-	if used+growth > fullAt && !e.guard.full.Swap(true) {
-		text := "memory is above 90 % of the limit: no new virtual users begin"
-		if used <= fullAt {
-			text = fmt.Sprintf("memory is at %.0f %% of the limit and grew by %.0f %% in a second: no new virtual users begin", 100*used, 100*growth)
-		}
-		e.cfg.OnGuard(text, false)
-	}
-	if used > drainAt && !e.guard.drained.Swap(true) {
-		e.cfg.OnGuard("memory is above 97 % of the limit: the run is drained and reported", true)
-	}
-	if used+growth < fullAt-0.05 {
-		e.guard.full.Store(false)
-	}
 }
 
 // audit reads this source's own health once an interval.

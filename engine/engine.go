@@ -47,6 +47,8 @@ type Config struct {
 	Redact *redact.Redactor // nil: only what is masked by place
 	// Reading takes the process's own measures, once an interval; nil: limits.Read.
 	Reading func() limits.Reading
+	// Pressure says what share of the nearest memory limit is used, ten times a second; nil: limits.Pressure.
+	Pressure func() float64
 	// Recover is deferred first in every goroutine that the engine starts, so that a panic finds the terminal whole. If it
 	// ends a panic, the run is cut and Run returns an error. Nil: a panic ends the process.
 	Recover func()
@@ -80,6 +82,7 @@ type Engine struct {
 	drained  atomic.Bool
 	lapsed   atomic.Bool // the lease ended the run
 	bound    bound
+	still    still
 	epoch    time.Time
 	heard    atomic.Pointer[heard]
 	extended atomic.Int64 // run time in nanoseconds at which the lease was last extended after it had been over

@@ -8,7 +8,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"lt/engine/limits"
 	"lt/engine/load"
 	"lt/engine/metrics"
 	"lt/engine/redact"
@@ -25,7 +24,7 @@ func TestMemoryGuard(t *testing.T) {
 			spec := even(10, 6*time.Second)
 			if model == load.Closed {
 				spec = closed(0, 6*time.Second)
-				spec.Profile.Stages = []load.Stage{{For: 6 * time.Second, At: 60, Ramp: true}} // ten more users a second
+				spec.Profile.Stages = []load.Stage{{For: 50 * time.Millisecond}, {For: 6 * time.Second, At: 60, Ramp: true}} // ten more users a second
 			}
 			f := get(spec)
 			f.Scenarios[0].Steps[0].HTTP.Timeout = time.Hour
@@ -35,11 +34,11 @@ func TestMemoryGuard(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				tg := &target{release: after(20 * time.Second)} // every arrival needs a user of its own
 				e := prepare(t, f, nil, &o, over(tg), func(c *Config) {
-					c.Reading = func() limits.Reading { return limits.Reading{Pressure: float64(used.Load()) / 100} }
+					c.Pressure = func() float64 { return float64(used.Load()) / 100 }
 					c.OnGuard = func(text string, drain bool) { said, asked = append(said, text), append(asked, drain) }
 				})
-				time.AfterFunc(2500*time.Millisecond, func() { used.Store(91) })
-				time.AfterFunc(4500*time.Millisecond, func() { used.Store(98) })
+				time.AfterFunc(2520*time.Millisecond, func() { used.Store(91) })
+				time.AfterFunc(4520*time.Millisecond, func() { used.Store(98) })
 				if err := e.Run(t.Context(), time.Now()); err != nil {
 					t.Fatal(err)
 				}
@@ -48,11 +47,8 @@ func TestMemoryGuard(t *testing.T) {
 			if len(said) != 2 || !strings.Contains(said[0], "90 %") || asked[0] || !strings.Contains(said[1], "97 %") || !asked[1] {
 				t.Errorf("said %q, asked for the end %v", said, asked)
 			}
-			// The guard acts from the end of the third second on. Arrivals are due at 50, 150 ... ms, users at 0, 100 ... ms.
-			refused := uint64(30)
-			if model == load.Closed {
-				refused = 29
-			}
+			// The guard looks ten times a second, so it acts from 2.6 s on. Arrivals and users are due at 50, 150 ... ms.
+			refused := uint64(34)
 			if o.errors[metrics.Limit] != refused || o.requests != 60 || o.iterations != 60 || o.failed != refused || o.due != 60 {
 				t.Errorf("%d of class limit of %d requests, %d iterations, %d failed, %d due; want %d of 60", o.errors[metrics.Limit], o.requests, o.iterations, o.failed, o.due, refused)
 			}
@@ -74,26 +70,33 @@ func TestMemoryGuardLooksAhead(t *testing.T) {
 	var o outcome
 	f := get(even(10, 5*time.Second))
 	var looks atomic.Int64
+	var full atomic.Bool
+	used := 0.2
 	synctest.Test(t, func(t *testing.T) {
 		tg := &target{release: after(20 * time.Second)}
 		e := prepare(t, f, nil, &o, over(tg), func(c *Config) {
-			c.Reading = func() limits.Reading {
-				used := [...]float64{.2, .2, .2, .5, .75, .75}
-				return limits.Reading{Pressure: used[min(int(looks.Add(1)), len(used))-1]}
+			c.Pressure = func() float64 { // from 2 s on it grows by 3 % of the limit from look to look, as long as new users begin
+				if !full.Load() && looks.Add(1) > 20 {
+					used += 0.03
+				}
+				return used
 			}
-			c.OnGuard = func(text string, drain bool) { said = append(said, text) }
+			c.OnGuard = func(text string, drain bool) {
+				said = append(said, text)
+				full.Store(true)
+			}
 		})
 		if err := e.Run(t.Context(), time.Now()); err != nil {
 			t.Fatal(err)
 		}
 		tg.wait.Wait()
 	})
-	if len(said) != 1 || !strings.Contains(said[0], "at 75 %") || !strings.Contains(said[0], "grew by 25 %") {
+	if len(said) != 1 || !strings.Contains(said[0], "at 62 %") || !strings.Contains(said[0], "grew by 30 %") {
 		t.Errorf("said %q", said)
 	}
-	// From the look that ends the second that saw 75 % to the next one.
-	if got := o.errors[metrics.Limit]; got != 10 {
-		t.Errorf("%d were refused, want the 10 of one second", got)
+	// Three looks later the last second saw it grow by 21 %, which would not bring it to 85 %.
+	if got := o.errors[metrics.Limit]; got != 3 {
+		t.Errorf("%d were refused, want the 3 of three looks", got)
 	}
 	sums(t, &o)
 }
@@ -105,11 +108,17 @@ func TestMemoryGuardWithinABound(t *testing.T) {
 	spec.Iterations = 100
 	f := get(spec)
 	f.Scenarios[0].Steps[0].Think = constant(500 * time.Millisecond)
+	looks := 0
 	var o outcome
 	synctest.Test(t, func(t *testing.T) {
 		tg := &target{release: after(10 * time.Millisecond)}
 		e := prepare(t, f, nil, &o, over(tg), func(c *Config) {
-			c.Reading = func() limits.Reading { return limits.Reading{Pressure: 0.91} }
+			c.Pressure = func() float64 {
+				if looks++; looks > 10 {
+					return 0.91
+				}
+				return 0.5
+			}
 		})
 		if err := e.Run(t.Context(), time.Now()); err != nil {
 			t.Fatal(err)

@@ -226,6 +226,13 @@ func closed(users float64, d time.Duration) load.Spec {
 	}
 }
 
+// ramp is a closed model whose users come evenly over d.
+func ramp(users float64, d time.Duration) load.Spec {
+	spec := closed(users, d)
+	spec.Profile.Stages[0].Ramp = true
+	return spec
+}
+
 // virtual plays a file against a target in memory, in virtual time.
 func virtual(t *testing.T, f *scenario.File, tg *target, options ...option) *outcome {
 	t.Helper()

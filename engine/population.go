@@ -1,15 +1,22 @@
 package engine
 
 import (
+	"fmt"
+	"sync"
 	"time"
 
 	"lt/engine/journey"
+	"lt/engine/load"
 )
 
 // populate keeps the closed model at the number of users that the profile wants, and says when it next needs the shard.
 func (s *shard) populate(now time.Duration) time.Duration {
 	if s.users.Stale() {
 		s.refresh(now)
+	}
+	if s.stood > 0 {
+		s.e.still.add(s.stood, s.users, now)
+		s.stood = 0
 	}
 	end := s.e.cfg.Log.Timeline().End()
 	if !s.closing && (now >= end || s.e.bound.used()) {
@@ -158,4 +165,34 @@ func (s *shard) dismissWaiting(now time.Duration) {
 			s.retire(slot, u, now)
 		}
 	}
+}
+
+// still is what the process's standing still did to the closed model, as far as nobody was told of it yet.
+type still struct {
+	mu      sync.Mutex
+	length  time.Duration
+	users   int           // who were due meanwhile
+	missing time.Duration // by which they begin later than by plan, all together
+}
+
+// add lets a shard's users know at now that the loop did not run for a while.
+func (s *still) add(length time.Duration, u *load.Users, now time.Duration) {
+	users, missing := u.Stopped(now)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.length = max(s.length, length)
+	s.users += users
+	s.missing += missing
+}
+
+// told is the sentence to say, once; empty if there is none.
+func (s *still) told(source string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.users == 0 {
+		return ""
+	}
+	text := fmt.Sprintf("%s did not run for %.1f s: %d users that were due meanwhile begin over the ten seconds that follow, %.0f user-seconds later than planned in all", source, s.length.Seconds(), s.users, s.missing.Seconds())
+	s.length, s.users, s.missing = 0, 0, 0
+	return text
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -227,5 +228,68 @@ func TestUsersKeepTheirScenario(t *testing.T) {
 	}
 	if counts["/a"] != 10 || counts["/b"] != 30 {
 		t.Errorf("users by scenario: %v, want 10 and 30", counts)
+	}
+}
+
+// Users who were due while the process did not run begin one after the other over ten seconds, beside those of the ramp, instead of
+// all at once; those who were to leave meanwhile leave at once; and what is missing of the plan is said.
+func TestStoppedInARamp(t *testing.T) {
+	for _, shards := range []int{1, 3} {
+		t.Run(fmt.Sprintf("%d shards", shards), func(t *testing.T) {
+			const stood = 4 * time.Second
+			tg := &target{release: after(time.Millisecond)}
+			spec := ramp(2000, 20*time.Second) // a hundred a second
+			spec.Profile.Stages = append(spec.Profile.Stages, load.Stage{For: 10 * time.Second, At: 2000})
+			f := get(spec)
+			f.Scenarios[0].Steps[0].Think = constant(time.Hour)
+			var o outcome
+			synctest.Test(t, func(t *testing.T) {
+				e := prepare(t, f, nil, &o, over(tg), func(c *Config) { c.Shards = shards })
+				time.AfterFunc(5*time.Second, func() {
+					for _, s := range *e.shards.Load() {
+						s.loop.Post(func() { time.Sleep(stood) })
+					}
+				})
+				if err := e.Run(t.Context(), time.Now()); err != nil {
+					t.Fatal(err)
+				}
+				tg.wait.Wait()
+			})
+			byTenth := make([]int, 300)
+			for _, at := range tg.seen {
+				byTenth[at/(100*time.Millisecond)]++
+			}
+			for i, n := range byTenth {
+				want := 10
+				switch at := time.Duration(i) * 100 * time.Millisecond; {
+				case at >= 20*time.Second, at >= 5*time.Second && at < 5*time.Second+stood:
+					want = 0
+				case at >= 9*time.Second && at < 19*time.Second:
+					want = 14 // 400 over ten seconds
+				}
+				if n < want-shards || n > want+shards {
+					t.Errorf("%d users came in tenth %d of a second, want %d", n, i, want)
+				}
+			}
+			if o.started != 2000 || o.lag.Max() > 2*time.Millisecond {
+				t.Errorf("%d users came, with a lag of up to %v; want 2000 without one", o.started, o.lag.Max())
+			}
+			// Number j of 400 was due j/100 s after 5 s and comes j/40 s after 9 s: 4 + j (1/40 - 1/100) s later.
+			users, seconds := 0, 0.0
+			for _, n := range o.notes {
+				var u int
+				var s float64
+				if _, text, _ := strings.Cut(n, "local did not run for 4.0 s: "); text != "" {
+					if _, err := fmt.Sscanf(text, "%d users that were due meanwhile begin over the ten seconds that follow, %f user-seconds", &u, &s); err != nil {
+						t.Errorf("said %q: %v", n, err)
+					}
+				}
+				users, seconds = users+u, seconds+s
+			}
+			if users < 399 || users > 401 || math.Abs(seconds-2800) > 20 {
+				t.Errorf("said %q, which is %d users and %g user-seconds; want 400 and 2800", o.notes, users, seconds)
+			}
+			sums(t, &o)
+		})
 	}
 }

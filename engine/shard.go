@@ -72,6 +72,7 @@ type shard struct {
 	leavers  int               // teardowns in hand
 	byNumber map[uint32]uint32 // closed: slots by user number
 	gap      time.Duration     // what was due by then is dropped: the loop did not run
+	stood    time.Duration     // how long that was; 0 once the users of the closed model know of it
 
 	lapsed   bool          // the lease is over
 	since    time.Duration // it was over
@@ -140,10 +141,11 @@ func (s *shard) Wake(now time.Duration) time.Duration {
 // tick is called first in every call from the loop: it finds out whether the loop did not run for a while, and closes the
 // intervals that are over.
 func (s *shard) tick(now time.Duration) {
-	if s.schedule != nil && now-max(s.seen, s.expected) > stallAfter {
+	if stood := now - max(s.seen, s.expected); stood > stallAfter {
 		// The loop calls at the time it was told. If it did not, the process was stopped or the machine slept, and what came
-		// due meanwhile is dropped, not fired off in a burst.
+		// due meanwhile is dropped, not fired off in a burst; users of the closed model begin one after the other.
 		s.gap = now
+		s.stood = stood
 	}
 	s.seen = now
 	for now >= s.edge && !s.over {

@@ -5,6 +5,7 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -15,8 +16,11 @@ import (
 	"time"
 )
 
-// generatorEnv makes the test binary a generator of load against the URL it holds.
-const generatorEnv = "LT_TEST_GENERATOR"
+// generatorEnv makes the test binary a generator of load against the URL it holds; rampEnv lets that be a ramp of users.
+const (
+	generatorEnv = "LT_TEST_GENERATOR"
+	rampEnv      = "LT_TEST_RAMP"
+)
 
 func TestMain(m *testing.M) {
 	if url := os.Getenv(generatorEnv); url != "" {
@@ -28,18 +32,25 @@ func TestMain(m *testing.M) {
 const (
 	stoppedRate = 200.0
 	stoppedFor  = 9 * time.Second
+	// rampedRate is how many users a second come, each for one request.
+	rampedRate = 50.0
 )
 
 // counted is what the generator tells when it has ended.
 type counted struct {
 	Scheduled, Requests, Dropped, Stalled, Failed uint64
 	Seconds                                       []uint64 // arrivals by second
+	Notes                                         []string
 	LagMax                                        time.Duration
 }
 
 // generate makes the load and prints what it counted.
 func generate(url string) int {
 	f := get(even(stoppedRate, stoppedFor))
+	if os.Getenv(rampEnv) != "" {
+		f = get(ramp(rampedRate*stoppedFor.Seconds(), stoppedFor))
+		f.Scenarios[0].Steps[0].Think = constant(time.Hour)
+	}
 	f.Target = url
 	var o outcome
 	e, err := engineFor(f, nil, &o)
@@ -49,7 +60,7 @@ func generate(url string) int {
 	if err := e.Run(context.Background(), time.Now()); err != nil {
 		return 1
 	}
-	c := counted{Scheduled: o.scheduled, Requests: o.requests, Dropped: o.dropped, Stalled: o.stalled, Failed: o.failed, LagMax: o.lag.Max()}
+	c := counted{Scheduled: o.scheduled, Requests: o.requests, Dropped: o.dropped, Stalled: o.stalled, Failed: o.failed, LagMax: o.lag.Max(), Notes: o.notes}
 	for _, iv := range o.intervals {
 		c.Seconds = append(c.Seconds, iv.Scheduled)
 	}
@@ -65,8 +76,58 @@ func TestStoppedProcess(t *testing.T) {
 		t.Skip("takes ten seconds of real time")
 	}
 	t.Parallel()
+	c, seen, stopped, again := stop(t, generatorEnv)
+	if want := uint64(stoppedRate * stoppedFor.Seconds()); c.Scheduled != want || c.Requests+c.Dropped != want {
+		t.Errorf("%d arrivals, %d requests and %d dropped; want %d in all", c.Scheduled, c.Requests, c.Dropped, want)
+	}
+	if uint64(len(seen)) != c.Requests || c.Failed > 0 {
+		t.Errorf("the target saw %d requests, %d were counted, %d failed", len(seen), c.Requests, c.Failed)
+	}
+	if want := stoppedRate * again.Sub(stopped).Seconds(); float64(c.Dropped) < want*0.95 || float64(c.Dropped) > want*1.05 || c.Stalled != c.Dropped {
+		t.Errorf("%d dropped, %d of them by the stall; want about %g, all of them", c.Dropped, c.Stalled, want)
+	}
+	for i, n := range c.Seconds[:int(stoppedFor/time.Second)] {
+		if n != uint64(stoppedRate) {
+			t.Errorf("second %d has %d arrivals", i, n)
+		}
+	}
+	// No burst: no tenth of a second saw more than twice its part, beside what the generator made good because this machine let it
+	// wait. What it may make good is less than a second's.
+	if most := densest(seen); most > int(stoppedRate/10*2+stoppedRate*min(c.LagMax, time.Second).Seconds()) {
+		t.Errorf("%d requests came within 100 ms, at a rate of %g a second, with a lag of up to %v", most, stoppedRate, c.LagMax)
+	}
+}
+
+// A process that was stopped for five seconds within a ramp of users lets those who were due meanwhile begin one after the other
+// beside those of the ramp, and says so.
+func TestStoppedRamp(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes ten seconds of real time")
+	}
+	t.Parallel()
+	c, seen, stopped, again := stop(t, rampEnv)
+	if uint64(len(seen)) != c.Requests || c.Failed > 0 {
+		t.Errorf("the target saw %d requests, %d were counted, %d failed", len(seen), c.Requests, c.Failed)
+	}
+	missed := rampedRate * again.Sub(stopped).Seconds()
+	if users := 0; len(c.Notes) == 0 {
+		t.Error("nothing was said of it")
+	} else if _, text, _ := strings.Cut(c.Notes[0], "s: "); true {
+		if _, err := fmt.Sscanf(text, "%d users that were due meanwhile", &users); err != nil || float64(users) < missed*0.95 || float64(users) > missed*1.05 {
+			t.Errorf("said %q, want about %g users", c.Notes, missed)
+		}
+	}
+	rate := rampedRate + missed/10 // a second, while they come
+	if most := densest(seen); most > int(rate/10*3+rate*min(c.LagMax, time.Second).Seconds()) {
+		t.Errorf("%d users came within 100 ms, at %g a second, with a lag of up to %v", most, rate, c.LagMax)
+	}
+}
+
+// stop runs a generator that is stopped from its second to its seventh second; those times are when that really was, since the
+// timers of a busy machine are late. seen is when requests came.
+func stop(t *testing.T, kind string) (c counted, seen []time.Time, stopped, again time.Time) {
+	t.Helper()
 	var mu sync.Mutex
-	var seen []time.Time
 	w := serve(t, false, func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		seen = append(seen, time.Now())
@@ -78,13 +139,12 @@ func TestStoppedProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), self)
-	cmd.Env = append(os.Environ(), generatorEnv+"="+w.URL)
+	cmd.Env = append(os.Environ(), kind+"=1", generatorEnv+"="+w.URL)
 	var out strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, os.Stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	var stopped, again time.Time // when that really was: the timers of a busy machine are late
 	signal := func(at time.Duration, s syscall.Signal, when *time.Time) *time.Timer {
 		return time.AfterFunc(at, func() {
 			_ = cmd.Process.Signal(s)
@@ -98,28 +158,16 @@ func TestStoppedProcess(t *testing.T) {
 	if err := cmd.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	var c counted
 	if err := json.Unmarshal([]byte(out.String()), &c); err != nil {
 		t.Fatalf("%v in %q", err, out.String())
 	}
-	if want := uint64(stoppedRate * stoppedFor.Seconds()); c.Scheduled != want || c.Requests+c.Dropped != want {
-		t.Errorf("%d arrivals, %d requests and %d dropped; want %d in all", c.Scheduled, c.Requests, c.Dropped, want)
-	}
-	if uint64(len(seen)) != c.Requests || c.Failed > 0 {
-		t.Errorf("the target saw %d requests, %d were counted, %d failed", len(seen), c.Requests, c.Failed)
-	}
 	mu.Lock()
 	defer mu.Unlock()
-	if want := stoppedRate * again.Sub(stopped).Seconds(); float64(c.Dropped) < want*0.95 || float64(c.Dropped) > want*1.05 || c.Stalled != c.Dropped {
-		t.Errorf("%d dropped, %d of them by the stall; want about %g, all of them", c.Dropped, c.Stalled, want)
-	}
-	for i, n := range c.Seconds[:int(stoppedFor/time.Second)] {
-		if n != uint64(stoppedRate) {
-			t.Errorf("second %d has %d arrivals", i, n)
-		}
-	}
-	// No burst: no tenth of a second saw more than twice its part, beside what the generator made good because this machine let it
-	// wait. What it may make good is less than a second's.
+	return c, seen, stopped, again
+}
+
+// densest is the most requests within 100 ms.
+func densest(seen []time.Time) int {
 	most, from := 0, 0
 	for to := range seen {
 		for seen[to].Sub(seen[from]) > 100*time.Millisecond {
@@ -127,7 +175,5 @@ func TestStoppedProcess(t *testing.T) {
 		}
 		most = max(most, to-from+1)
 	}
-	if most > int(stoppedRate/10*2+stoppedRate*min(c.LagMax, time.Second).Seconds()) {
-		t.Errorf("%d requests came within 100 ms, at a rate of %g a second, with a lag of up to %v", most, stoppedRate, c.LagMax)
-	}
+	return most
 }

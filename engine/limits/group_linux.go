@@ -102,33 +102,6 @@ func (g groups) limit() uint64 {
 	return most
 }
 
-// pressure is how much of its limit the group nearest to it has used, 0..1: what else runs in the group and the kernel's memory
-// for sockets count, which our own resident memory does not show; files that the kernel keeps only until it needs the room do not.
-func (g groups) pressure() float64 {
-	most := 0.0
-	for _, dir := range g.memory {
-		for _, v := range [...]struct{ limit, used, idle string }{
-			{"memory.max", "memory.current", "inactive_file"},
-			{"memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"},
-		} {
-			text, err := os.ReadFile(filepath.Join(dir, v.limit))
-			if err != nil {
-				continue
-			}
-			limit := parseLimit(text)
-			text, _ = os.ReadFile(filepath.Join(dir, v.used))
-			used := parseLimit(text)
-			if limit == 0 || used == 0 {
-				continue
-			}
-			text, _ = os.ReadFile(filepath.Join(dir, "memory.stat"))
-			used -= min(used, parseStatLine(text, v.idle))
-			most = max(most, float64(used)/float64(limit))
-		}
-	}
-	return most
-}
-
 // throttling are the periods in which the quota was used up and all periods, of the innermost group that tells.
 func (g groups) throttling() (throttled, periods uint64) {
 	for _, dir := range g.cpu {
@@ -155,7 +128,7 @@ func parseQuota(text []byte) float64 {
 
 // parseLimit reads a limit in bytes; 0 is none, which version 2 writes as "max" and the first version as a number near 2^63.
 func parseLimit(text []byte) uint64 {
-	n, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
+	n, err := strconv.ParseUint(string(bytes.TrimSpace(text)), 10, 64)
 	if err != nil || n >= 1<<60 {
 		return 0
 	}
@@ -169,9 +142,9 @@ func parseCPUStat(text []byte) (throttled, periods uint64) {
 
 // parseStatLine is the figure on the line of a name in a group's file of such lines; 0 if there is none.
 func parseStatLine(text []byte, name string) uint64 {
-	for line := range strings.Lines(string(text)) {
-		if key, value, _ := strings.Cut(strings.TrimSpace(line), " "); key == name {
-			n, _ := strconv.ParseUint(value, 10, 64)
+	for line := range bytes.Lines(text) {
+		if key, value, _ := bytes.Cut(bytes.TrimSpace(line), []byte(" ")); string(key) == name {
+			n, _ := strconv.ParseUint(string(value), 10, 64)
 			return n
 		}
 	}

@@ -139,8 +139,30 @@ func TestMemoryPressure(t *testing.T) {
 		}, 0},
 		"nothing told": {"0::/a\n", nil, 0},
 	} {
-		if got := parseGroups(tree(t, c.files), []byte(c.cgroup)).pressure(); math.Abs(got-c.want) > 1e-9 {
+		var p systemPressure
+		p.watch(parseGroups(tree(t, c.files), []byte(c.cgroup)))
+		if got := p.groups(); math.Abs(got-c.want) > 1e-9 {
 			t.Errorf("%s: %g, want %g", name, got, c.want)
+		}
+		p.close()
+	}
+}
+
+// What the kernel would give back costs much to ask for, so it is asked for where it matters: above half of the limit.
+func TestPressureFollowsTheGroup(t *testing.T) {
+	root := tree(t, map[string]string{"a/memory.max": "1000\n", "a/memory.current": "400\n", "a/memory.stat": "inactive_file 100\n"})
+	var p systemPressure
+	p.watch(parseGroups(root, []byte("0::/a\n")))
+	defer p.close()
+	for _, c := range []struct {
+		file, text string
+		want       float64
+	}{{"stat", "inactive_file 200\n", 0.3}, {"current", "600\n", 0.4}, {"current", "300\n", 0.1}, {"max", "600\n", 0.1 / 0.6}, {"max", "max\n", 0}, {"max", "500\n", 0.2}} {
+		if err := os.WriteFile(filepath.Join(root, "a", "memory."+c.file), []byte(c.text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got := p.groups(); math.Abs(got-c.want) > 1e-9 {
+			t.Errorf("%s is %q: %g, want %g", c.file, c.text, got, c.want)
 		}
 	}
 }

@@ -32,8 +32,11 @@ var heapLimit = debug.SetMemoryLimit(-1) // a negative argument only asks
 const heapShare = 0.8
 
 // Memory is the least of the control group's limit, the physical memory and GOMEMLIMIT, in bytes; 0 is unknown.
-func Memory() uint64 {
-	limit := least(physicalMemory(), groupMemory())
+func Memory() uint64 { return least(ownMemory(), groupMemory()) }
+
+// ownMemory is the most that this process may have, whatever its control groups say.
+func ownMemory() uint64 {
+	limit := physicalMemory()
 	if heapLimit < math.MaxInt64 {
 		limit = least(limit, uint64(max(heapLimit, 0)))
 	}

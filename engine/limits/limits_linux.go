@@ -24,7 +24,6 @@ func (r *Reading) system() {
 		}
 	}
 	r.MemLimit = memoryLimit()
-	r.Pressure = ownGroups().pressure()
 	r.Files = openFiles()
 	r.Ports = usedPorts(r.Files)
 	if text, err := os.ReadFile("/proc/stat"); err == nil {
@@ -109,11 +108,9 @@ func physicalMemory() uint64 {
 
 // parseStatm takes the resident pages from /proc/self/statm, where they come second.
 func parseStatm(text []byte) (pages uint64) {
-	f := strings.Fields(string(text))
-	if len(f) < 2 {
-		return 0
-	}
-	pages, err := strconv.ParseUint(f[1], 10, 40)
+	_, text, _ = bytes.Cut(bytes.TrimSpace(text), []byte(" "))
+	second, _, _ := bytes.Cut(text, []byte(" "))
+	pages, err := strconv.ParseUint(string(second), 10, 40)
 	if err != nil {
 		return 0
 	}

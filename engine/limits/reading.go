@@ -10,7 +10,6 @@ type Reading struct {
 	SchedP99   time.Duration // how long goroutines that could run waited, likewise
 	Memory     uint64        // resident bytes; where the system does not tell, what the Go runtime holds
 	MemLimit   uint64        // see Memory
-	Pressure   float64       // share of the nearest memory limit that is used, 0..1: of MemLimit, or of a control group's
 	Files      int           // descriptors open
 	FileLimit  int
 	Ports      int // local TCP ports in use or waiting after use, at most: towards all destinations together
@@ -32,9 +31,6 @@ func Read() Reading {
 		r.PortLimit = high - low + 1
 	}
 	r.system()
-	if r.MemLimit > 0 {
-		r.Pressure = max(r.Pressure, float64(r.Memory)/float64(r.MemLimit))
-	}
 	return r
 }
 

@@ -22,8 +22,8 @@ var goRuntime = runtimeReader{samples: []metrics.Sample{
 	{Name: "/sched/latencies:seconds"},
 	{Name: "/cpu/classes/gc/total:cpu-seconds"},
 	{Name: "/cpu/classes/total:cpu-seconds"},
-	{Name: "/memory/classes/total:bytes"},
-	{Name: "/memory/classes/heap/released:bytes"},
+	{Name: heldBytes},
+	{Name: returnedBytes},
 }}
 
 func (r *runtimeReader) read(into *Reading) {
@@ -37,9 +37,17 @@ func (r *runtimeReader) read(into *Reading) {
 		into.GCShare = min(1, (gc-r.gc)/(all-r.all))
 	}
 	r.gc, r.all = gc, all
-	if total, back := number(r.samples[4].Value), number(r.samples[5].Value); total > back {
-		into.Memory = uint64(total - back)
-	}
+	into.Memory = held(r.samples[4].Value, r.samples[5].Value)
+}
+
+const (
+	heldBytes     = "/memory/classes/total:bytes"
+	returnedBytes = "/memory/classes/heap/released:bytes"
+)
+
+// held is what the Go runtime has of the system, less what it has given back.
+func held(total, returned metrics.Value) uint64 {
+	return uint64(max(0, number(total)-number(returned)))
 }
 
 // number reads a figure of either numeric kind; one that this version of Go does not have is zero.

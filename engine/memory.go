@@ -1,0 +1,67 @@
+package engine
+
+import (
+	"fmt"
+	"time"
+
+	"lt/engine/limits"
+)
+
+const (
+	// fullAt is the share of the memory limit above which no new users begin; drainAt that above which the run is ended.
+	fullAt  = 0.90
+	drainAt = 0.97
+	// lookEvery is how often memory is looked at: new connections can fill a small control group within two seconds.
+	lookEvery = 100 * time.Millisecond
+	// ahead is how many looks the guard is ahead of: a second of growth at the pace of the last second. What has begun takes
+	// its memory after it began, and the Go heap grows by steps of megabytes.
+	ahead = 10
+)
+
+// memoryWatch gives up new users before memory runs out, and then the run.
+type memoryWatch struct {
+	e     *Engine
+	share func() float64
+	close func()
+	last  [ahead]float64 // shares of the limit at the looks before, in a ring
+	first float64
+	looks int
+}
+
+func watchMemory(e *Engine) *memoryWatch {
+	w := &memoryWatch{e: e, share: e.cfg.Pressure, close: func() {}}
+	if w.share == nil {
+		p := limits.OpenPressure()
+		w.share, w.close = p.Share, p.Close
+	}
+	return w
+}
+
+// look compares what is used now, and what will be if it goes on to grow as it did, with the marks.
+func (w *memoryWatch) look() {
+	used, g := w.share(), &w.e.guard
+	at := &w.last[w.looks%ahead]
+	before := *at
+	if w.looks < ahead {
+		before = w.first
+	}
+	if w.looks == 0 {
+		before, w.first = used, used
+	}
+	*at = used
+	w.looks++
+	growth := max(0, used-before)
+	if used+growth > fullAt && !g.full.Swap(true) {
+		text := "memory is above 90 % of the limit: no new virtual users begin"
+		if used <= fullAt {
+			text = fmt.Sprintf("memory is at %.0f %% of the limit and grew by %.0f %% in a second: no new virtual users begin", 100*used, 100*growth)
+		}
+		w.e.cfg.OnGuard(text, false)
+	}
+	if used > drainAt && !g.drained.Swap(true) {
+		w.e.cfg.OnGuard("memory is above 97 % of the limit: the run is drained and reported", true)
+	}
+	if used+growth < fullAt-0.05 {
+		g.full.Store(false)
+	}
+}
