@@ -68,7 +68,10 @@ func (f *fleetRun) begun() {
 	watch.Go(func() { f.watch(ctx) })
 	f.t.Cleanup(func() { stop(); watch.Wait() })
 	h := f.target.Hits()[0]
-	f.zero = h.At - time.Duration((float64(h.Index)+0.5)/f.plan.Rate*float64(time.Second))
+	f.zero = h.At // where there are users, the first begins at once
+	if f.plan.Rate > 0 {
+		f.zero -= time.Duration((float64(h.Index) + 0.5) / f.plan.Rate * float64(time.Second))
+	}
 }
 
 // watch notes when a thread of lt, here or on a host, was ready to run and could not.
