@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// group is a control group of the kernel's that bounds the memory of the processes in it, in the first or the second version of
-// that interface, whichever has the memory here.
+// group is a control group of the kernel's that bounds the memory or the processor time of the processes in it, in the first or the
+// second version of that interface, whichever has it here.
 type group struct {
 	dir   string
-	limit int64 // bytes
+	limit int64 // of memory, in bytes
 }
 
 // newGroup makes a group with a limit in bytes.
@@ -33,6 +33,27 @@ func newGroup(name string, limit int64) (*group, error) {
 	if err := os.WriteFile(filepath.Join(g.dir, file), []byte(strconv.FormatInt(limit, 10)), 0); err != nil {
 		g.remove()
 		return nil, fmt.Errorf("%s bounds no memory: %w", g.dir, err)
+	}
+	return g, nil
+}
+
+// newQuota makes a group whose processes together have this part of one processor, in every fifth of a second.
+func newQuota(name string, part float64) (*group, error) {
+	const mount, period = "/sys/fs/cgroup", 200_000 // µs
+	g := &group{dir: filepath.Join(mount, "cpu", name)}
+	files := map[string]string{"cpu.cfs_period_us": strconv.Itoa(period), "cpu.cfs_quota_us": strconv.Itoa(int(part * period))}
+	if _, err := os.Stat(filepath.Join(mount, "cpu", "cgroup.procs")); err != nil {
+		g.dir, files = filepath.Join(mount, name), map[string]string{"cpu.max": fmt.Sprintf("%d %d", int(part*period), period)}
+		_ = os.WriteFile(filepath.Join(mount, "cgroup.subtree_control"), []byte("+cpu"), 0) // where it is there already, no error matters
+	}
+	if err := os.Mkdir(g.dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	for file, text := range files {
+		if err := os.WriteFile(filepath.Join(g.dir, file), []byte(text), 0); err != nil {
+			g.remove()
+			return nil, fmt.Errorf("%s bounds no processor time: %w", g.dir, err)
+		}
 	}
 	return g, nil
 }

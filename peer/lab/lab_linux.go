@@ -25,6 +25,7 @@ type Lab struct {
 	Mount  []string // shell commands before every lt that is started, in mounts of its own; lt's folder for its state is $LT_STATE_DIR. Wants root
 	t      testing.TB
 	net    *network // nil: the hosts are addresses of loopback
+	quotas []*group // of processor time, made by tests
 }
 
 // Options say how a lab differs from the simplest. Host options are by the host's name; "" is for all.
@@ -109,6 +110,9 @@ func newLab(t testing.TB) *Lab {
 			if t.Failed() {
 				t.Logf("sshd of %s:\n%s", h.Name, tail(h.log.String(), 12))
 			}
+		}
+		for _, g := range l.quotas {
+			g.remove()
 		}
 		if l.net != nil {
 			l.net.remove()

@@ -16,6 +16,7 @@ import (
 //	netns    network namespaces, bridges and iptables, with the rights to make them
 //	netem    the kernel's own delays and losses
 //	memory   control groups that bound memory, with the rights to make them
+//	quota    control groups that bound processor time, likewise
 //	full     everything that takes more than a few seconds (not asked for with -short, and only where LT_CI=1)
 //
 // Where something is missing, the test is skipped with the reason; where LT_CI=1 says that everything is there, it fails.
@@ -68,6 +69,8 @@ func find(what string) (string, error) {
 		return "", canDelay()
 	case "memory":
 		return "", canBound()
+	case "quota":
+		return "", canSqueeze()
 	default:
 		return locate(what)
 	}

@@ -59,6 +59,16 @@ var canBound = sync.OnceValue(func() error {
 	return nil
 })
 
+// canSqueeze tries once whether processor time can be.
+var canSqueeze = sync.OnceValue(func() error {
+	g, err := newQuota(fmt.Sprintf("ltc%d", os.Getpid()), 0.5)
+	if err != nil {
+		return fmt.Errorf("no control groups that bound processor time here: %w", err)
+	}
+	g.remove()
+	return nil
+})
+
 // command runs a program to its end; the error has what it said.
 func command(argv ...string) error {
 	path, err := locate(argv[0])

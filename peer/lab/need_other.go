@@ -11,3 +11,5 @@ func canIsolate() error { return errLinux }
 func canDelay() error { return errLinux }
 
 func canBound() error { return errLinux }
+
+func canSqueeze() error { return errLinux }

@@ -120,7 +120,7 @@ func sweepNetworks() {
 			w.spaces = append(w.spaces, filepath.Base(s))
 		}
 		w.remove()
-		for _, dir := range []string{"/sys/fs/cgroup/memory/", "/sys/fs/cgroup/"} {
+		for _, dir := range []string{"/sys/fs/cgroup/memory/", "/sys/fs/cgroup/cpu/", "/sys/fs/cgroup/"} {
 			groups, _ := filepath.Glob(dir + w.name + "p*")
 			for _, g := range groups {
 				_ = os.Remove(g)

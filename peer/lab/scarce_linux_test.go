@@ -5,8 +5,10 @@ import (
 	"net"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -74,6 +76,84 @@ func TestPeersThatDie(t *testing.T) {
 		if row := s.Source(name); row.State != "done" || row.ClockOffsetMS > 50 || row.ClockOffsetMS < -50 {
 			t.Errorf("%+v", row)
 		}
+	}
+}
+
+// spin makes a host a machine of a part of a processor, which its agents share with programs that want all of it, as a batch job
+// beside them would. The part is small, so that the rest of the lab keeps what it has. What it returns ends the programs; their
+// own time does it at the latest.
+func spin(t testing.TB, h *Host, part float64) (end func()) {
+	t.Helper()
+	g, err := newQuota(h.lab.net.space(h)+"cpu", part)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.lab.quotas = append(h.lab.quotas, g)
+	for _, p := range h.Agents() {
+		if err := g.add(p.PID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	procs := filepath.Join(g.dir, "cgroup.procs")
+	// In the foreground timeout has no process group of its own, so that all of this can be ended at once.
+	cmd := exec.Command("sh", "-c", "echo $$ >"+procs+"; for n in 1 2; do timeout --foreground -s KILL 60 sh -c 'while :; do :; done' & done; wait")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	end = sync.OnceFunc(func() {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		_ = cmd.Wait()
+	})
+	t.Cleanup(end)
+	return end
+}
+
+// A peer whose machine has something else to do begins late. It says so, with how late, and gives a part of its share to the others,
+// and another part half a minute later, if it still does; nothing begins twice by that, and what is missing is said.
+func TestPeerWhoseMachineIsBusy(t *testing.T) {
+	t.Parallel()
+	Need(t, "full", "quota")
+	l := Hosts(t, 2, Options{})
+	l.Install()
+	target := NewTarget(t, l.Listen)
+	target.Delay(200 * time.Millisecond) // so that what is late by less than a fiftieth of a second is nothing, however much this machine does besides
+	f := &fleetRun{t: t, lab: l, target: target, plan: Plan{Rate: 60, For: 66 * time.Second, Silent: map[int]time.Duration{}}}
+	f.Run = l.Start("run", l.scenario(target, f.plan.Rate, f.plan.For, ""), "--peers", "p1,p2", "--ssh", l.SSH(), "--plain")
+	f.begun()
+	var end func()
+	from, _ := f.does(17*time.Second, func() { end = spin(t, l.Host("p1"), 0.2) })
+	const gives = `p1 (and p2 )?(does|do) not keep up and gives? a part of the load to the others: from `
+	Await(t, 60*time.Second, "two corrections", func() bool { return f.Ended() || len(f.Lines(gives)) >= 2 })
+	end()
+	s, found := f.end(0)
+
+	var at []float64
+	for _, e := range s.Events {
+		if strings.Contains(e.Text, "keep up and give") {
+			at = append(at, e.T)
+		}
+	}
+	const sure = 2 // seconds within which the others have what was given up, when it is said
+	if len(at) < 2 || at[0] < from.Seconds()+10 {
+		t.Errorf("corrections at %v s; from %v on it was late, and ten seconds are to pass", at, from)
+	}
+	for i := range at[:max(0, len(at)-1)] {
+		if at[i+1]-at[i] < 30-sure {
+			t.Errorf("corrections at %v s, and half a minute is to pass between two", at)
+		}
+	}
+	row := s.Source("p1")
+	if row.Share > 0.30 || row.Verdict != "saturated" || row.State != "done" {
+		t.Errorf("%+v", row)
+	}
+	if !slices.ContainsFunc(s.Verdict.Reasons, func(r string) bool {
+		return regexp.MustCompile(`^p1: we began late.* lag p(50|99) .*response time`).MatchString(r)
+	}) || s.Verdict.Generator != "saturated" {
+		t.Errorf("%+v", s.Verdict)
+	}
+	if found.Missing != s.Totals.Dropped+s.Totals.Shortfall || s.Totals.Unreported != 0 || s.Verdict.Data != "complete" {
+		t.Errorf("%d missing, %+v, %+v", found.Missing, s.Totals, s.Verdict)
 	}
 }
 
