@@ -184,6 +184,11 @@ func TestBadTargets(t *testing.T) {
 			_, _ = io.WriteString(c, "SSH-2.0-nonsense\r\n")
 		}, class: metrics.TLS, phase: metrics.PhaseTLS, says: "does not speak TLS"},
 		{name: "hangs up on TLS", tls: true, serve: func(c net.Conn) { _, _ = c.Read(make([]byte, 4096)) }, class: metrics.TLS, phase: metrics.PhaseTLS, says: "during the handshake"},
+		{name: "refuses the handshake", tls: true, serve: func(c net.Conn) {
+			_, _ = c.Read(make([]byte, 4096))
+			_, _ = io.WriteString(c, "\x15\x03\x03\x00\x02\x02\x28") // a fatal alert, handshake_failure
+			_, _ = io.Copy(io.Discard, c)
+		}, class: metrics.TLS, phase: metrics.PhaseTLS, says: "the target refused the handshake: handshake failure"},
 		{name: "expired certificate", tls: true, serve: secured(certificate(t, "127.0.0.1", now.Add(-48*time.Hour), now.Add(-24*time.Hour))), class: metrics.TLS, phase: metrics.PhaseTLS, says: "expired"},
 		{name: "wrong name", tls: true, serve: secured(certificate(t, "other.example", now.Add(-time.Hour), now.Add(time.Hour))), class: metrics.TLS, phase: metrics.PhaseTLS, says: "another name"},
 		{name: "TLS that never answers", tls: true, waits: true, serve: func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }, class: metrics.TLS, phase: metrics.PhaseTLS},

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 
 	"lt/engine/h1"
@@ -68,7 +69,7 @@ func tlsMessage(err error) string {
 		unknown x509.UnknownAuthorityError
 		invalid x509.CertificateInvalidError
 		record  tls.RecordHeaderError
-		alert   tls.AlertError
+		op      *net.OpError
 	)
 	switch {
 	case errors.As(err, &name):
@@ -82,8 +83,8 @@ func tlsMessage(err error) string {
 		return "the certificate is not valid: " + shortError(invalid)
 	case errors.As(err, &record):
 		return "the target does not speak TLS on this port"
-	case errors.As(err, &alert):
-		return "the target refused the handshake: " + shortError(alert)
+	case errors.As(err, &op) && op.Op == "remote error": // what crypto/tls makes of an alert; its type is exported for QUIC alone
+		return "the target refused the handshake: " + strings.TrimPrefix(op.Err.Error(), "tls: ")
 	case isEOF(err):
 		return "closed during the handshake"
 	case errors.Is(err, syscall.ECONNRESET):
