@@ -111,7 +111,11 @@ func (f *Fleet) finish(now time.Time) {
 func (f *Fleet) settle(now time.Time) {
 	for i := range f.shares.epochs { // whoever has not confirmed an epoch by now never will
 		for n := range f.shares.epochs[i].waiting {
-			f.follows(f.all[n], math.MaxInt, f.firstAfter(max(0, f.run(now))))
+			s, late := f.all[n], int64(0)
+			if !f.closedModel() {
+				late = f.beyond(s, max(0, f.run(f.mayBegin(s, now))))
+			}
+			f.follows(s, math.MaxInt, late)
 		}
 	}
 	f.countTo(now)
@@ -178,17 +182,13 @@ func (f *Fleet) close(s *source, now time.Time) metrics.Account {
 		}
 		return metrics.Account{Whole: true}
 	}
-	// Nobody knows what it did since it last reported. By its plan it cannot have been more than this.
-	until := now
-	if !s.dead.IsZero() {
-		until = s.dead
-	} else if !s.lost.IsZero() {
-		if by := s.over(); by.Before(until) {
-			until = by
-		}
+	// Nobody knows what it did since it last reported. By its plan it cannot have been more than this, also if it did not hear of
+	// a stop.
+	run, end := max(0, f.run(f.mayBegin(s, now))), time.Duration(0)
+	for _, line := range f.heardOf(s) {
+		end = max(end, line.End())
 	}
-	to := min(max(0, f.run(until)), f.log.Timeline().End())
-	a := metrics.Account{Window: max(0, to-s.edge)}
+	a := metrics.Account{Window: max(0, min(run, end)-s.edge)}
 	each := 1.0
 	if got.Started > 0 {
 		each = max(1, float64(got.Requests)/float64(got.Started))
@@ -198,14 +198,27 @@ func (f *Fleet) close(s *source, now time.Time) metrics.Account {
 		about = "about"
 		a.Unreported = uint64(float64(got.Requests)*float64(a.Window)/float64(max(time.Second, s.edge-s.from))) + uint64(s.inHand)
 	} else {
-		owed := to
-		if !s.dead.IsZero() {
-			owed = min(max(0, f.run(now)), f.log.Timeline().End()) // some it may have begun before its time
+		beyond := s.since // of one that is given up
+		if s.dead.IsZero() {
+			beyond = f.beyond(s, run)
 		}
-		a.Unreported = uint64(float64(f.owes(s, owed)+int64(s.inHand))*each + 0.5)
+		owed := max(0, f.shares.owned(0, beyond, s.has)-int64(got.Scheduled))
+		a.Unreported = uint64(float64(owed+int64(s.inHand))*each + 0.5)
 	}
 	a.Text = fmt.Sprintf("it never said what it did in all: %s %d requests of %s are unreported", about, a.Unreported, short(a.Window))
 	return a
+}
+
+// mayBegin is until when a source that gave no account may begin what is its own: one that is lost does not hear of the end, and goes
+// on as long as its lease may last.
+func (f *Fleet) mayBegin(s *source, now time.Time) time.Time {
+	switch {
+	case !s.dead.IsZero():
+		return s.dead
+	case !s.lost.IsZero():
+		return s.over()
+	}
+	return now
 }
 
 // differ names the first figure in which two accounts differ.

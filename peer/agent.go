@@ -212,7 +212,7 @@ func (a *agent) changes(from int, entries []load.Change) (wire.Applied, error) {
 		now = time.Since(a.epoch)
 	}
 	if n := have - from; n < len(entries) {
-		if late := now - entries[n].At; late > load.Hearing {
+		if late := now - entries[n].At; late > load.Hearing && entries[n].Kind != load.Stop {
 			a.voice.tell(wire.Line{At: now, Text: fmt.Sprintf("it was told of a change of the load %s late, and does not make up for what was due meanwhile", short(late))})
 		}
 		if err := a.replica.learn(entries[n:], now); err != nil {

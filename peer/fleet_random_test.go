@@ -18,7 +18,8 @@ var (
 
 // Whatever goes wrong, and in whatever order: no arrival begins twice, all that did not begin were declared, no second has more
 // than the plan, and nothing begins at a peer that was given up. Every third run is of the closed model: no user is run by two
-// sources at once, and the time in which one that is wanted runs nowhere was declared.
+// sources at once, and the time in which one that is wanted runs nowhere was declared. Every third run is stopped by hand: that holds for
+// all within half a second, or when they hear of it.
 func TestSimAtRandom(t *testing.T) {
 	if *fleetSeed != 0 {
 		playAtRandom(t, *fleetSeed)
@@ -43,6 +44,7 @@ func playAtRandom(t *testing.T, seed uint64) {
 		q = scenario.Quick{Users: fmt.Sprint(10 + r.IntN(190)), Duration: "100s", Ramp: []string{"", "30s"}[r.IntN(2)], Seed: fmt.Sprint(seed)}
 	}
 	second := func(most float64) time.Duration { return time.Duration(r.Float64() * most * float64(time.Second)) }
+	stop := load.Never
 	s := simulate(t, q, names, func(s *simulation, c *Config) {
 		c.OnLoss = []OnLoss{Redistribute, Redistribute, Continue, StopRun}[r.IntN(4)]
 		for _, n := range names {
@@ -76,6 +78,19 @@ func playAtRandom(t *testing.T, seed uint64) {
 				s.at(at+second(10), func() { _, _ = s.fleet.Change(kinds[1], 0) })
 			}
 		}
+		if r.IntN(3) == 0 {
+			s.at(10*time.Second+second(80), func() {
+				now := time.Since(s.fleet.Epoch())
+				if at, err := s.fleet.Change(load.Stop, 0); err == nil {
+					if stop = at; at > now+stopAhead {
+						t.Errorf("a stop at %v holds from %v on", now, at)
+					}
+				}
+			})
+		}
 	})
 	s.check(t)
+	if stop == s.fleet.Timeline().End() {
+		s.holdsTo(t, stop)
+	}
 }

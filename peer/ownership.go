@@ -13,9 +13,21 @@ import (
 func (e *ears) Applied(n int, a wire.Applied) {
 	f := (*Fleet)(e)
 	f.peer(n, func(s *source, _ time.Time) {
+		f.stoppedLate(s, a)
 		f.toldLate(s, a)
 		f.follows(s, a.Count, a.Late)
 	})
+}
+
+// stoppedLate says that a source heard of a stop after its time. It went on until then; what it began is its own, and is reported.
+func (f *Fleet) stoppedLate(s *source, a wire.Applied) {
+	changes := f.log.Changes()
+	for _, c := range changes[min(s.known, len(changes)):min(max(a.Count, s.known), len(changes))] {
+		if c.Kind == load.Stop && c.At == f.log.Timeline().End() && a.At > c.At+load.Hearing && s.living() {
+			f.say("%s heard of the stop %s late: what it began until then counts", s.name, short(a.At-c.At))
+			return
+		}
+	}
 }
 
 // follows notes that a source has followed all epochs up to an entry of the log, those of which it learnt too late from an arrival
@@ -56,20 +68,28 @@ func (f *Fleet) follows(s *source, count int, late int64) {
 	}
 }
 
-// beyond is the first arrival that a source that is given up at a run time surely did not begin. It is not always that of the
-// plan: of changes of the level after those that it confirmed it may not have heard.
-func (f *Fleet) beyond(s *source, run time.Duration) int64 {
+// heardOf are the plans by which a source may be working: that of the changes which it confirmed, and those of each further one, of
+// which it may have heard.
+func (f *Fleet) heardOf(s *source) (lines []*load.Timeline) {
 	log := load.NewLog(&f.cfg.File.Load)
-	most := int64(0)
 	for i, c := range f.log.Changes() {
 		if i >= s.known {
-			most = max(most, log.Timeline().FirstAfter(run))
+			lines = append(lines, log.Timeline())
 		}
 		if c.Kind != load.Reshare && log.Append(c) != nil {
 			break // there is none that the fleet's log has and this one does not take
 		}
 	}
-	return max(most, log.Timeline().FirstAfter(run))
+	return append(lines, log.Timeline())
+}
+
+// beyond is the first arrival that a source surely has not begun at a run time. It is not always that of the plan: of changes of the
+// level, or of a stop, after those that it confirmed it may not have heard.
+func (f *Fleet) beyond(s *source, run time.Duration) (most int64) {
+	for _, line := range f.heardOf(s) {
+		most = max(most, line.FirstAfter(run))
+	}
+	return most
 }
 
 // stretch is arrivals from..until-1 in which a source had what an earlier table gave it; of no table, nothing. Open is one of a

@@ -66,6 +66,7 @@ type simHost struct {
 	cores   int
 	policy  *wire.Policy
 	delay   time.Duration // each way
+	longer  time.Duration // that the way to the coordinator takes beyond that
 	blocked bool          // nothing gets through
 	refuses bool          // nothing new can be started there
 	slow    bool          // its intervals say that it cannot keep up
@@ -74,6 +75,12 @@ type simHost struct {
 	lateArm bool   // it never confirms to be armed
 	lies    bool   // its last account is wrong
 	asked   func() // called in the next turn of the world after it was told when to start; nil: nothing
+}
+
+// beat is what a machine's heartbeat says of its path.
+func (h *simHost) beat(begun uint64) wire.Beat {
+	trip := 2*h.delay + h.longer
+	return wire.Beat{RTT: trip, Bound: trip / 2, Probes: 16, Begun: begun}
 }
 
 // simMessage is on its way.
@@ -107,7 +114,8 @@ type simLink struct {
 	zero               time.Time
 	lease              time.Time
 	replica            *replica
-	lates              int // how often it was told of something late
+	lates              int       // how often it was told of something late
+	stop               time.Time // when it heard of a stop
 	schedules          []*load.Schedule
 	missed             time.Duration // what was due by then was heard of too late
 	users              []*load.Users
@@ -280,7 +288,11 @@ func (l *simLink) send(dir int, do func()) {
 	if dir == toFleet && !l.alive {
 		return
 	}
-	l.dir[dir] = append(l.dir[dir], simMessage{time.Now().Add(l.host.delay), do})
+	way := l.host.delay
+	if dir == toFleet {
+		way += l.host.longer
+	}
+	l.dir[dir] = append(l.dir[dir], simMessage{time.Now().Add(way), do})
 }
 
 func (l *simLink) step(now time.Time) {
@@ -371,7 +383,7 @@ func (l *simLink) Dial(context.Context) {
 	}
 	l.alive = true
 	l.send(toFleet, func() {
-		l.ears().Beat(l.n, wire.Beat{RTT: 2 * l.host.delay, Bound: l.host.delay, Probes: 16})
+		l.ears().Beat(l.n, l.host.beat(0))
 		l.ears().Ready(l.n, l.hello(), wire.Preflight{})
 	})
 }
@@ -438,6 +450,9 @@ func (l *simLink) Changes(from int, entries []load.Change) {
 			}
 			l.learn(log[n:], run)
 		}
+		if l.stop.IsZero() && slices.ContainsFunc(log, func(c load.Change) bool { return c.Kind == load.Stop }) {
+			l.stop = time.Now()
+		}
 		a := wire.Applied{Count: l.replica.count(), At: max(0, run), Late: l.replica.late}
 		l.send(toFleet, func() { l.ears().Applied(l.n, a) })
 	})
@@ -489,7 +504,7 @@ func (l *simLink) live(now time.Time) {
 				l.send(toPeer, func() { l.lease = sent.Add(Grace) })
 			}
 			if !l.closed {
-				l.ears().Beat(l.n, wire.Beat{RTT: 2 * l.host.delay, Bound: l.host.delay, Probes: 16, Begun: begun})
+				l.ears().Beat(l.n, l.host.beat(begun))
 			}
 		})
 	}
@@ -691,6 +706,17 @@ func (s *simulation) check(t *testing.T) *verdict {
 		if a := m.Account; a != nil {
 			v.unreported += int64(a.Unreported)
 			v.whole = v.whole && a.Whole
+		}
+	}
+	for n, m := range v.members {
+		began, said := int64(0), int64(0)
+		for _, l := range s.links {
+			if l.host.name == n {
+				began, said = began+int64(l.begun), said+int64(l.totals.Started)
+			}
+		}
+		if a := m.Account; a != nil && began-said > int64(a.Unreported) {
+			t.Errorf("%s began %d arrivals and %d were reported; its account says %+v", n, began, said, a)
 		}
 	}
 	if s.spec.Model == load.Closed {

@@ -2,10 +2,12 @@ package peer
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
 	"lt/engine/load"
+	"lt/engine/scenario"
 )
 
 // What is ordered takes one way to a peer, whatever was ordered before and is not answered yet: changes reach it as they come, a stop
@@ -46,5 +48,144 @@ func TestOrdersTakeOneWay(t *testing.T) {
 				w.ended(0)
 			})
 		})
+	}
+}
+
+// paths are those of three peers in simulations: how long each takes to the peer, and how much longer back.
+var paths = []struct {
+	name          string
+	delay, longer [3]time.Duration
+}{
+	{name: "near", delay: [3]time.Duration{5 * ms, 5 * ms, 5 * ms}},
+	{name: "one is 400 ms away and back", delay: [3]time.Duration{5 * ms, 200 * ms, 5 * ms}},
+	{name: "900 ms", delay: [3]time.Duration{450 * ms, 450 * ms, 5 * ms}},
+	{name: "2 s", delay: [3]time.Duration{1000 * ms, 1000 * ms, 1000 * ms}},
+	{name: "long there", delay: [3]time.Duration{700 * ms, 5 * ms, 5 * ms}},
+	{name: "long back", delay: [3]time.Duration{20 * ms, 5 * ms, 5 * ms}, longer: [3]time.Duration{1400 * ms, 0, 0}},
+}
+
+const ms = time.Millisecond
+
+// A stop by hand holds within half a second of the key, whatever round trips take and whatever lies further ahead: no source begins
+// anything after its time, or after it heard of it if that is later. What a source begins until it hears is reported as what it
+// is: the accounts are whole, and nothing is missing.
+func TestSimStopByHand(t *testing.T) {
+	for _, path := range paths {
+		for _, before := range []string{"nothing", "factor", "hold", "pause", "next", "epoch"} {
+			for _, model := range []string{"even", "poisson", "closed"} {
+				t.Run(fmt.Sprintf("%s/%s/%s", path.name, before, model), func(t *testing.T) {
+					q := scenario.Quick{Stages: []string{"15s:300", "15s:400"}, Arrivals: model, Seed: "1"}
+					if model == "closed" {
+						q = scenario.Quick{Users: "60", Stages: []string{"15s:60", "15s:90"}, Seed: "1"}
+					}
+					var key, stop time.Duration
+					pending := false
+					names := []string{"a", "b", "c"}
+					s := simulate(t, q, names, func(s *simulation, c *Config) {
+						for i, n := range names {
+							h := s.host(n)
+							h.delay, h.longer, h.shards = path.delay[i], path.longer[i], 1+i
+						}
+						change := func(kind load.ChangeKind, factor float64) {
+							if _, err := s.fleet.Change(kind, factor); err != nil {
+								t.Error(err)
+							}
+						}
+						s.at(10*time.Second, func() {
+							switch before {
+							case "factor":
+								change(load.Factor, 1.5)
+							case "hold":
+								change(load.Hold, 0)
+							case "pause":
+								change(load.Pause, 0)
+							case "next":
+								change(load.Next, 0)
+							case "epoch":
+								if err := s.fleet.Drain("c"); err != nil {
+									t.Error(err)
+								}
+							}
+						})
+						s.at(10*time.Second+20*ms, func() {
+							key = time.Since(s.fleet.Epoch())
+							pending = load.Latest(s.fleet.log.Changes()) > key
+							var err error
+							if stop, err = s.fleet.Change(load.Stop, 0); err != nil {
+								t.Error(err)
+							}
+						})
+					})
+					v := s.check(t)
+					if stop < key || stop > key+stopAhead || s.fleet.Timeline().End() != stop {
+						t.Errorf("ordered at %v, it holds from %v on, and the load ends at %v", key, stop, s.fleet.Timeline().End())
+					}
+					if before != "nothing" && !pending {
+						t.Errorf("nothing lay ahead at %v", key)
+					}
+					late := 0
+					for _, b := range s.begins {
+						if b.at.After(s.fleet.Epoch().Add(stop + simTick)) {
+							late++
+						}
+					}
+					switch way, told := slices.Max(path.delay[:]), said(v, "heard of the stop"); {
+					case way <= stopAhead && (late > 0 || told > 0):
+						t.Errorf("%d arrivals began after a stop of which all heard in time: %q", late, v.events)
+					case way > stopAhead+load.Hearing && (told == 0 || late == 0 && model != "closed"):
+						t.Errorf("%d arrivals began after a stop of which not all heard in time: %q", late, v.events)
+					}
+					s.holdsTo(t, stop)
+					sum := int64(0)
+					for _, l := range s.links {
+						if l.totals != l.sum {
+							t.Errorf("%s did %+v, and %+v is known", l.host.name, l.sum, l.totals)
+						}
+						sum += int64(l.totals.Started)
+					}
+					if model != "closed" && sum != int64(len(s.begins)) {
+						t.Errorf("%d arrivals began, and %d are reported", len(s.begins), sum)
+					}
+					if !v.whole || v.unreported != 0 || s.fleet.Err() != nil {
+						t.Errorf("accounts whole %v, %d unreported, error %v: %+v", v.whole, v.unreported, s.fleet.Err(), v.members)
+					}
+				})
+			}
+		}
+	}
+}
+
+// holdsTo checks that no source began anything after the time of a stop, or after it heard of it if that was later, or after its lease
+// was over if it never did.
+func (s *simulation) holdsTo(t *testing.T, stop time.Duration) {
+	t.Helper()
+	zero := s.fleet.Epoch()
+	by := func(source int) time.Time {
+		for _, l := range s.links {
+			if l.n != source {
+				continue
+			}
+			at := l.lease // of one that never heard of it
+			switch heard := zero.Add(stop); {
+			case !l.stop.IsZero() && l.stop.After(heard):
+				at = l.stop
+			case !l.stop.IsZero():
+				at = heard
+			}
+			return at.Add(simTick) // a peer looks once a tick
+		}
+		return zero
+	}
+	for _, b := range s.begins {
+		if end := by(b.source); b.at.After(end) {
+			t.Errorf("source %d began arrival %d at %v: the stop was for %v, and it knew by %v", b.source, b.index, b.at.Sub(zero), stop, end.Sub(zero))
+			return
+		}
+	}
+	for _, p := range s.spells {
+		if end := by(p.source); p.from.After(end) || p.to.After(end.Add(simTick)) {
+			t.Errorf("source %d ran user %d from %v to %v: the stop was for %v, and it knew by %v", p.source, p.user, p.from.Sub(zero), p.to.Sub(zero), stop, end.Sub(zero))
+			return
+		}
 	}
 }
