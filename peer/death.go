@@ -35,50 +35,51 @@ func (f *Fleet) memory(s *source, at time.Time) string {
 
 // lostFor is why a source is lost. Where a signal may have ended its process it says of its memory what is known at once; more is known
 // when its machine has been asked.
-func (f *Fleet) lostFor(s *source, l Cause, now time.Time) string {
+func (f *Fleet) lostFor(s *source, c Cause, now time.Time) string {
 	memory := f.memory(s, now)
-	switch {
-	case l.Signal == 0 || memory == "":
-		return l.Text
-	case s.held.near():
-		return l.Text + "; memory is the likely cause: " + memory
+	if memory == "" || c.Signal != boot.Unnamed && c.Signal <= 0 {
+		return c.Text
 	}
-	return l.Text + "; " + memory
+	if c.Signal == killed && s.held.near() {
+		memory = "memory is the likely cause: " + memory
+	}
+	return c.Text + "; " + memory
 }
 
+// killed is the signal by which the kernel ends a process for want of memory.
+const killed = int(syscall.SIGKILL)
+
 // explain says of a lost source, whose process is no more, what ended that, if more is known of it by now than when it was lost.
-func (f *Fleet) explain(s *source, l Cause) {
-	if l.Signal == 0 && l.Starved <= 0 || s.lost.IsZero() {
+func (f *Fleet) explain(s *source, c Cause) {
+	if s.lost.IsZero() || c.Signal == boot.Itself || c.Signal == 0 && c.Starved <= 0 {
 		return
 	}
 	why := "its process is gone"
+	memory := f.memory(s, s.lost)
+	starved := c.Signal == killed || c.Signal <= 0 // it may have been the kernel, for want of memory
 	switch {
-	case l.Signal == boot.Unnamed && l.Starved > 0:
-		why = "its process was ended by a signal (nobody says which; the kernel's is 9)"
-	case l.Signal == boot.Unnamed:
+	case c.Signal > 0:
+		why = fmt.Sprintf("its process was ended by signal %d (%s)", c.Signal, syscall.Signal(c.Signal))
+	case c.Signal == boot.Unnamed && c.Starved > 0:
+		why = fmt.Sprintf("its process was ended by a signal (nobody says which; the kernel's is %d)", killed)
+	case c.Signal == boot.Unnamed:
 		why = "its process was ended by a signal (nobody says which)"
-	case l.Signal > 0:
-		why = fmt.Sprintf("its process was ended by signal %d (%s)", l.Signal, syscall.Signal(l.Signal))
-	}
-	likely := l.Starved > 0 || l.Starved < 0 && s.held.near()
-	if likely {
-		why += ", and memory is the likely cause"
-	}
-	join := ": "
-	if !likely {
-		join = "; "
 	}
 	switch {
-	case l.Starved > 0:
-		why += join + "the kernel there ended " + processes(l.Starved) + " for want of it at about that time"
-		join = "; "
-	case l.Starved == 0:
-		why += join + "the kernel there ended none for want of memory"
+	case starved && c.Starved > 0:
+		why += ", and memory is the likely cause: the kernel there ended " + processes(c.Starved) + " for want of it at about that time"
+	case starved && c.Starved < 0 && s.held.near():
+		why += ", and memory is the likely cause"
+	case starved && c.Starved == 0:
+		why += ", and not for want of memory as the kernel there counts"
+		starved = false
+	default:
+		starved = false
 	}
-	if memory := f.memory(s, s.lost); memory != "" {
-		why += join + memory
+	if memory != "" {
+		why += "; " + memory
 	}
-	if likely {
+	if starved {
 		why += "; try: more memory there, or a smaller weight for it"
 	}
 	s.reason = why

@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"context"
 	"errors"
 	"io"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"lt/engine/load"
+	"lt/peer/boot"
 	"lt/peer/wire"
 )
 
@@ -317,6 +319,113 @@ func TestLinkGone(t *testing.T) {
 		time.Sleep(time.Minute)
 		if w.host.dials() != dials {
 			t.Error("a process that is proven dead is dialled again")
+		}
+		w.close()
+	})
+}
+
+// endedProcess is a stream as a process carries it that has ended by now.
+type endedProcess struct {
+	io.ReadWriteCloser
+	signal func(pid int) int
+}
+
+func (endedProcess) Ended() string         { return "it exited 137" }
+func (e endedProcess) Signal(pid int) int  { return e.signal(pid) }
+func (endedProcess) Done() <-chan struct{} { c := make(chan struct{}); close(c); return c }
+
+// What ended the process of a peer, as far as what carried the connection and the machine tell, goes to whoever is told of the loss.
+func TestLinkTellsWhatEndedTheProcess(t *testing.T) {
+	for name, c := range map[string]struct {
+		starved int
+		want    string
+	}{
+		"the machine tells": {3, "signal 9, 3 starved"},
+		"it counts none":    {0, "signal 9, 0 starved"},
+		"it does not tell":  {-1, "signal 9, -1 starved"},
+	} {
+		bubble(t, func(t *testing.T) {
+			h := newHost(t)
+			h.starved = c.starved
+			h.hello = func(hello *wire.Hello) { hello.PID = 4242 }
+			w := newWorld(t, h, steady(50, time.Minute), func(l *LinkConfig) {
+				l.Dial = func(ctx context.Context, on Dialing) (io.ReadWriteCloser, wire.Hello, error) {
+					rw, hello, err := h.dial(ctx, on)
+					return endedProcess{rw, func(pid int) int { return map[int]int{4242: 9}[pid] }}, hello, err
+				}
+			})
+			w.begin()
+			w.at(10 * time.Second)
+			h.mu.Lock()
+			h.gone = true
+			h.mu.Unlock()
+			h.path(0).cut()
+			w.diary.await(t, time.Minute, "gone")
+			if w.diary.count("lost: the connection broke: ") != 1 || !strings.Contains(w.diary.String(), "(it exited 137); signal 9") || !strings.Contains(w.diary.String(), c.want) {
+				t.Errorf("%s: not %q:\n%s", name, c.want, w.diary)
+			}
+			w.close()
+		})
+	}
+}
+
+// A break that was healed says nothing of the end that comes later.
+func TestLinkForgetsASignalThatWasNone(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		h := newHost(t)
+		first := true
+		w := newWorld(t, h, steady(50, time.Minute), func(l *LinkConfig) {
+			l.Dial = func(ctx context.Context, on Dialing) (io.ReadWriteCloser, wire.Hello, error) {
+				rw, hello, err := h.dial(ctx, on)
+				if first {
+					first = false
+					return endedProcess{rw, func(int) int { return boot.Unnamed }}, hello, err
+				}
+				return rw, hello, err
+			}
+		})
+		w.begin()
+		w.at(10 * time.Second)
+		h.path(0).cut()
+		w.diary.await(t, time.Minute, "back")
+		h.mu.Lock()
+		h.gone = true
+		h.mu.Unlock()
+		h.path(1).cut()
+		w.diary.await(t, time.Minute, "gone")
+		if w.diary.count("lost") != 2 || !strings.Contains(w.diary.String(), "signal 0, -1 starved") {
+			t.Errorf("%s", w.diary)
+		}
+		w.close()
+	})
+}
+
+// A peer tells of other runs on its machine, with what it says of them neutralised and bounded, and is none to others any more once
+// its own load is over.
+func TestLinkOtherRuns(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		h := newHost(t)
+		many := make([]wire.OtherRun, 100)
+		many[0] = wire.OtherRun{Run: "a\x1b[31m" + strings.Repeat("long", 100), PID: -1, Age: -time.Second}
+		h.others = map[string][]wire.OtherRun{"test": many}
+		w := newWorld(t, h, steady(50, 5*time.Second))
+		w.begin()
+		got := w.diary.prefl.Others
+		if len(got) != mostOthers || len(got[0].Run) > longestRun+3 || strings.Contains(got[0].Run, "\x1b") || got[0].PID != 0 || got[0].Age != 0 {
+			t.Errorf("%d, %+v", len(got), got[0])
+		}
+		w.at(4 * time.Second)
+		idle := func() int {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			return h.idle
+		}
+		if idle() != 0 {
+			t.Error("it is idle while its load goes on")
+		}
+		w.diary.await(t, time.Minute, "fin")
+		if idle() != 1 {
+			t.Errorf("it was said %d times that it is idle", idle())
 		}
 		w.close()
 	})

@@ -157,7 +157,7 @@ func (h *health) rejoined(hello wire.Hello) {
 	}
 }
 
-func (h *health) lose(l Cause) {
+func (h *health) lose(c Cause) {
 	if h.lost {
 		return
 	}
@@ -165,7 +165,7 @@ func (h *health) lose(l Cause) {
 	if h.call != nil {
 		h.call.heardBy.Store(false)
 	}
-	h.l.cfg.Observer.Lost(h.l.cfg.N, l)
+	h.l.cfg.Observer.Lost(h.l.cfg.N, c)
 }
 
 // broke takes notice of the end of the session. That is no proof that the peer's process is dead, and changes nothing about its

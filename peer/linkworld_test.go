@@ -306,11 +306,14 @@ func (d *diary) Applied(_ int, a wire.Applied)       { d.note("applied %d", a.Co
 func (d *diary) Beat(_ int, b wire.Beat)             { d.do(func() { d.beats = append(d.beats, b) }) }
 func (d *diary) Suspect(_ int, silent time.Duration) { d.note("suspect") }
 func (d *diary) Back(int)                            { d.note("back") }
-func (d *diary) Lost(_ int, l Cause)                 { d.note("lost: %s", l.Text) }
-func (d *diary) Gone(_ int, l Cause)                 { d.note("gone: %s (%d starved)", l.Text, l.Starved) }
-func (d *diary) Rejoin(int, wire.Hello)              { d.note("rejoin") }
-func (d *diary) Warn(_ int, w wire.Warn)             { d.note("warn: %s", w.Text) }
-func (d *diary) Fin(_ int, f wire.Fin)               { d.do(func() { d.fin = &f }); d.note("fin") }
+func (d *diary) Lost(_ int, c Cause)                 { d.note("lost: %s; signal %d", c.Text, c.Signal) }
+
+func (d *diary) Gone(_ int, c Cause) {
+	d.note("gone: %s; signal %d, %d starved", c.Text, c.Signal, c.Starved)
+}
+func (d *diary) Rejoin(int, wire.Hello)  { d.note("rejoin") }
+func (d *diary) Warn(_ int, w wire.Warn) { d.note("warn: %s", w.Text) }
+func (d *diary) Fin(_ int, f wire.Fin)   { d.do(func() { d.fin = &f }); d.note("fin") }
 func (d *diary) Interval(_ int, iv *metrics.Interval) {
 	d.do(func() { d.intervals = append(d.intervals, iv) })
 }

@@ -65,9 +65,9 @@ func (e *ears) Back(n int) {
 }
 
 // Lost implements observer.
-func (e *ears) Lost(n int, l Cause) {
+func (e *ears) Lost(n int, c Cause) {
 	f := (*Fleet)(e)
-	f.peer(n, func(s *source, now time.Time) { f.lose(s, now, f.lostFor(s, l, now)) })
+	f.peer(n, func(s *source, now time.Time) { f.lose(s, now, f.lostFor(s, c, now)) })
 }
 
 // lose notes that a peer cannot be reached. Its share stays its own as long as its lease may last.
@@ -84,11 +84,11 @@ func (f *Fleet) lose(s *source, now time.Time, reason string) {
 }
 
 // Gone implements observer.
-func (e *ears) Gone(n int, l Cause) {
+func (e *ears) Gone(n int, c Cause) {
 	f := (*Fleet)(e)
 	f.peer(n, func(s *source, now time.Time) {
-		f.lose(s, now, l.Text)
-		f.explain(s, l)
+		f.lose(s, now, c.Text)
+		f.explain(s, c)
 		f.proven(s, now)
 	})
 }

@@ -31,6 +31,4 @@ func peerUser(c *net.UnixConn) (int, error) {
 
 func zombie(int) bool { return false }
 
-func starved() int { return -1 }
-
 func expendable() {}

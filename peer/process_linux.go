@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -47,23 +46,6 @@ func zombie(pid int) bool {
 	}
 	i := bytes.LastIndexByte(text, ')') // the name before it may hold anything
 	return i >= 0 && len(text) > i+2 && (text[i+2] == 'Z' || text[i+2] == 'X')
-}
-
-// starved is how many processes the kernel of this machine has ended for want of memory, its own or a control group's, since it
-// was started; below 0: it does not say.
-func starved() int {
-	text, err := os.ReadFile("/proc/vmstat")
-	if err != nil {
-		return -1
-	}
-	for line := range bytes.Lines(text) {
-		if n, ok := bytes.CutPrefix(line, []byte("oom_kill ")); ok {
-			if n, err := strconv.Atoi(string(bytes.TrimSpace(n))); err == nil {
-				return n
-			}
-		}
-	}
-	return -1
 }
 
 // expendable has the kernel prefer this process when memory runs out: the machine's own work goes before a test.

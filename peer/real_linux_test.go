@@ -271,6 +271,108 @@ func TestRuns(t *testing.T) {
 	}
 }
 
+// Processes of different runs know of each other on one machine as long as they live and make load, and whoever finds one dead learns
+// whether the kernel lacked memory.
+func TestRunsKnowOthers(t *testing.T) {
+	dir := t.TempDir()
+	executable := filepath.Join(dir, "lt", "agents", strings.Repeat("a", 64))
+	r := NewRuns(executable, func(name string) string { return map[string]string{"LT_CACHE": dir}[name] })
+	one, two := randomHex(), randomHex()
+	a, err := r.Listen(one, "run a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	b, err := r.Listen(two, "run b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := r.Others("run a"); len(got) != 1 || got[0].Run != "run b" || got[0].PID != os.Getpid() || got[0].Age < 0 || got[0].Age > time.Minute {
+		t.Errorf("beside run a there is %+v", got)
+	}
+	if got := r.Others("run b"); len(got) != 1 || got[0].Run != "run a" {
+		t.Errorf("beside run b there is %+v", got)
+	}
+	folder := func(incarnation string) string { return filepath.Join(dir, "lt", "runs", incarnation) }
+	text, err := os.ReadFile(filepath.Join(folder(two), signName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Close()
+	if got := r.Others("run a"); len(got) != 0 {
+		t.Errorf("a run that is over: %+v", got)
+	}
+	// A killed process leaves its sign and not its lock; one in another namespace has a number that means nothing here.
+	if err := os.Mkdir(folder(two), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	sign := filepath.Join(folder(two), signName)
+	if err := os.WriteFile(sign, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.Others("run a"); len(got) != 0 {
+		t.Errorf("a process that was killed: %+v", got)
+	}
+	f, err := os.OpenFile(sign, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := locked(f); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.Others("run a"); len(got) != 1 {
+		t.Errorf("a process that lives: %+v", got)
+	}
+	for _, other := range []string{strings.Replace(string(text), `"processes":"`, `"processes":"x`, 1), `{"run":`, ""} {
+		if err := os.WriteFile(sign, []byte(other), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.Others("run a"); len(got) != 0 {
+			t.Errorf("%q: %+v", other, got)
+		}
+	}
+	r.Idle(one)
+	if got := r.Others("run b"); len(got) != 0 {
+		t.Errorf("a process that makes no load any more: %+v", got)
+	}
+
+	count := filepath.Join(dir, "count")
+	counts := func(n string) {
+		t.Helper()
+		if err := os.WriteFile(count, []byte("oom_kill "+n+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, c := range map[string]struct {
+		noted string
+		want  int
+	}{
+		"one more": {`[{"file":"` + count + `","count":4}]`, 1}, "none": {`[{"file":"` + count + `","count":5}]`, 0},
+		"a machine that was started anew": {`[{"file":"` + count + `","count":6}]`, -1}, "nothing to read": {`[{"file":"` + count + `x","count":5}]`, -1},
+		"nothing noted": {"", -1}, "nonsense": {"[{", -1},
+	} {
+		counts("5")
+		if err := os.MkdirAll(folder(two), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(folder(two), starvedName), []byte(c.noted), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var gone *NoRunError
+		if _, err := r.Find(t.Context(), two, 1<<30); !errors.As(err, &gone) || gone.Starved != c.want {
+			t.Errorf("%s: %v, %+v, want %d", name, err, gone, c.want)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(folder(one), starvedName), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.Touch(one)
+	if starvedSince(folder(one)) < 0 {
+		t.Error("a touch notes nothing")
+	}
+}
+
 // A path of any length has a socket.
 func TestRunsInALongPath(t *testing.T) {
 	executable := filepath.Join(t.TempDir(), strings.Repeat("long", 30), "lt", "agents", "x")

@@ -61,8 +61,7 @@ type observer interface {
 // Cause is what is known of why a peer cannot be reached, or is no more.
 type Cause struct {
 	Text string // how it was noticed, as a sentence goes on
-	// Signal ended its process, as far as what carried the connection tells; boot.Unnamed: that, or the connection broke; 0: it
-	// tells of none.
+	// Signal ended its process, as far as what carried the connection tells, as boot.Conn.Signal says it; 0: it tells nothing.
 	Signal int
 	// Starved is how many processes the kernel of its machine ended for want of memory about when it was last there; below 0:
 	// nobody knows.

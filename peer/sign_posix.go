@@ -8,18 +8,17 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"lt/engine/limits"
 	"lt/peer/wire"
 )
 
 // Beside its socket a process has a sign, by which others of this machine know it: a file that it holds locked for as long as it
-// lives, so that one that was killed is not taken for living, whoever has its number by now. And it has a count of the processes that
-// the kernel had ended for want of memory when it last looked, by which whoever finds it dead can tell what of.
+// lives, so that one that was killed is not taken for living, whoever has its number by now. And it has what the kernel counted of
+// processes that it ended for want of memory when the process last looked, by which whoever finds it dead can tell what of.
 const (
 	signName    = "run"
 	starvedName = "starved"
@@ -118,22 +117,26 @@ func readSign(name string) (s sign, ok bool) {
 	return s, err == nil && json.Unmarshal(text, &s) == nil
 }
 
-// noteStarved notes in a process's folder what the kernel's count is now.
+// noteStarved notes in a process's folder what the kernel counts now.
 func noteStarved(dir string) {
-	if n := starved(); n >= 0 {
-		_ = os.WriteFile(filepath.Join(dir, starvedName), []byte(strconv.Itoa(n)), 0o600)
+	counts := limits.StarvedSoFar()
+	if len(counts) == 0 {
+		return
+	}
+	if text, err := json.Marshal(counts); err == nil {
+		_ = os.WriteFile(filepath.Join(dir, starvedName), text, 0o600)
 	}
 }
 
-// starvedSince is by how much the count has grown since it was last noted there; below 0: not known.
+// starvedSince is how many processes the kernel has ended for want of memory since that was last noted there; below 0: not known.
 func starvedSince(dir string) int {
 	text, err := os.ReadFile(filepath.Join(dir, starvedName))
-	if err != nil {
+	var before []limits.Starved
+	if err != nil || json.Unmarshal(text, &before) != nil {
 		return -1
 	}
-	before, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if now := starved(); err == nil && before >= 0 && now >= before {
-		return now - before
+	if n, ok := limits.StarvedSince(before); ok {
+		return n
 	}
 	return -1
 }

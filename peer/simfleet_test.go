@@ -74,6 +74,10 @@ type simHost struct {
 	mute    bool   // figures do not come, heartbeats do
 	lateArm bool   // it never confirms to be armed
 	lies    bool   // its last account is wrong
+	dies    Cause  // what is known of the end of its process, first and then
+	memory  uint64 // that its intervals tell of, in bytes, of 100 MiB
+	machine string // that it is; empty: not known
+	others  []wire.OtherRun
 	asked   func() // called in the next turn of the world after it was told when to start; nil: nothing
 }
 
@@ -190,7 +194,7 @@ func simulate(t *testing.T, q scenario.Quick, names []string, setup func(s *simu
 func (s *simulation) host(name string) *simHost {
 	h := s.hosts[name]
 	if h == nil {
-		h = &simHost{name: name, cores: 1, delay: 5 * time.Millisecond, shards: 1}
+		h = &simHost{name: name, cores: 1, delay: 5 * time.Millisecond, shards: 1, dies: Cause{Starved: -1}}
 		s.hosts[name] = h
 	}
 	return h
@@ -257,7 +261,7 @@ func (s *simulation) kill(name string) {
 			l.alive = false
 			l.dir = [2][]simMessage{}
 			if !l.host.blocked {
-				l.lose("the connection broke")
+				l.lose(Cause{Text: "the connection broke", Signal: l.host.dies.Signal})
 			}
 		}
 	}
@@ -343,11 +347,11 @@ func (l *simLink) listen(now time.Time) {
 
 func (l *simLink) ears() *ears { return (*ears)(l.s.fleet) }
 
-func (l *simLink) lose(why string) {
+func (l *simLink) lose(c Cause) {
 	if !l.lost && !l.closed {
 		l.lost = true
 		l.redial = time.Now().Add(time.Second)
-		l.ears().Lost(l.n, Cause{Text: why})
+		l.ears().Lost(l.n, c)
 	}
 }
 
@@ -357,20 +361,24 @@ func (l *simLink) listenFor(now time.Time) {
 	switch {
 	case l.heard.IsZero() || l.finTold:
 	case silent > lostAfter:
-		l.lose("nothing was heard of it")
+		l.lose(Cause{Text: "nothing was heard of it"})
 	case silent > suspectAfter && !l.suspect && !l.lost:
 		l.suspect = true
 		l.ears().Suspect(l.n, silent)
 	}
 	if l.lost && !l.gone && !l.alive && !l.host.blocked && now.After(l.redial) {
 		l.gone = true
-		l.ears().Gone(l.n, Cause{Text: "its process is gone", Starved: -1})
+		c := l.host.dies
+		c.Text = "its process is gone"
+		l.ears().Gone(l.n, c)
 		l.rejoin = true
 		l.ears().Rejoin(l.n, l.hello())
 	}
 }
 
-func (l *simLink) hello() wire.Hello { return wire.Hello{CPUs: l.host.cores, Policy: l.host.policy} }
+func (l *simLink) hello() wire.Hello {
+	return wire.Hello{CPUs: l.host.cores, Policy: l.host.policy, Machine: l.host.machine}
+}
 
 // Dial implements remote, and so do those that follow.
 func (l *simLink) Dial(context.Context) {
@@ -384,7 +392,7 @@ func (l *simLink) Dial(context.Context) {
 	l.alive = true
 	l.send(toFleet, func() {
 		l.ears().Beat(l.n, l.host.beat(0))
-		l.ears().Ready(l.n, l.hello(), wire.Preflight{})
+		l.ears().Ready(l.n, l.hello(), wire.Preflight{Others: l.host.others})
 	})
 }
 
@@ -591,6 +599,7 @@ func (l *simLink) edge(run time.Duration, final bool) {
 	iv.Due, iv.Iterations = iv.Started, iv.Started
 	iv.Records = []metrics.Record{{Requests: iv.Started}}
 	iv.Audit.Cores, iv.Audit.CPU = 1, 0.2
+	iv.Audit.Memory, iv.Audit.MemLimit = l.host.memory, 100<<20
 	if l.host.slow {
 		iv.Audit.CPU = 0.9
 	}

@@ -63,13 +63,17 @@ func (c *Conn) Said() []string { return c.proc.Said() }
 // Done is closed when the process that carries the connection has ended.
 func (c *Conn) Done() <-chan struct{} { return c.proc.Done() }
 
-// Unnamed is a signal of which nobody says which one it was.
-const Unnamed = -1
+// What Signal says besides the number of a signal.
+const (
+	Unnamed = -1 // a signal, or the end of the connection: nobody says which
+	Itself  = -2 // none: the agent ended by itself, and its words or its exit status say why
+)
 
 // lastSignal is the highest number of a signal of which a shell makes an exit status.
 const lastSignal = 31
 
-// Signal is the signal that ended the agent, as far as the process that carried the connection tells, and 0 if it tells of none.
+// Signal is the signal that ended the agent, as far as the process that carried the connection tells, and 0 if it tells nothing of
+// the agent's end.
 // A shell and the launchers of containers make 128 more than its number their exit status. OpenSSH does not name it: it exits 255
 // without a word, which is Unnamed; it might do so where only the connection broke. pid is the agent's: where the process that
 // carries the connection is the agent itself, whatever ended the one ended the other.
@@ -77,8 +81,10 @@ func (c *Conn) Signal(pid int) int {
 	code, how := c.proc.Exit()
 	said := c.proc.Said()
 	switch {
-	case how == "running", fell(said) != "":
+	case how == "running":
 		return 0
+	case fell(said) != "", code >= 0 && code <= 128:
+		return Itself
 	case code == 255 && last(said) == "":
 		return Unnamed
 	case code > 128 && code <= 128+lastSignal:

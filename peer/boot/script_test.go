@@ -491,16 +491,16 @@ func TestConnSaysHowItEnded(t *testing.T) {
 		after, say, want string
 		pid, signal      int
 	}{
-		{"exit 0", "", "it exited 0", 1, 0},
-		{"exit 75", "the lease is over", "it exited 75: the lease is over", 1, 0},
+		{"exit 0", "", "it exited 0", 1, Itself},
+		{"exit 75", "the lease is over", "it exited 75: the lease is over", 1, Itself},
 		{"exit 255", "Connection to h closed by remote host.", "it exited 255: Connection to h closed by remote host.", 1, 0},
 		{"exit 255", "", "it exited 255 without a word: the agent was killed, or the connection was", 1, Unnamed},
 		{"exit 137", "", "it exited 137: signal 9 ended the agent (killed)", 1, 9},
 		{"exit 137", "command terminated with exit code 137", "it exited 137: command terminated with exit code 137", 1, 9},
-		{"exit 128", "", "it exited 128", 1, 0},
+		{"exit 128", "", "it exited 128", 1, Itself},
 		{"kill -9 $$", "", "it exited signal: killed", 1, 0}, // the launcher: of the agent it says nothing
 		{"kill -9 $$", "", "it exited signal: killed", own, 9},
-		{`printf 'panic: out of luck\n\ngoroutine 1 [running]:\nmain.main()\n\t/x.go:7 +0x1\n' >&2; exit 2`, "begun", "it exited 2: panic: out of luck", 1, 0},
+		{`printf 'panic: out of luck\n\ngoroutine 1 [running]:\nmain.main()\n\t/x.go:7 +0x1\n' >&2; exit 2`, "begun", "it exited 2: panic: out of luck", 1, Itself},
 	} {
 		b := payload(t, "#!/bin/sh\necho 'LT/1 {}'; read x; echo \"$x\" >&2; "+c.after+"\n")
 		b.programs[0].OS, b.programs[0].Arch = runtime.GOOS, runtime.GOARCH

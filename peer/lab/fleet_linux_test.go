@@ -657,6 +657,7 @@ func TestStartsEverywhere(t *testing.T) {
 		t.Errorf("%d missing, %+v", found.Missing, s.Totals)
 	}
 	f.says(`p5 and p5#2 are one machine`, -90*time.Second, 96*time.Second)
+	f.never(`another run`)
 	together := 0.0
 	for _, name := range []string{"p5", "p5#2", "p5#3", "p5#4"} {
 		together += s.Source(name).Share

@@ -66,6 +66,17 @@ func TestPeersThatDie(t *testing.T) {
 	s, found := f.end(96)
 	f.says(`p1.*lost`, kill, dead-kill+time.Second)
 	f.says(`p1 is lost: from`, kill, dead-kill+8*time.Second)
+	const memory = `it last had \d+(\.\d)? MiB resident of the \d+ [GM]iB that it may use, [\d.]+ m?s before`
+	f.says(`p1 is lost: the connection broke: .*; `+memory, kill, dead-kill+time.Second)
+	starved := `its process was ended by (signal 9 \(killed\)|a signal \(nobody says which; the kernel's is 9\)), and memory is the likely cause: the kernel there ended \d+ process(es)? for want of it at about that time; ` +
+		memory + `; try: more memory there, or a smaller weight for it`
+	f.says(`p1 is gone: `+starved, kill, dead-kill+8*time.Second)
+	if row := s.Source("p1"); row.State != "lost" || !regexp.MustCompile(`^`+starved+`$`).MatchString(row.Reason) {
+		t.Errorf("%+v", row)
+	}
+	if row := s.Source("p2"); row.State != "lost" || !strings.Contains(row.Reason, "SIGQUIT") || strings.Contains(row.Reason, "memory") {
+		t.Errorf("%+v", row)
+	}
 	f.says(`p2.*lost: .*SIGQUIT`, fall, fallen-fall+1500*time.Millisecond)
 	f.says(`p2 is lost: from`, fall, fallen-fall+8*time.Second)
 	f.takes(0.9, f.dealt(f.plan.For), f.plan.For) // three of five are left
@@ -245,7 +256,8 @@ func TestDiskOfTheCoordinatorFills(t *testing.T) {
 	}
 }
 
-// Two who use the same hosts at the same time do not get in each other's way, in none of what they leave there for the time of a run.
+// Two who use the same hosts at the same time do not get in each other's way, in none of what they leave there for the time of a run,
+// and the second is told that it shares them.
 func TestTwoCoordinators(t *testing.T) {
 	t.Parallel()
 	Need(t, "full")
@@ -264,5 +276,15 @@ func TestTwoCoordinators(t *testing.T) {
 			t.Error("the end of one run ended the other's agents")
 		}
 	}
+	// Who comes second is told of who was there; two peers on one machine tell it once. Its own are no other run to either.
+	told := fmt.Sprintf(`p1 and p2: another run is active there \(%s: 2 processes, one of them \d+, for [\d.]+ m?s\); the two share its processors, which the figures of both may show; try: `, one.Summary().Run.ID)
+	two.says(told, -90*time.Second, 90*time.Second)
+	if n := len(two.Lines("another run")); n != 1 {
+		t.Errorf("it was said %d times", n)
+	}
+	if !slices.ContainsFunc(two.Summary().Events, func(e Event) bool { return regexp.MustCompile(told).MatchString(e.Text) }) {
+		t.Errorf("no event says so: %+v", two.Summary().Events)
+	}
+	one.never("another run")
 	one.Clean()
 }

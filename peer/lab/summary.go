@@ -21,12 +21,15 @@ type Summary struct {
 		Dropped, Shortfall, Unreported           int64
 	}
 	Sources []SourceSummary
-	Events  []struct {
-		T    float64 `json:"t_s"`
-		Kind string
-		Text string
-	}
-	Errors []ErrorSummary
+	Events  []Event
+	Errors  []ErrorSummary
+}
+
+// Event is a line of the run's diary.
+type Event struct {
+	T    float64 `json:"t_s"`
+	Kind string
+	Text string
 }
 
 // ErrorSummary is one group of errors.
