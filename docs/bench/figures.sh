@@ -6,14 +6,14 @@
 # its record cost. nginx with one worker on core 0 is the target; lt has core 1. For the screen, lt has both, and the target is the bundled one with 10 ms a request.
 #
 #   LT=path   the program to measure; without it, it is built from this tree
-#   ROUNDS=5  pairs of the comparison of screen and record on against off
+#   ROUNDS=15  pairs of the comparison of screen and record on against off
 #   OUT=docs/bench/FIGURES.md
 #
-# It wants Linux with two cores, bash, awk, taskset, script (bsdutils), nginx and Go; about five minutes, all on loopback.
+# It wants Linux with two cores, bash, awk, taskset, script (bsdutils), nginx and Go; about eight minutes, all on loopback.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export PATH=$PATH:/usr/sbin:/sbin
-out=${OUT:-docs/bench/FIGURES.md} rounds=${ROUNDS:-5} port=${PORT:-18090}
+out=${OUT:-docs/bench/FIGURES.md} rounds=${ROUNDS:-15} port=${PORT:-18090}
 work=$(mktemp -d)
 chmod 755 "$work"
 server= slow=
@@ -90,7 +90,9 @@ slow=$!
 slow_url=http://127.0.0.1:$slow_port/
 sleep 0.5
 for r in $(seq "$rounds"); do
-	for mode in on off; do
+	modes="on off"
+	((r % 2)) || modes="off on"
+	for mode in $modes; do
 		if [[ $mode == on ]]; then
 			(export TERM=xterm-256color COLORTERM=truecolor; unset CI; stty cols 120 rows 40 2>/dev/null || true
 				(sleep 11.5; printf q) | timeout 30 script -qefc "stty cols 120 rows 40; '$lt' -r 500 -d 10s --seed $r -o '$work/on$r.json' $slow_url" "$work/typescript$r" >/dev/null 2>&1) || true
