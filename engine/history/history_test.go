@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -634,6 +635,42 @@ func TestLogIsPutAside(t *testing.T) {
 	}
 	if want := []string{"log", "log.1", "log.2"}; !slices.Equal(names, want) {
 		t.Errorf("%v, want %v", names, want)
+	}
+}
+
+// Runs that begin at the same time put the log aside once, not each: the logs before it stay.
+func TestLogIsPutAsideOnce(t *testing.T) {
+	for range 20 {
+		dir := t.TempDir()
+		for name, text := range map[string]string{"log": strings.Repeat("3", maxLog), "log.1": "2", "log.2": "1"} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				log, c, err := OpenLog(dir)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				log.Info("begins")
+				c.Close()
+			})
+		}
+		all.Wait()
+		for name, want := range map[string]string{"log.1": "33", "log.2": "2"} {
+			if got, err := os.ReadFile(filepath.Join(dir, name)); err != nil || !strings.HasPrefix(string(got), want) {
+				t.Fatalf("%s: %.10q, %v; want %s", name, got, err, want)
+			}
+		}
+		// Who had opened the old log before it moved writes into log.1; nobody's line is lost.
+		now, _ := os.ReadFile(filepath.Join(dir, "log"))
+		before, _ := os.ReadFile(filepath.Join(dir, "log.1"))
+		if n := strings.Count(string(now)+string(before), "begins"); n != 8 {
+			t.Fatalf("%d lines, want 8", n)
+		}
 	}
 }
 
