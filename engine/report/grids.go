@@ -125,7 +125,7 @@ func sourcesGrid(sources []metrics.SourceView) *grid {
 			}
 			began := ""
 			if s.RTT > 0 {
-				began = duration(s.StartSkew) + " ±" + duration(s.ClockBound)
+				began = duration(s.StartSkew) + " ±" + duration(apart(s))
 			}
 			linked = linked || s.RTT > 0
 			g.add(indent+s.Name, state, percent(s.Share), count(s.Requests), share(s.Errors, s.Requests), p99, lag, percent(s.CPUPeak), began, s.Verdict.Health.String())

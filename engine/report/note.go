@@ -66,11 +66,15 @@ func redirects(v *metrics.StepView) (n, of uint64) {
 // judged is what the exit code means when nothing was demanded of the target.
 const judged = "Without an SLO the exit code judges nothing: add one with --slo 'p99 < 300ms', or slo: in the scenario."
 
-// together is how far the sources may be apart: the largest skew of a start, and the largest bound of a clock.
+// apart is how far a source's run time may be from ours. Its clock was compared when run time zero was fixed, and is ever since; by how much
+// the two disagree is what it may have run off, or what the first comparison, over a link that was slower then, was wrong by.
+func apart(s *metrics.SourceView) time.Duration { return s.Clock.Abs() + s.ClockBound }
+
+// together is how far the sources may be apart: the largest skew of a start, and the most by which a run time may be off.
 func together(sources []metrics.SourceView) (skew, bound time.Duration) {
 	for i := range sources {
 		if s := &sources[i]; s.RTT > 0 {
-			skew, bound = max(skew, s.StartSkew.Abs()), max(bound, s.ClockBound)
+			skew, bound = max(skew, s.StartSkew.Abs()), max(bound, apart(s))
 		}
 	}
 	return skew, bound

@@ -123,7 +123,7 @@ func states(o *Options, sources []ledger.Source, second int) []ledger.Item {
 			continue
 		}
 		s.State, s.Label, s.Weight = "running", []string{"us", "eu"}[i%2], 2
-		s.Clock, s.Bound, s.RTT, s.StartSkew = 3*time.Second, 1200*time.Microsecond, 23*time.Millisecond, 2*time.Millisecond
+		s.Clock, s.Bound, s.RTT, s.StartSkew = -300*time.Microsecond, 1200*time.Microsecond, 23*time.Millisecond, 2*time.Millisecond
 		if i == len(sources)-1 && second > 0 {
 			s.State, s.Share, s.Reason = "lost", 0, "silent for 6 s"+o.Foreign
 		}
