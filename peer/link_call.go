@@ -73,7 +73,7 @@ func (c *call) close() {
 
 // cause is why the session ended, with what the process that carried it has to say, and the signal that ended the peer's as far as
 // that tells.
-func (c *call) cause() (err error, signal int) {
+func (c *call) cause() (signal int, err error) {
 	err = c.session.Err()
 	p, ok := c.rw.(interface {
 		Done() <-chan struct{}
@@ -81,13 +81,13 @@ func (c *call) cause() (err error, signal int) {
 		Signal(pid int) int
 	})
 	if !ok || errors.Is(err, wire.ErrClosed) {
-		return err, 0
+		return 0, err
 	}
 	select {
 	case <-p.Done():
-		return fmt.Errorf("%w (%s)", err, redact.Neutralise(p.Ended())), p.Signal(c.l.greeted().PID)
+		return p.Signal(c.l.greeted().PID), fmt.Errorf("%w (%s)", err, redact.Neutralise(p.Ended()))
 	case <-time.After(endTime):
-		return err, 0
+		return 0, err
 	}
 }
 
@@ -144,7 +144,7 @@ func (c *call) compareClocks() error {
 		case <-late.C:
 			return fmt.Errorf("%d of %d heartbeats were answered within %s: the connection is too slow to compare the clocks", n, clockProbes, clockTime)
 		case <-c.session.Done():
-			err, _ := c.cause()
+			_, err := c.cause()
 			return err
 		case <-c.l.ctx.Done():
 			return errEnded

@@ -171,7 +171,7 @@ func (h *health) lose(c Cause) {
 // broke takes notice of the end of the session. That is no proof that the peer's process is dead, and changes nothing about its
 // lease.
 func (h *health) broke() {
-	err, signal := h.call.cause()
+	signal, err := h.call.cause()
 	h.hangUp()
 	if h.l.done() {
 		h.gone = true // it said bye or has nothing more to say
