@@ -7,9 +7,18 @@ import (
 	"lt/engine/redact"
 )
 
+// secretNames are names that usually hold a secret: what may stand within one, and what is one as a whole.
+const (
+	secretParts = `[\w.-]*(?:authorization|cookie|password|passwd|passphrase|secret|token|api[-_]?key|access[-_]?key|credential)[\w.-]*`
+	secretWords = `(?:pw|pwd|pass|pin|otp|auth|sig|signature|sid|jwt|bearer|session|sessionid|cvv|cvc|cardnumber)`
+)
+
 // secretField finds what follows the name of a field that usually holds a secret, in YAML and in JSON, on a line of its own or
 // within braces.
-var secretField = regexp.MustCompile(`(?i)([\w-]*(?:authorization|cookie|password|passwd|secret|token|api[-_]?key|credential)[\w-]*["']?\s*:[ \t]*)("(?:[^"\\\n]|\\.)*"|'(?:[^'\n]|'')*'|[^\s,{}\[\]"'][^,}\n]*)`)
+var secretField = regexp.MustCompile(`(?i)((?:` + secretParts + `|\b` + secretWords + `)["']?\s*:[ \t]*)("(?:[^"\\\n]|\\.)*"|'(?:[^'\n]|'')*'|[^\s,{}\[\]"'][^,}\n]*)`)
+
+// secretPair finds such a name and its value in a URL, whole or relative, and in a form.
+var secretPair = regexp.MustCompile(`(?i)((?:[?&#"'\s]|^)(?:` + secretParts + `|` + secretWords + `)=|[?&]code=)((?:\{\{[^}]*\}\}|\$\{[^}]*\}|[^&#\s"'])+)`)
 
 // filledIn finds what is no secret itself: references to the environment, and values that a run fills in or takes out.
 var filledIn = regexp.MustCompile(`\$\{[^}]*\}|\{\{[^}]*\}\}`)
@@ -21,6 +30,15 @@ var harmless = regexp.MustCompile(`^(?i:["']?(?:bearer|basic|token|keep|reset|of
 // References to the environment stay as they are: they are what should stand there.
 func maskText(text string, secrets []string) string {
 	text = redact.New(secrets).Text(text)
+	text = secretPair.ReplaceAllStringFunc(text, func(m string) string {
+		parts := secretPair.FindStringSubmatch(m)
+		rest := strings.TrimRight(filledIn.ReplaceAllString(parts[2], ""), ",}]")
+		if harmless.MatchString(rest) {
+			return m
+		}
+		bare := strings.TrimRight(parts[2], ",}]")
+		return parts[1] + redact.Mask + parts[2][len(bare):]
+	})
 	return secretField.ReplaceAllStringFunc(text, func(m string) string {
 		parts := secretField.FindStringSubmatch(m)
 		name, value := parts[1], parts[2]

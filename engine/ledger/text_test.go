@@ -20,12 +20,18 @@ steps:
       Authorization: "Bearer {{token}}"
       X-Api-Key: canary5
       Cookie: 'sid=canary6'
+  - get: "/p?access_token=canary7&x={{token}}&q=boots"
+  - {get: /p?page=2&code=canary8, think: 2s}
+  - {get: "/p?token={{token}}", json: {pw: canary9}}
+  - {post: /f, body: "name=ada&password=canary10%26"}
+  - {post: /f, body: 'pin=canary11'}
+  - get: /p?sig=canary12{{token}}
 `
 	masked := maskText(text, []string{"canaryenv"})
 	if strings.Contains(masked, "canary") {
 		t.Errorf("a secret is left:\n%s", masked)
 	}
-	for _, keep := range []string{`password: "${SHOP_PASSWORD}"`, "cookies: reset", "Accept: text/html", "token: $.token", "csrf_token: /x(.)/", `Authorization: "Bearer {{token}}"`, "q=shoes", "user: ada"} {
+	for _, keep := range []string{`password: "${SHOP_PASSWORD}"`, "cookies: reset", "Accept: text/html", "token: $.token", "csrf_token: /x(.)/", `Authorization: "Bearer {{token}}"`, "q=shoes", "user: ada", "&x={{token}}&q=boots\"", "page=2&code=***, think: 2s}", `"/p?token={{token}}"`, "name=ada&"} {
 		if !strings.Contains(masked, keep) {
 			t.Errorf("%q is gone:\n%s", keep, masked)
 		}
