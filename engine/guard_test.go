@@ -91,12 +91,12 @@ func TestMemoryGuardLooksAhead(t *testing.T) {
 		}
 		tg.wait.Wait()
 	})
-	if len(said) != 1 || !strings.Contains(said[0], "at 62 %") || !strings.Contains(said[0], "grew by 30 %") {
+	if len(said) != 1 || !strings.Contains(said[0], "at 77 %") || !strings.Contains(said[0], "grew by 30 %") {
 		t.Errorf("said %q", said)
 	}
-	// Three looks later the last second saw it grow by 21 %, which would not bring it to 85 %.
-	if got := o.errors[metrics.Limit]; got != 3 {
-		t.Errorf("%d were refused, want the 3 of three looks", got)
+	// Five looks later the last second saw it grow by 15 %, half of which would not bring it to 85 %.
+	if got := o.errors[metrics.Limit]; got != 5 {
+		t.Errorf("%d were refused, want the 5 of five looks", got)
 	}
 	sums(t, &o)
 }

@@ -13,9 +13,13 @@ const (
 	drainAt = 0.97
 	// lookEvery is how often memory is looked at: new connections can fill a small control group within two seconds.
 	lookEvery = 100 * time.Millisecond
-	// ahead is how many looks the guard is ahead of: a second of growth at the pace of the last second. What has begun takes
-	// its memory after it began, and the Go heap grows by steps of megabytes.
-	ahead = 10
+	// pace is how many looks, a second, the growth is taken over: the heap grows by steps of megabytes, which from look to look would
+	// seem a flood.
+	pace = 10
+	// ahead is what share of that growth is still to come from what has begun when new users are given up.
+	ahead = 0.5
+	// sayEvery is how many looks, ten seconds, pass before the guard repeats itself.
+	sayEvery = 100
 )
 
 // memoryWatch gives up new users before memory runs out, and then the run.
@@ -23,9 +27,10 @@ type memoryWatch struct {
 	e     *Engine
 	share func() float64
 	close func()
-	last  [ahead]float64 // shares of the limit at the looks before, in a ring
+	last  [pace]float64 // shares of the limit at the looks before, in a ring
 	first float64
 	looks int
+	said  int // number of the look at which it last said that no new users begin; 0: never
 }
 
 func watchMemory(e *Engine) *memoryWatch {
@@ -40,9 +45,9 @@ func watchMemory(e *Engine) *memoryWatch {
 // look compares what is used now, and what will be if it goes on to grow as it did, with the marks.
 func (w *memoryWatch) look() {
 	used, g := w.share(), &w.e.guard
-	at := &w.last[w.looks%ahead]
+	at := &w.last[w.looks%pace]
 	before := *at
-	if w.looks < ahead {
+	if w.looks < pace {
 		before = w.first
 	}
 	if w.looks == 0 {
@@ -51,7 +56,9 @@ func (w *memoryWatch) look() {
 	*at = used
 	w.looks++
 	growth := max(0, used-before)
-	if used+growth > fullAt && !g.full.Swap(true) {
+	soon := used + growth*ahead
+	if soon > fullAt && !g.full.Swap(true) && (w.said == 0 || w.looks-w.said > sayEvery) {
+		w.said = w.looks
 		text := "memory is above 90 % of the limit: no new virtual users begin"
 		if used <= fullAt {
 			text = fmt.Sprintf("memory is at %.0f %% of the limit and grew by %.0f %% in a second: no new virtual users begin", 100*used, 100*growth)
@@ -61,7 +68,7 @@ func (w *memoryWatch) look() {
 	if used > drainAt && !g.drained.Swap(true) {
 		w.e.cfg.OnGuard("memory is above 97 % of the limit: the run is drained and reported", true)
 	}
-	if used+growth < fullAt-0.05 {
+	if soon < fullAt-0.05 {
 		g.full.Store(false)
 	}
 }
