@@ -132,11 +132,12 @@ func ask(c chart.Canvas, text, more string) {
 	c.Fit(x+1, 0, c.W()-x-2, theme.Dim, more)
 }
 
-// drawKeys is the last row: the keys that mean something now, as many as fit.
+// drawKeys is the last row: the keys that mean something now, as many as fit. The way out and the help are always there.
 func (m *model) drawKeys(c chart.Canvas, l layout) {
+	const last = len("   q quit   ? help ")
 	x := 1
 	hint := func(k, does string) {
-		if x+chart.Width(k)+chart.Width(does)+1 > l.w-10 && k != "?" { // ten are for the last, which is always there
+		if x+chart.Width(k)+chart.Width(does)+1 > l.w-last && k != "q" && k != "?" {
 			return
 		}
 		x = c.Text(x, l.keys, theme.Text|theme.Bold, k)

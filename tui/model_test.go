@@ -658,7 +658,7 @@ func TestNarrowRowsFit(t *testing.T) {
 				t.Errorf("%s, panel %d: the panels end in column %d", state, panel+1, last.x+last.w)
 			}
 			lines := strings.Split(m.frame(), "\n")
-			if keys := lines[len(lines)-1]; !strings.Contains(keys, "? help") {
+			if keys := lines[len(lines)-1]; !strings.Contains(keys, "q quit   ? help") {
 				t.Errorf("%s, panel %d: the keys are %q", state, panel+1, keys)
 			}
 		}

@@ -301,6 +301,26 @@ func TestShortEndOfARun(t *testing.T) {
 	}
 }
 
+// The window of the figures is as long as it says also when the run has just ended.
+func TestWindowAtTheEndOfARun(t *testing.T) {
+	tally := NewTally(shop, nil, []SourceInfo{{Name: "ada", State: "running"}})
+	for i := range 20 {
+		tally.Add(oneSecond("ada", i, 0, 5+i, time.Millisecond))
+	}
+	end := oneSecond("ada", 20, 0, 3, time.Millisecond)
+	end.Length, end.Final = 3*time.Millisecond, true
+	tally.Add(end)
+	s := tally.Snapshot(21 * time.Second)
+	arrivals := 3.
+	for i := 10; i < 20; i++ {
+		arrivals += float64(5 + i)
+	}
+	want := arrivals / 10.003
+	if w := s.Window; w.Length != 10003*time.Millisecond || math.Abs(w.ArrivalsRPS-want) > 1e-9 || math.Abs(s.Steps[1].WindowRPS-want) > 1e-9 || math.Abs(s.Sources[0].Done-want) > 1e-9 {
+		t.Errorf("%v: %v arrivals a second, %v of the step, %v of the source; want %v", w.Length, w.ArrivalsRPS, s.Steps[1].WindowRPS, s.Sources[0].Done, want)
+	}
+}
+
 // A point of several seconds of which the last is short has the rate of all of them.
 func TestShortEndOfALongRun(t *testing.T) {
 	for _, c := range []struct {

@@ -186,10 +186,20 @@ func (t *Tally) counts(from time.Duration) bool {
 	return in >= out
 }
 
+// lastRows are the rows [first, last) of the last d of the complete run time. What a run has left of its last second comes on top where
+// it is short.
+func (t *Tally) lastRows(elapsed, d time.Duration) (first, last int) {
+	last = min(int((elapsed+time.Second-1)/time.Second), len(t.rows))
+	first = last - int(d/time.Second)
+	if last > 0 && t.rows[last-1].seconds() < stub {
+		first--
+	}
+	return max(0, first), last
+}
+
 // window is the last d of the complete run time, at most a minute, warm-up included.
 func (t *Tally) window(elapsed, d time.Duration) Window {
-	last := min(int((elapsed+time.Second-1)/time.Second), len(t.rows))
-	first := max(0, last-int(min(max(d, time.Second), time.Minute)/time.Second))
+	first, last := t.lastRows(elapsed, min(max(d, time.Second), time.Minute))
 	var v Window
 	var r rates
 	var service, response, lag, waiting Histogram
@@ -236,8 +246,7 @@ func (t *Tally) window(elapsed, d time.Duration) Window {
 
 // stepViews: the rate of a step is its answers over the counted time.
 func (t *Tally) stepViews(elapsed, counted time.Duration) []StepView {
-	last := min(int((elapsed+time.Second-1)/time.Second), len(t.rows))
-	first := max(0, last-int(WindowLength/time.Second))
+	first, last := t.lastRows(elapsed, WindowLength)
 	var length float64
 	for k := first; k < last; k++ {
 		length += t.rows[k].seconds()
@@ -317,7 +326,7 @@ func (t *Tally) stageViews(elapsed time.Duration) []StageView {
 }
 
 func (t *Tally) sourceViews(now, elapsed time.Duration) []SourceView {
-	last := min(int((elapsed+time.Second-1)/time.Second), len(t.rows))
+	first, last := t.lastRows(elapsed, WindowLength)
 	views := make([]SourceView, len(t.sources))
 	for i, s := range t.sources {
 		v := &views[i]
@@ -333,7 +342,7 @@ func (t *Tally) sourceViews(now, elapsed time.Duration) []SourceView {
 			v.LostAt = s.LostAt
 		}
 		var length float64
-		for k := max(0, last-int(WindowLength/time.Second)); k < last; k++ {
+		for k := first; k < last; k++ {
 			length += t.rows[k].seconds()
 			if b := s.begun[k%liveSeconds]; b.row == k {
 				v.Done += float64(b.started)
