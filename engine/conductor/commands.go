@@ -80,22 +80,20 @@ func (r *Run) steer(c Command) {
 		if r.held {
 			kind, what = load.Resume, "goes on from where it was held"
 		}
-		if at, err := src.Change(kind, 0); r.changed(at, err, what) {
+		if at, err := src.Change(kind, 0); r.changed(at, err, what, &ledger.Change{At: at, Kind: kind.String()}) {
 			r.held = !r.held
-			r.add(&ledger.Change{At: at, Kind: kind.String()})
 		}
 	case Pause:
 		kind, what := load.Pause, "paused: the load is zero until it goes on"
 		if r.paused {
 			kind, what = load.Unpause, "goes on after the pause"
 		}
-		if at, err := src.Change(kind, 0); r.changed(at, err, what) {
+		if at, err := src.Change(kind, 0); r.changed(at, err, what, &ledger.Pause{At: at, Begins: !r.paused}) {
 			r.paused = !r.paused
-			r.add(&ledger.Pause{At: at, Begins: r.paused})
 		}
 	case Next:
 		at, err := src.Change(load.Next, 0)
-		r.changed(at, err, "on to the next stage")
+		r.changed(at, err, "on to the next stage", nil)
 	case Factor:
 		r.factor(c.By)
 	}
@@ -109,18 +107,50 @@ func (r *Run) steer(c Command) {
 	}
 }
 
-func (r *Run) changed(at time.Duration, err error, what string) bool {
+// changed answers a change of the load that was ordered. The record gets item when it holds; nil: nothing.
+func (r *Run) changed(at time.Duration, err error, what string, item ledger.Item) bool {
 	if err != nil {
 		r.event(r.now(), EventNote, "nothing was changed: %s", err)
 		return false
 	}
 	r.event(at, EventUser, "%s", what)
+	r.ahead = append(r.ahead, ahead{at, what, item})
 	return true
+}
+
+// ahead is a change that was ordered for a time that has not come. Until then a stop may make it void.
+type ahead struct {
+	at   time.Duration
+	what string
+	item ledger.Item
+}
+
+// come enters what holds by a run time, if the load had not ended before.
+func (r *Run) come(at time.Duration) {
+	for len(r.ahead) > 0 && r.ahead[0].at <= at {
+		if a := r.ahead[0]; a.item != nil && a.at <= r.cfg.Source.Timeline().End() {
+			r.add(a.item)
+		}
+		r.ahead = r.ahead[1:]
+	}
+}
+
+// void says what does not come any more because the load ends before it.
+func (r *Run) void(end time.Duration) {
+	r.come(end)
+	for _, a := range r.ahead {
+		r.event(end, EventNote, "stopped before it could take effect: %s", a.what)
+	}
+	r.ahead = nil
 }
 
 // factor multiplies the load by a factor, within what the target's class and the scenario allow.
 func (r *Run) factor(by float64) {
-	st := r.cfg.Source.Timeline().At(r.now())
+	at := r.now()
+	if n := len(r.ahead); n > 0 {
+		at = max(at, r.ahead[n-1].at) // each press counts, also one before the last has taken effect
+	}
+	st := r.cfg.Source.Timeline().At(at)
 	f := min(max(st.Factor*by, minFactor), maxFactor)
 	if by > 1 && r.cfg.AllowRate != nil {
 		if err := r.cfg.AllowRate(r.cfg.Spec.Profile.Peak() * f); err != nil {
@@ -133,9 +163,7 @@ func (r *Run) factor(by float64) {
 		return
 	}
 	at, err := r.cfg.Source.Change(load.Factor, f)
-	if r.changed(at, err, fmt.Sprintf("load set to %.0f %% of the profile", f*100)) {
-		r.add(&ledger.Change{At: at, Kind: load.Factor.String(), Factor: f})
-	}
+	r.changed(at, err, fmt.Sprintf("load set to %.0f %% of the profile", f*100), &ledger.Change{At: at, Kind: load.Factor.String(), Factor: f})
 }
 
 // snapshot writes a report of the run so far.

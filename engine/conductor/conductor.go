@@ -93,8 +93,9 @@ type Run struct {
 	looked time.Duration // run time up to which the timeline was followed
 	paused bool
 	held   bool
-	fresh  bool  // something was entered that nobody has looked at
-	broken error // why the record could not be written any more
+	ahead  []ahead // changes that were ordered and do not hold yet, in order
+	fresh  bool    // something was entered that nobody has looked at
+	broken error   // why the record could not be written any more
 }
 
 // Start starts the sources and conducts the run in the background. When ctx is done everything is cut at once.
@@ -386,12 +387,14 @@ func (r *Run) follow() {
 	}
 	line := r.cfg.Source.Timeline()
 	for at := r.looked; at <= now; _, at = line.Span(at) {
+		r.come(at)
 		if st := line.At(at); st.Over {
 			r.over(at)
 		} else if st.Stage != r.stage && r.state != Draining {
 			r.enters(st.Stage, at)
 		}
 	}
+	r.come(now)
 	r.looked = now
 }
 
@@ -432,9 +435,11 @@ func (r *Run) stop(why ledger.Ended) {
 		r.cfg.Source.Cut()
 		return
 	}
-	if _, err := r.cfg.Source.Change(load.Stop, 0); err != nil {
+	if at, err := r.cfg.Source.Change(load.Stop, 0); err != nil {
 		r.event(r.now(), EventNote, "stop: %s", err)
 		r.cfg.Source.Cut()
+	} else {
+		r.void(at)
 	}
 	r.ended = why
 	r.state = Draining
