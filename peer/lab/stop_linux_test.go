@@ -1,6 +1,8 @@
 package lab
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -29,6 +31,11 @@ func TestStopByHandOverALongWay(t *testing.T) {
 	s, found := f.end(97)
 	if s.Run.Ended != "user" || s.Verdict.Data != "complete" || s.Totals.Unreported != 0 || s.Totals.Shortfall != 0 || int64(found.Requests) != s.Totals.Requests {
 		t.Errorf("%+v, %+v, %+v; the target saw %d", s.Run, s.Totals, s.Verdict, found.Requests)
+	}
+	for _, want := range []string{"load set to 110 % of the profile", "stopped before it could take effect: load set to 110 %"} {
+		if !slices.ContainsFunc(s.Events, func(e Event) bool { return strings.Contains(e.Text, want) }) {
+			t.Errorf("no event says %q: %+v", want, s.Events)
+		}
 	}
 	for _, h := range l.Hosts {
 		if row := s.Source(h.Name); row.State != "done" {
