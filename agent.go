@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -44,8 +45,10 @@ func agent(ctx context.Context, w world, policy string) error {
 		return coded{exitBoot, err}
 	}
 	executable, err := os.Executable()
-	if err != nil {
-		return coded{exitBoot, fmt.Errorf("find the program itself: %w", err)}
+	if err != nil { // it asks /proc, which a bare machine need not have; whoever starts agents names them by their whole path
+		if executable = os.Args[0]; !filepath.IsAbs(executable) {
+			return coded{exitBoot, fmt.Errorf("find the program itself: %w; start it by its whole path", err)}
+		}
 	}
 	if c.Build, err = peer.PrepareProcess(executable); err != nil {
 		return coded{exitBoot, err}

@@ -182,7 +182,8 @@ func (d *Dialer) once(ctx context.Context, a Address, servers []string, t Told) 
 	if errors.As(err, &e) {
 		e.Peer = who
 		explain(e, a, p, a.byHand(d.program))
-		if e.Phase == Exec && a.Agent == "" && d.binaries != nil && d.binaries.bound(runtime.GOOS, runtime.GOARCH) {
+		// Where the program has spoken, it has its libraries.
+		if e.Phase == Exec && a.Agent == "" && !strings.HasPrefix(e.Said, "lt: ") && d.binaries != nil && d.binaries.bound(runtime.GOOS, runtime.GOARCH) {
 			e.Do = "this lt was built with cgo, and may need libraries that are not there: build it with CGO_ENABLED=0 go build"
 		}
 	}

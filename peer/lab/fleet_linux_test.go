@@ -3,6 +3,7 @@ package lab
 import (
 	"context"
 	"fmt"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -615,13 +616,13 @@ func unstamped(s string) string {
 }
 
 // What users have on their hosts does not matter: login shells that are no sh, noise, homes from which nothing can be run, daemons
-// that take two logins at once, forced commands, a bastion.
+// that take two logins at once, forced commands, a bastion, a machine with a shell and nothing else.
 func TestStartsEverywhere(t *testing.T) {
 	t.Parallel()
-	Need(t, "netns", "fish", "tcsh", "mksh")
+	Need(t, "netns", "fish", "tcsh", "mksh", "busybox")
 	const canary = "canary-9f8e7d6c5b"
 	noise := `echo "Welcome to $(hostname)"; printf 'LTB1 nonsense\n\n'` + "\n"
-	l := Hosts(t, 8, Options{Host: map[string]HostOptions{
+	l := Hosts(t, 9, Options{Host: map[string]HostOptions{
 		"p1": {Shell: "/usr/bin/fish", Profile: map[string]string{".config/fish/config.fish": "echo Welcome; printf 'LTB1 nonsense\\n'\n"}},
 		"p2": {Shell: "/usr/bin/tcsh", Profile: map[string]string{".cshrc": "echo 'Welcome!'\n"}},
 		"p3": {Mount: []string{"noexec"}, Profile: map[string]string{".bashrc": noise}},
@@ -636,14 +637,18 @@ func TestStartsEverywhere(t *testing.T) {
 	agent := filepath.Join(p8.Dir, "lt")
 	l.must("cp", Binary(t), agent)
 	p8.opt.Sshd = []string{"ForceCommand " + agent + " agent --stdio --policy " + policy}
-	p8.Stop()
-	p8.Start()
-	p8.await()
+	p9 := l.Host("p9")
+	p9.opt.Sshd = []string{"ForceCommand exec chroot " + l.bare(p9) + ` /bin/sh -c "$SSH_ORIGINAL_COMMAND"`}
+	for _, h := range []*Host{p8, p9} {
+		h.Stop()
+		h.Start()
+		h.await()
+	}
 
 	f := &fleetRun{t: t, lab: l, target: target, plan: Plan{Rate: 200, For: 5 * time.Second, Silent: map[int]time.Duration{}}}
 	path := l.scenario(target, 200, 5*time.Second, "vars: {password: \"${LT_LAB_PASSWORD}\"}\nsteps: [{post: /, headers: {X-Secret: \"{{password}}\"}, form: {p: \"{{password}}\"}}]\n")
 	l.Env = []string{"LT_LAB_PASSWORD=" + canary}
-	f.Run = l.Start("run", path, "--peers", "p1,p2,p3,p4,p5,p5,p5,p5,p6,p7,p8", "--ssh", l.SSH(), "--plain")
+	f.Run = l.Start("run", path, "--peers", "p1,p2,p3,p4,p5,p5,p5,p5,p6,p7,p8,p9", "--ssh", l.SSH(), "--plain")
 	f.begun()
 	f.at(2 * time.Second)
 	for _, where := range f.Spilled(canary) {
@@ -666,6 +671,26 @@ func TestStartsEverywhere(t *testing.T) {
 	if n := slices.IndexFunc(s.Sources, func(r SourceSummary) bool { return r.State != "done" }); n >= 0 {
 		t.Errorf("%+v", s.Sources[n])
 	}
+}
+
+// bare makes a root folder with a shell and the few words that every machine has: no /proc, no /etc, no home.
+func (l *Lab) bare(h *Host) string {
+	l.t.Helper()
+	root := filepath.Join(h.Dir, "bare")
+	busybox, err := locate("busybox")
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.must("mkdir", "-p", filepath.Join(root, "bin"), filepath.Join(root, "dev"), filepath.Join(root, "tmp"))
+	l.must("cp", busybox, filepath.Join(root, "bin", "busybox"))
+	libraries, _ := exec.Command("ldd", busybox).Output() // it fails where there are none
+	for _, lib := range regexp.MustCompile(`/\S+`).FindAllString(string(libraries), -1) {
+		l.must("mkdir", "-p", filepath.Join(root, filepath.Dir(lib)))
+		l.must("cp", "-L", lib, filepath.Join(root, lib))
+	}
+	l.must("chroot", root, "/bin/busybox", "--install", "-s", "/bin")
+	l.must("mknod", "-m", "666", filepath.Join(root, "dev", "null"), "c", "1", "3")
+	return root
 }
 
 // A peer joins while the run goes on, and another leaves.
