@@ -105,7 +105,7 @@ var foreign = map[string]string{
 }
 
 // flagError turns what the flag parser says into what a friend would say.
-func flagError(_ *cobra.Command, err error) error {
+func flagError(cmd *cobra.Command, err error) error {
 	var (
 		unknown *pflag.NotExistError
 		missing *pflag.ValueRequiredError
@@ -120,6 +120,8 @@ func flagError(_ *cobra.Command, err error) error {
 		}
 		if text, ok := foreign[name]; ok {
 			remedy = text
+		} else if known := cmd.Root().Flags(); cmd != cmd.Root() && (known.Lookup(name) != nil || len(name) == 1 && known.ShorthandLookup(name) != nil) {
+			return usage("%s has no flag %s%s, a run has; %s --help lists those of %s", cmd.CommandPath(), dashes, name, cmd.CommandPath(), cmd.Name())
 		}
 		return usage("there is no flag %s%s; %s", dashes, name, remedy)
 	case errors.As(err, &missing):
