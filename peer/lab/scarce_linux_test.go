@@ -134,28 +134,38 @@ func TestPeerWhoseMachineIsBusy(t *testing.T) {
 	f.begun()
 	var end func()
 	from, _ := f.does(17*time.Second, func() { end = spin(t, l.Host("p1"), 0.2) })
-	const gives = `p1 (and p2 )?(does|do) not keep up and gives? a part of the load to the others: from `
-	Await(t, 60*time.Second, "two corrections", func() bool { return f.Ended() || len(f.Lines(gives)) >= 2 })
+	// The second comes half a minute after the first. Where this machine is so busy that nobody keeps up for ten seconds, that is said.
+	for f.now() < f.plan.For-2*time.Second && !f.Ended() && len(f.Lines(`keep up and give`)) < 2 {
+		time.Sleep(100 * time.Millisecond)
+	}
 	end()
 	s, found := f.end(0)
 
 	var at []float64
+	gives := regexp.MustCompile(`^[^:]*\bp1\b[^:]* not keep up and give`)
 	for _, e := range s.Events {
-		if strings.Contains(e.Text, "keep up and give") {
+		if gives.MatchString(e.Text) {
 			at = append(at, e.T)
 		}
 	}
 	const sure = 2 // seconds within which the others have what was given up, when it is said
-	if len(at) < 2 || at[0] < from.Seconds()+10 {
+	row := s.Source("p1")
+	switch {
+	case len(at) == 0:
+		if len(f.Lines(`no source keeps up with its share, and none can take from another`)) == 0 {
+			t.Error("no share was corrected")
+		}
+	case at[0] < from.Seconds()+10:
 		t.Errorf("corrections at %v s; from %v on it was late, and ten seconds are to pass", at, from)
+	case row.Share > 0.31: // all had a third
+		t.Errorf("%+v", row)
 	}
 	for i := range at[:max(0, len(at)-1)] {
 		if at[i+1]-at[i] < 30-sure {
 			t.Errorf("corrections at %v s, and half a minute is to pass between two", at)
 		}
 	}
-	row := s.Source("p1")
-	if row.Share > 0.30 || row.Verdict != "saturated" || row.State != "done" {
+	if row.Verdict != "saturated" || row.State != "done" {
 		t.Errorf("%+v", row)
 	}
 	if !slices.ContainsFunc(s.Verdict.Reasons, func(r string) bool {
