@@ -102,9 +102,9 @@ func (m *model) question() (text, more string) {
 	case m.ask == askQuit && m.newest != nil && !m.newest.Begun:
 		return "Call the start off and quit?", "Nothing was sent yet."
 	case m.ask == askQuit && m.newest != nil && m.newest.State == conductor.Draining:
-		return "End now?", "What is still in hand is cut and counted as unfinished."
+		return "End now?", "What is still in hand is cut, and counted as such."
 	case m.ask == askQuit:
-		return "Stop the run and quit?", "What is in hand finishes first; q once more ends at once."
+		return "Stop the run and quit?", "What runs may finish; q ends at once."
 	}
 	return "", ""
 }
