@@ -101,6 +101,42 @@ func TestMemoryGuardLooksAhead(t *testing.T) {
 	sums(t, &o)
 }
 
+// Garbage is no memory that runs out: it is collected before users are refused, and no more often than that costs little.
+func TestMemoryGuardCollectsGarbage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var said []string
+		used, garbage, calls := 0.5, 0.3, 0
+		w := &memoryWatch{e: &Engine{cfg: Config{OnGuard: func(text string, _ bool) { said = append(said, text) }}}}
+		w.share = func() float64 { return used + garbage }
+		w.free = func() {
+			time.Sleep(100 * time.Millisecond)
+			calls++
+			garbage = 0
+		}
+		look := func(n int) {
+			for range n {
+				time.Sleep(lookEvery)
+				w.look()
+			}
+		}
+		look(15)
+		garbage = 0.42
+		look(1)
+		if calls != 1 || w.e.guard.full.Load() || len(said) > 0 {
+			t.Errorf("of 92 %% nearly half is garbage: collected %d times, refused %v, said %q", calls, w.e.guard.full.Load(), said)
+		}
+		used = 0.92
+		look(5)
+		if calls != 1 || !w.e.guard.full.Load() || len(said) != 1 {
+			t.Errorf("92 %% without garbage: collected %d times, refused %v, said %q", calls, w.e.guard.full.Load(), said)
+		}
+		look(40) // 100 ms of work want two seconds of rest
+		if calls != 3 || len(said) != 1 {
+			t.Errorf("collected %d times within four and a half seconds, said %q", calls, said)
+		}
+	})
+}
+
 // Users that memory refuses use up a bound on iterations as those that come do: the run makes no more than it, and ends with it.
 func TestMemoryGuardWithinABound(t *testing.T) {
 	spec := closed(0, time.Minute)
