@@ -133,6 +133,9 @@ func (f *runFlags) run(ctx context.Context, w world, cmd *cobra.Command, args []
 	case len(args) == 0:
 		return usage("say what to run: lt SCENARIO.yaml or lt URL; lt demo needs nothing else")
 	case len(args) > 1:
+		if err := notURL(args[0]); err != nil && !isScenario(args[0]) {
+			return err // a command of another version, with what it is about
+		}
 		return usage("one scenario or URL at a time: %s is one too many", strconv.Quote(args[1]))
 	}
 	if isScenario(args[0]) {

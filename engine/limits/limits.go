@@ -2,7 +2,8 @@
 //
 // In order of use: RaiseFiles at the start; Facts for the record, which says what kind of machine made the load; Check
 // before the run, which holds what a run needs against the facts and says what to change; Read once a second while it
-// goes on, for the signs that something else was in the way (steal, throttling, collections, full tables).
+// goes on, for the signs that something else was in the way (steal, throttling, collections, full tables); and Pressure ten
+// times a second, since memory can run out between two readings.
 //
 // Everything comes from the kernel and the Go runtime. What a system does not tell is zero, empty or false and never an
 // error: a limit that is not known is not a reason to stop.
