@@ -30,6 +30,7 @@ func TestOrdersTakeOneWay(t *testing.T) {
 					time.Sleep(time.Millisecond)
 					w.link.Changes(1+i, []load.Change{{At: 11 * time.Second, Kind: load.Factor, Factor: 1}})
 				}
+				time.Sleep(time.Millisecond)
 				told := time.Since(w.zero)
 				if c.cut {
 					w.link.Stop(true)
@@ -187,5 +188,75 @@ func (s *simulation) holdsTo(t *testing.T, stop time.Duration) {
 			t.Errorf("source %d ran user %d from %v to %v: the stop was for %v, and it knew by %v", p.source, p.user, p.from.Sub(zero), p.to.Sub(zero), stop, end.Sub(zero))
 			return
 		}
+	}
+}
+
+// Every other order holds within a second on all sources, whatever round trips take and whatever was ordered a moment before: a second
+// is enough for a way of as long, so no source hears of it late.
+func TestSimOrdersHoldWithinASecond(t *testing.T) {
+	for _, path := range paths {
+		for _, model := range []string{"even", "closed"} {
+			t.Run(path.name+"/"+model, func(t *testing.T) {
+				q := scenario.Quick{Stages: []string{"20s:300", "10s:400"}, Arrivals: model, Seed: "1"}
+				if model == "closed" {
+					q = scenario.Quick{Users: "60", Stages: []string{"20s:60", "10s:90"}, Seed: "1"}
+				}
+				names := []string{"a", "b", "c"}
+				s := simulate(t, q, names, func(s *simulation, c *Config) {
+					for i, n := range names {
+						s.host(n).delay, s.host(n).longer = path.delay[i], path.longer[i]
+					}
+					order := func(at time.Duration, kind load.ChangeKind, factor float64) {
+						s.at(at, func() {
+							now := time.Since(s.fleet.Epoch())
+							if from, err := s.fleet.Change(kind, factor); err != nil || from <= now || from > now+mostAhead {
+								t.Errorf("%v, ordered at %v, holds from %v on: %v", kind, now, from, err)
+							}
+						})
+					}
+					s.at(8*time.Second, func() {
+						if err := s.fleet.Drain("c"); err != nil {
+							t.Error(err)
+						}
+					})
+					for i, o := range []struct {
+						kind   load.ChangeKind
+						factor float64
+					}{{load.Hold, 0}, {load.Factor, 1.1}, {load.Pause, 0}, {load.Unpause, 0}, {load.Factor, 0.99}, {load.Resume, 0}, {load.Next, 0}} {
+						if model == "closed" && (o.kind == load.Pause || o.kind == load.Unpause) {
+							continue // users who are on their way to another source begin at once after it
+						}
+						order(8*time.Second+time.Duration(1+i)*20*ms, o.kind, o.factor)
+						order(14*time.Second+time.Duration(i)*300*ms, o.kind, o.factor)
+					}
+				})
+				v := s.check(t)
+				for _, l := range s.links {
+					if l.lates > 0 {
+						t.Errorf("%s heard late of %d orders", l.host.name, l.lates)
+					}
+				}
+				if model != "closed" && v.gap != v.missing || !v.whole || len(s.dropped) > 0 {
+					t.Errorf("%d missing, %d declared, %d dropped: %q", v.missing, v.gap, len(s.dropped), v.events)
+				}
+			})
+		}
+	}
+}
+
+// A peer that never hears of the stop goes on until its lease is over, and what it may have begun by then is unreported: not only
+// what the plan had until the stop.
+func TestSimStopThatIsNotHeard(t *testing.T) {
+	s := simulate(t, minute, []string{"a", "b", "c"}, func(s *simulation, c *Config) {
+		s.at(20*time.Second, func() { s.block(true, "b") })
+		s.at(20*time.Second+200*ms, func() {
+			if _, err := s.fleet.Change(load.Stop, 0); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+	v := s.check(t)
+	if a := v.members["b"].Account; a == nil || a.Whole || a.Unreported < 1400 || a.Unreported > 1750 {
+		t.Errorf("%+v: it may begin 100 a second for 15 s, and a second is the margin", a)
 	}
 }
