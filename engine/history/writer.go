@@ -145,8 +145,9 @@ func (w *Writer) Follow(l *ledger.Ledger) {
 	})
 }
 
-// Add appends an item; when it returns, the operating system has it, or will within moments (see Behind). Nothing of the item is kept. After an error, such as a full
-// disk, the record ends behind its last whole item, and Add does nothing more but return the error again.
+// Add appends an item; when it returns, the operating system has it, or will within moments (see Behind). Nothing of the item is
+// kept. After an error, such as a full disk, the record ends behind its last whole item, and Add does nothing more but return the
+// error again.
 func (w *Writer) Add(item ledger.Item) error {
 	switch {
 	case w.err != nil:
@@ -200,6 +201,7 @@ func (w *Writer) Close() error {
 	w.closed = true
 	if err := w.f.Sync(); err != nil {
 		w.err = fmt.Errorf("bring the record to disk: %w", err)
+		_ = w.f.Truncate(w.size) // where it was a write behind that failed, after all that was added, its torn end goes here
 	}
 	if err := w.f.Close(); err != nil && w.err == nil {
 		w.err = fmt.Errorf("close the record: %w", err)
