@@ -64,7 +64,9 @@ launchers() {
 	for i in $(seq "$1"); do echo "  - {exec: [env, HOME=$work/home, sh, -c, \"{boot}\"], label: g$((i % 4))}"; done
 }
 used() { awk '{s += $1} END {printf "%.6f", s / 1e9}' "/proc/$1/task/"*/schedstat; }
-bytes() { awk -v k="$2:" '$1 == k {print $2}' "/proc/$1/io"; }
+# bytes PID FIELD: of its threads. The process's own file also has what the children had that it waited for, and a launcher's child is
+# the shell that became the peer's end of the connection: each that a loaded machine makes lt dial again has read its whole program there.
+bytes() { cat "/proc/$1/task/"*/io | awk -v k="$2:" '$1 == k {s += $2} END {printf "%.0f", s}'; }
 # written PID LOG: what the process wrote to its peers: all that it wrote, but for its record and its lines.
 written() { echo $(($(bytes "$1" wchar) - $(cat "$work"/state/runs/*_many_*.lt "$2" | wc -c))); }
 
