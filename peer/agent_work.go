@@ -72,10 +72,13 @@ func (a *agent) watch(ended <-chan struct{}) {
 			a.lease.Revoke()
 			first += slept
 		}
+		now := time.Since(epoch)
+		if p := a.c.Policy; p != nil && p.MaxDuration > 0 && now > p.MaxDuration && replica.log.Timeline().End() > p.MaxDuration {
+			halt(fmt.Sprintf("the run was held and goes on for longer than max_duration %s, which is what the owner of this machine allows", p.MaxDuration))
+		}
 		if n%20 > 0 {
 			continue
 		}
-		now := time.Since(epoch)
 		if n%touchTicks == 0 && a.c.Runs != nil {
 			a.c.Runs.Touch(a.incarnation)
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"lt/engine/authz"
+	"lt/engine/load"
 	"lt/peer/wire"
 )
 
@@ -112,6 +113,41 @@ func TestCheckPolicy(t *testing.T) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
 	}
+}
+
+// How long an owner lends the machine holds for a run that is held too: what was short enough when it began is ended there. One that
+// is as long as the owner allows finishes what it has in hand.
+func TestHeldRunEndsWithItsOwnersPolicy(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		h := newHost(t)
+		h.c.Policy = &wire.Policy{MaxDuration: 20 * time.Second}
+		w := newWorld(t, h, steady(50, 20*time.Second))
+		w.begin()
+		w.at(10 * time.Second)
+		w.link.Changes(1, []load.Change{{At: 11 * time.Second, Kind: load.Hold}})
+		w.diary.await(t, time.Minute, "fin")
+		if !strings.Contains(w.diary.fin.Err, "max_duration 20s") {
+			t.Errorf("%+v", w.diary.fin)
+		}
+		if last := w.host.target.last(w.zero); last < 19900*time.Millisecond || last > 20100*time.Millisecond {
+			t.Errorf("the last request came at %v", last)
+		}
+		w.close()
+		w.ended(ExitLapsed)
+	})
+	bubble(t, func(t *testing.T) {
+		h := newHost(t)
+		h.c.Policy = &wire.Policy{MaxDuration: 20 * time.Second}
+		w := newWorld(t, h, steady(50, 20*time.Second))
+		h.target.takes = 2 * time.Second
+		w.begin()
+		w.diary.await(t, time.Minute, "fin")
+		if fin := w.diary.fin; fin.Err != "" || fin.Totals.Unfinished > 0 {
+			t.Errorf("%+v", fin)
+		}
+		w.close()
+		w.ended(ExitDone)
+	})
 }
 
 func FuzzParsePolicy(f *testing.F) {
