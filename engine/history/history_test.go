@@ -135,6 +135,9 @@ func TestListReadsTheTrailer(t *testing.T) {
 // TestEveryPrefixIsReadable cuts a record at every byte of its last part, and at many of the others: what comes out is always a
 // whole number of items from the beginning.
 func TestEveryPrefixIsReadable(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and on one goroutine")
+	}
 	path, _ := write(t, t.TempDir(), ledgertest.Options{Seconds: 8}, nil)
 	whole, err := os.ReadFile(path)
 	if err != nil {

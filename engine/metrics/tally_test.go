@@ -343,6 +343,9 @@ func TestShortEndOfALongRun(t *testing.T) {
 
 // A day of load: memory must stay flat but for the list of seconds, and joined points must keep exact percentiles.
 func TestADayStaysFlat(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and on one goroutine")
+	}
 	tally := NewTally(shop, stages(), nil)
 	tally.SetStage(1, 0, 0)
 	quick, slow := oneSecond("", 0, 1, 100, time.Millisecond), oneSecond("", 0, 1, 100, 50*time.Millisecond)

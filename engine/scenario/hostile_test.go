@@ -157,6 +157,9 @@ func TestCharactersInHalves(t *testing.T) {
 
 // Files made to be large or slow are answered as well, in time and with a bounded answer.
 func TestHostileFilesAreBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and on one goroutine")
+	}
 	many := func(n int, format string) string {
 		var b strings.Builder
 		for i := range n {

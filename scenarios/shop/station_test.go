@@ -97,6 +97,9 @@ func erlangC(c int, a float64) float64 {
 const ms = time.Millisecond
 
 func TestStationAgreesWithQueueingTheory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and on one goroutine")
+	}
 	const n = 1_000_000
 	for _, tc := range []struct {
 		name      string
