@@ -93,7 +93,7 @@ func (e *Engine) deliver(a *audit, whole []*metrics.Interval, last bool) {
 		}
 	}
 	iv.Final = last
-	if text := e.still.told(e.cfg.Name); text != "" {
+	if text := e.still.told(e.cfg.Name, e.cfg.Lease.Over(time.Since(e.epoch)), last); text != "" {
 		iv.Notes = append(iv.Notes, text)
 	}
 	if last {

@@ -418,6 +418,67 @@ func TestALeaseThatEndedWhileTheLoopDidNotRun(t *testing.T) {
 	}
 }
 
+// Users who were due while the process did not run are said to be missing until its lease was over, if it is, and to begin late if it is
+// extended in time: what comes after the lease is missing from somebody else's account.
+func TestUsersWhoWereDueBeforeALeaseEnded(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		stood    time.Duration // from 5 s on
+		extended bool          // 300 ms after that
+		want     string
+		users    int
+		seconds  float64
+	}{
+		// A hundred a second are due from 5 s on: in the ten seconds until the lease is over, 100 * 10^2 / 2 user-seconds.
+		{"and is over", 30 * time.Second, false, "that were due meanwhile never began, which leaves out %f user-seconds of the plan until its lease was over", 1500, 5000},
+		// Number j of 1050, from 0, was due (j+1)/100 s after 5 s and comes j/105 s after 15.5 s.
+		{"and is extended", 10500 * time.Millisecond, true, "that were due meanwhile begin over the ten seconds that follow, %f user-seconds later than planned in all", 1050, 1050*10.5 - 1050*1051/2/100. + 1049*1050/2/105.},
+	} {
+		for _, shards := range []int{1, 3} {
+			t.Run(fmt.Sprintf("%s/%d", c.name, shards), func(t *testing.T) {
+				var o outcome
+				tg := &target{release: after(time.Millisecond)}
+				spec := ramp(2000, 20*time.Second)
+				spec.Profile.Stages = append(spec.Profile.Stages, load.Stage{For: 20 * time.Second, At: 2000})
+				f := get(spec)
+				f.Scenarios[0].Steps[0].Think = constant(time.Hour)
+				synctest.Test(t, func(t *testing.T) {
+					lease := &load.Lease{}
+					lease.Extend(15 * time.Second)
+					e := prepare(t, f, nil, &o, over(tg), func(c *Config) { c.Lease, c.Shards = lease, shards })
+					time.AfterFunc(5*time.Second, func() {
+						for _, s := range *e.shards.Load() {
+							s.loop.Post(func() { time.Sleep(c.stood) })
+						}
+					})
+					if c.extended {
+						time.AfterFunc(5*time.Second+c.stood+300*time.Millisecond, func() { lease.Extend(time.Hour) })
+					}
+					if err := e.Run(t.Context(), time.Now()); errors.Is(err, ErrLapsed) == c.extended {
+						t.Errorf("the run ended with %v", err)
+					}
+					tg.wait.Wait()
+				})
+				users, seconds := 0, 0.0
+				for _, n := range o.notes {
+					if _, text, _ := strings.Cut(n, " s: "); strings.Contains(text, "due meanwhile") {
+						var u int
+						var s float64
+						if _, err := fmt.Sscanf(text, "%d users "+c.want, &u, &s); err != nil {
+							t.Errorf("said %q: %v", n, err)
+						}
+						users, seconds = users+u, seconds+s
+					}
+				}
+				if users < c.users-shards || users > c.users+shards || math.Abs(seconds-c.seconds) > 20 {
+					t.Errorf("said %q; want %d users and %.0f user-seconds", o.notes, c.users, c.seconds)
+				}
+				sums(t, &o)
+			})
+		}
+	}
+}
+
 // A lease that is extended within the grace: the load goes on, all users are there, and there is no burst.
 func TestALeaseThatIsExtendedInTime(t *testing.T) {
 	for _, spec := range []load.Spec{even(100, 12*time.Second), closed(50, 12*time.Second)} {

@@ -14,10 +14,6 @@ func (s *shard) populate(now time.Duration) time.Duration {
 	if s.users.Stale() {
 		s.refresh(now)
 	}
-	if s.stood > 0 {
-		s.e.still.add(s.stood, s.users, now)
-		s.stood = 0
-	}
 	end := s.e.cfg.Log.Timeline().End()
 	if !s.closing && (now >= end || s.e.bound.used()) {
 		s.close(min(now, end))
@@ -173,26 +169,35 @@ type still struct {
 	length  time.Duration
 	users   int           // who were due meanwhile
 	missing time.Duration // by which they begin later than by plan, all together
+	leased  time.Duration // the part of that before the end of the lease, as it stood then
 }
 
-// add lets a shard's users know at now that the loop did not run for a while.
-func (s *still) add(length time.Duration, u *load.Users, now time.Duration) {
-	users, missing := u.Stopped(now)
+// add lets a shard's users know at now that the loop did not run for a while. The lease is to end at a run time, unless it is extended.
+func (s *still) add(length time.Duration, u *load.Users, now, lease time.Duration) {
+	users, missing, leased := u.Stopped(now, lease)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.length = max(s.length, length)
 	s.users += users
 	s.missing += missing
+	s.leased += leased
 }
 
-// told is the sentence to say, once; empty if there is none.
-func (s *still) told(source string) string {
+// told is the sentence to say, once; empty if there is none. While the lease is over nobody knows whether those users will ever begin,
+// and nothing is said until the last chance to. If they did not, what is missing after the lease is no affair of this source any
+// more: whoever granted it counts that as its users without a source.
+func (s *still) told(source string, over, last bool) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.users == 0 {
+	if s.users == 0 || over && !last {
 		return ""
 	}
-	text := fmt.Sprintf("%s did not run for %.1f s: %d users that were due meanwhile begin over the ten seconds that follow, %.0f user-seconds later than planned in all", source, s.length.Seconds(), s.users, s.missing.Seconds())
-	s.length, s.users, s.missing = 0, 0, 0
+	text := fmt.Sprintf("%s did not run for %.1f s: ", source, s.length.Seconds())
+	if over {
+		text += fmt.Sprintf("%d users that were due meanwhile never began, which leaves out %.0f user-seconds of the plan until its lease was over", s.users, s.leased.Seconds())
+	} else {
+		text += fmt.Sprintf("%d users that were due meanwhile begin over the ten seconds that follow, %.0f user-seconds later than planned in all", s.users, s.missing.Seconds())
+	}
+	s.length, s.users, s.missing, s.leased = 0, 0, 0, 0
 	return text
 }

@@ -72,7 +72,6 @@ type shard struct {
 	leavers  int               // teardowns in hand
 	byNumber map[uint32]uint32 // closed: slots by user number
 	gap      time.Duration     // what was due by then is dropped: the loop did not run
-	stood    time.Duration     // how long that was; 0 once the users of the closed model know of it
 
 	lapsed   bool          // the lease is over
 	since    time.Duration // it was over
@@ -145,7 +144,9 @@ func (s *shard) tick(now time.Duration) {
 		// The loop calls at the time it was told. If it did not, the process was stopped or the machine slept, and what came
 		// due meanwhile is dropped, not fired off in a burst; users of the closed model begin one after the other.
 		s.gap = now
-		s.stood = stood
+		if s.users != nil {
+			s.e.still.add(stood, s.users, now, s.e.cfg.Lease.Until())
+		}
 	}
 	s.seen = now
 	for now >= s.edge && !s.over {

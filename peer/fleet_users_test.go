@@ -177,3 +177,77 @@ func TestSimUsersHeardOfLate(t *testing.T) {
 		}
 	}
 }
+
+// Users who were moved, or of whom their source was told late, and who have not begun yet when the load is paused or ends, are not missing
+// from then on: they begin by the plan after a pause, and not at all after the end.
+func TestSimUsersOnTheirWayInAPauseAndAtTheEnd(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		for _, end := range []bool{false, true} {
+			begins := 20 * time.Second
+			if end {
+				begins = 50 * time.Second
+			}
+			s := simulate(t, ninety, []string{"a", "b", "c"}, func(s *simulation, c *Config) {
+				change := func(at time.Duration, kind load.ChangeKind, factor float64) {
+					s.at(at, func() {
+						if _, err := s.fleet.Change(kind, factor); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				if late {
+					s.at(begins, func() { s.block(true, "c") })
+					change(begins+time.Second, load.Factor, 1.5)
+					s.at(begins+8*time.Second, func() { s.block(false, "c") })
+				} else {
+					s.at(begins+7*time.Second, func() {
+						if err := s.fleet.Drain("c"); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				if end { // the fleet waits for the figures of one source, which do not come
+					s.at(begins+9*time.Second, func() { s.set(func() { s.host("a").mute = true }) })
+					return
+				}
+				change(begins+9*time.Second, load.Pause, 0)
+				change(begins+12*time.Second, load.Unpause, 0)
+			})
+			if v := s.check(t); !end && (!v.whole || v.lackingAt(begins+13*time.Second) != 0) {
+				t.Errorf("late %v: accounts whole %v, %d users run nowhere after the pause: %q", late, v.whole, v.lackingAt(begins+13*time.Second), v.events)
+			}
+		}
+	}
+}
+
+// A source that did not run says itself who was due meanwhile, up to the end of its lease; what it leaves out after that, once it is
+// given up, the fleet says. Nothing is said twice.
+func TestSimUsersOfAPeerThatDidNotRun(t *testing.T) {
+	for _, c := range []struct {
+		stood time.Duration
+		lost  bool
+	}{{8 * time.Second, false}, {25 * time.Second, true}} {
+		for _, shards := range []int{1, 3} {
+			q := ninety
+			q.Ramp, q.Duration = "30s", "70s"
+			s := simulate(t, q, []string{"a", "b", "c"}, func(s *simulation, c2 *Config) {
+				s.host("b").shards = shards
+				s.at(10*time.Second, func() { s.set(func() { s.host("b").still = true }) })
+				s.at(10*time.Second+c.stood, func() { s.set(func() { s.host("b").still = false }) })
+			})
+			v := s.check(t)
+			own := 0.0
+			for _, l := range s.links {
+				own += l.said
+			}
+			// One user a second was due there: 8^2 / 2 user-seconds and as much again until the last of them has begun, or 15^2 / 2.
+			least, most := 30.0, 90.0
+			if c.lost {
+				least, most = 95, 120
+			}
+			if own < least || own > most || !v.whole || (s.fleet.gap.without > 0) != c.lost {
+				t.Errorf("not running for %v it says %.1f user-seconds and the fleet %.1f; accounts whole %v: %q", c.stood, own, s.fleet.gap.without, v.whole, v.events)
+			}
+		}
+	}
+}

@@ -2,6 +2,7 @@ package peer
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"lt/engine/load"
@@ -111,29 +112,41 @@ func (f *Fleet) countUsers(run time.Duration) {
 	f.gap.from = max(from, run)
 	there := func(n uint16) bool { return !f.absent(n) }
 	f.gap.wanted += f.userTime(from, run, func(u usersAt) int64 { return u.wanted })
-	f.gap.without += f.userTime(from, run, func(u usersAt) int64 { return u.among(f.absent) + u.moving(there) + f.beginning(u.at) })
+	f.gap.without += f.userTime(from, run, func(u usersAt) int64 { return u.among(f.absent) + u.moving(there) + f.beginning(u) })
 }
 
 // beginning is how many users have not begun yet at a run time, of those that their sources were told of late.
-func (f *Fleet) beginning(at time.Duration) int64 {
-	total := 0.0
+func (f *Fleet) beginning(u usersAt) int64 {
+	total := int64(0)
 	for _, s := range f.all {
-		if s != nil && s.dead.IsZero() {
-			total += s.tardy.left(at)
+		if s == nil || !s.dead.IsZero() {
+			continue
+		}
+		s.tardy = slices.DeleteFunc(s.tardy, func(t tardy) bool { return u.at >= t.from+moveTime })
+		for i := range s.tardy {
+			total += s.tardy[i].left(u, s.has)
 		}
 	}
-	return int64(math.Round(total))
+	return total
 }
 
-// tardy are users that a source, told of them late, begins from a run time on, evenly spread over moveTime, as load.Users has it.
+// tardy are users that a source, told of them late, begins from a run time on, in their order and evenly spread over moveTime, as
+// load.Users has it.
 type tardy struct {
-	users float64
+	users int64
 	from  time.Duration
+	// What the source knew before: the table, and how many users it took for wanted. Of those that it had there is nothing to begin.
+	table []uint16
+	had   int64
 }
 
-// left is how many of them have not begun at a run time.
-func (t *tardy) left(at time.Duration) float64 {
-	return t.users * max(0, 1-float64(max(0, at-t.from))/float64(moveTime))
+// left is how many of them have not begun at a run time. Those that were not wanted at some time since then, because of a pause or at
+// the end, are none of them: they begin by the plan, if they do.
+func (t *tardy) left(u usersAt, has func(n uint16) bool) int64 {
+	lasting := u.lasting(t.from)
+	due := wanted(u.owner(), 0, lasting, has) - wanted(t.table, 0, min(lasting, t.had), has)
+	begun := int64(math.Ceil(float64(t.users) * float64(max(0, u.at-t.from)) / float64(moveTime)))
+	return max(0, min(t.users, due)-begun)
 }
 
 // absent says whether nobody makes the load of a number of the share tables.
@@ -147,34 +160,35 @@ func (f *Fleet) toldLate(s *source, a wire.Applied) {
 		return
 	}
 	if a.At > changes[s.known].At+load.Hearing {
-		lacking, last := f.untold(s, a.At)
+		lacking, late := f.untold(s, a.At)
 		f.gap.without += lacking
-		from := max(a.At, f.gap.from)
-		s.tardy = tardy{s.tardy.left(from) + float64(max(0, last)), from}
+		late.from = max(a.At, f.gap.from)
+		s.tardy = append(s.tardy, late)
 	}
 	s.toldAt = max(s.toldAt, a.At)
 }
 
 // untold is the time of the users that a source should have had up to a run time and had not, because it knew only what it had confirmed,
-// less that of those that it still had; and how many they were at last.
-func (f *Fleet) untold(s *source, to time.Duration) (lacking float64, last int64) {
+// less that of those that it still had; and who they were at last.
+func (f *Fleet) untold(s *source, to time.Duration) (lacking float64, last tardy) {
 	changes := f.log.Changes()
 	if s.known >= len(changes) {
-		return 0, 0
+		return 0, last
 	}
 	before, err := levels(&f.cfg.File.Load, changes[:s.known])
 	if err != nil {
-		return 0, 0 // there is none that the fleet's log has and another does not take
+		return 0, last // there is none that the fleet's log has and another does not take
 	}
-	table := f.shares.epochs[0].owner
+	last.table = f.shares.epochs[0].owner
 	for _, e := range f.shares.epochs {
 		if e.count <= s.known {
-			table = e.owner
+			last.table = e.owner
 		}
 	}
 	lacking = f.userTime(max(s.toldAt, changes[s.known].At), to, func(u usersAt) int64 {
-		last = u.among(s.has) - u.moving(s.has) - wanted(table, 0, min(u.wanted, usersWanted(before, u.at)), s.has)
-		return last
+		last.had = min(u.wanted, usersWanted(before, u.at))
+		last.users = u.among(s.has) - u.moving(s.has) - wanted(last.table, 0, last.had, s.has)
+		return last.users
 	})
 	return lacking, last
 }
@@ -207,18 +221,28 @@ func (f *Fleet) userTime(from, to time.Duration, count func(usersAt) int64) floa
 	return sum
 }
 
-// usersWanted is how many users the plan wants at a run time. Rounding must not want one more: see load.Users.
-func usersWanted(line *load.Timeline, at time.Duration) int64 {
-	return int64(math.Ceil(max(0, line.Rate(at)-1e-6)))
-}
+// usersWanted is how many users the plan wants at a run time.
+func usersWanted(line *load.Timeline, at time.Duration) int64 { return wholeUsers(line.Rate(at)) }
+
+// wholeUsers is how many users a level of them wants. Rounding must not want one more: see load.Users.
+func wholeUsers(level float64) int64 { return int64(math.Ceil(max(0, level-1e-6))) }
+
+// owner is the table in force.
+func (u usersAt) owner() []uint16 { return u.epochs[len(u.epochs)-1].owner }
 
 // among is how many of them have a number in the table that which wants.
 func (u usersAt) among(which func(n uint16) bool) int64 {
-	return wanted(u.epochs[len(u.epochs)-1].owner, 0, u.wanted, which)
+	return wanted(u.owner(), 0, u.wanted, which)
+}
+
+// lasting is how many of them were wanted all the time since a run time.
+func (u usersAt) lasting(since time.Duration) int64 {
+	return min(u.wanted, wholeUsers(u.line.Least(since, u.at)))
 }
 
 // moving is how many of them were brought a moment ago to a source whose number which wants, and have not begun there yet: number k
-// of n begins k n-ths of moveTime after the epoch that moved it.
+// of n begins k n-ths of moveTime after the epoch that moved it. One that was not wanted for a while since then, because of a pause,
+// begins when it is wanted again.
 func (u usersAt) moving(which func(n uint16) bool) int64 {
 	var settled []bool // entries of which a later epoch decides
 	total := int64(0)
@@ -227,14 +251,15 @@ func (u usersAt) moving(which func(n uint16) bool) int64 {
 		if settled == nil {
 			settled = make([]bool, len(e.owner))
 		}
-		n := usersWanted(u.line, e.at)
+		n := min(usersWanted(u.line, e.at-1), usersWanted(u.line, e.at)) // those who become wanted at that moment are not moved
 		begun := int64(math.Ceil(float64(n) * float64(u.at-e.at) / float64(moveTime)))
+		lasting := min(n, u.lasting(e.at))
 		for j, owner := range e.owner {
 			if settled[j] || owner == e.before[j] {
 				continue
 			}
 			if settled[j] = true; which(owner) {
-				total += inEntry(j, len(e.owner), begun, min(n, u.wanted))
+				total += inEntry(j, len(e.owner), begun, lasting)
 			}
 		}
 	}

@@ -67,9 +67,11 @@ type simHost struct {
 	policy  *wire.Policy
 	delay   time.Duration // each way
 	longer  time.Duration // that the way to the coordinator takes beyond that
+	least   time.Duration // that a round trip took so far; 0: there was none
 	blocked bool          // nothing gets through
 	refuses bool          // nothing new can be started there
 	slow    bool          // its intervals say that it cannot keep up
+	still   bool          // its process does not run
 	shards  int
 	mute    bool   // figures do not come, heartbeats do
 	lateArm bool   // it never confirms to be armed
@@ -84,7 +86,10 @@ type simHost struct {
 // beat is what a machine's heartbeat says of its path.
 func (h *simHost) beat(begun uint64) wire.Beat {
 	trip := 2*h.delay + h.longer
-	return wire.Beat{RTT: trip, Bound: trip / 2, Probes: 16, Begun: begun}
+	if h.least == 0 || trip < h.least {
+		h.least = trip
+	}
+	return wire.Beat{RTT: h.least, Bound: h.least / 2, Probes: 16, Begun: begun}
 }
 
 // simMessage is on its way.
@@ -131,6 +136,8 @@ type simLink struct {
 	sum                wire.Totals
 	done               bool
 	begun              uint64
+	ran                time.Time // when it last did
+	said               float64   // user-seconds that it says it left out, because it did not run
 }
 
 const simTick = 10 * time.Millisecond
@@ -306,6 +313,9 @@ func (l *simLink) step(now time.Time) {
 	if !l.host.blocked {
 		for dir := range l.dir {
 			for len(l.dir[dir]) > 0 && !l.dir[dir][0].at.After(now) {
+				if dir == toPeer && l.host.still {
+					break
+				}
 				m := l.dir[dir][0]
 				l.dir[dir] = l.dir[dir][1:]
 				if dir == toFleet && !l.closed {
@@ -319,7 +329,10 @@ func (l *simLink) step(now time.Time) {
 		}
 	}
 	if l.alive {
-		l.live(now)
+		if !l.host.still {
+			l.live(now)
+			l.ran = now
+		}
 	} else {
 		l.retireAll(now)
 	}
@@ -521,6 +534,9 @@ func (l *simLink) live(now time.Time) {
 	}
 	run := now.Sub(l.zero)
 	lapsed := now.After(l.lease)
+	if !l.ran.IsZero() && now.Sub(l.ran) > time.Second {
+		l.stood(run, lapsed)
+	}
 	for _, s := range l.schedules {
 		if s.Stale() && s.Refresh() < run-load.Hearing {
 			l.missed = run
@@ -568,6 +584,21 @@ func (l *simLink) live(now time.Time) {
 		l.retireAll(now)
 		l.done = true
 		l.finish(lapsed)
+	}
+}
+
+// stood is what an engine makes of the time for which its process did not run.
+func (l *simLink) stood(run time.Duration, lapsed bool) {
+	l.missed = run
+	for _, u := range l.users {
+		_, missing, leased := u.Stopped(run, l.lease.Sub(l.zero))
+		if lapsed {
+			missing = leased
+		}
+		l.said += missing.Seconds()
+	}
+	if lapsed { // what it had in hand did nothing from there on
+		l.retireAll(l.lease)
 	}
 }
 
@@ -787,7 +818,11 @@ func (s *simulation) checkUsers(t *testing.T, v *verdict) {
 	for _, l := range s.links { // of m users of whom it is told late each shard begins number 0 at once, and the last one an m-th before the end
 		slack += float64(l.lates*l.host.shards) * moveTime.Seconds() / 2
 	}
-	if d := s.fleet.gap.without; v.without < d-slack || v.without > d+unsaid+slack {
+	d := s.fleet.gap.without
+	for _, l := range s.links {
+		d += l.said
+	}
+	if v.without < d-slack || v.without > d+unsaid+slack {
 		t.Errorf("users that were wanted ran nowhere for %.1f user-seconds; declared are %.1f, and at most %.1f were not said; slack %.1f", v.without, d, unsaid, slack)
 	}
 	if said := s.fleet.gap.without >= 1; said != slices.ContainsFunc(v.events, func(e string) bool { return strings.Contains(e, "user-seconds in all") }) {

@@ -39,7 +39,7 @@ type source struct {
 	waiting             bool          // that time is yet to come
 	known               int           // entries of the log that it confirmed
 	toldAt              time.Duration // run time at which it was told of the last of them
-	tardy               tardy         // users of whom it was told late
+	tardy               []tardy       // users of whom it was told late, as long as some of them may not have begun
 	since               int64         // first arrival from which it follows them; of one that is given up: beyond what it may have begun
 	draining            bool
 	stopAt              time.Time // when a drained source, whose share is gone, is stopped; zero: not yet

@@ -223,9 +223,6 @@ func TestSimOrdersHoldWithinASecond(t *testing.T) {
 						kind   load.ChangeKind
 						factor float64
 					}{{load.Hold, 0}, {load.Factor, 1.1}, {load.Pause, 0}, {load.Unpause, 0}, {load.Factor, 0.99}, {load.Resume, 0}, {load.Next, 0}} {
-						if model == "closed" && (o.kind == load.Pause || o.kind == load.Unpause) {
-							continue // users who are on their way to another source begin at once after it
-						}
 						order(8*time.Second+time.Duration(1+i)*20*ms, o.kind, o.factor)
 						order(14*time.Second+time.Duration(i)*300*ms, o.kind, o.factor)
 					}

@@ -247,6 +247,16 @@ func (l *Timeline) Span(t time.Duration) (from, to time.Duration) {
 // Rate is State.Rate at t.
 func (l *Timeline) Rate(t time.Duration) float64 { return l.At(t).Rate }
 
+// Least is the lowest State.Rate in the run times from..to, both of them included.
+func (l *Timeline) Least(from, to time.Duration) float64 {
+	least := min(l.Rate(from), l.Rate(to))
+	for i := l.find(from); i < len(l.pieces) && l.pieces[i].from <= to; i++ {
+		p := &l.pieces[i]
+		least = min(least, p.level(max(p.from, from)), p.level(min(p.to, to))) // no shape turns round within a piece
+	}
+	return least
+}
+
 // Integral is L(t): the arrivals that were to become due in the run times from 0 to t.
 func (l *Timeline) Integral(t time.Duration) float64 {
 	if t <= 0 || len(l.pieces) == 0 {

@@ -216,3 +216,36 @@ func TestSpansCoverTheTimeline(t *testing.T) {
 		}
 	})
 }
+
+// TestLeastIsBelowAllLevelsBetween: and no lower than one of them comes near to.
+func TestLeastIsBelowAllLevelsBetween(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		log := NewLog(drawSpec(t))
+		for _, c := range drawChanges(t) {
+			if err := log.Append(c); err != nil {
+				t.Fatal(err)
+			}
+		}
+		line := log.Timeline()
+		from := time.Duration(rapid.Int64Range(0, int64(20*time.Second)).Draw(t, "from"))
+		to := from + time.Duration(rapid.Int64Range(0, int64(10*time.Second)).Draw(t, "length"))
+		least, lowest := line.Least(from, to), math.Inf(1)
+		for at := from; ; at += max(1, (to-from)/200) {
+			lowest = min(lowest, line.Rate(min(at, to)))
+			if at >= to {
+				break
+			}
+		}
+		for _, p := range line.pieces { // a level that ends with its piece, before a step, is reached
+			if p.to > from && p.to <= to {
+				lowest = min(lowest, line.Rate(max(p.to-1, from)))
+			}
+			if p.from >= from && p.from <= to {
+				lowest = min(lowest, line.Rate(p.from))
+			}
+		}
+		if least > lowest+1e-9 || least < lowest-1e-3*max(1, lowest) {
+			t.Fatalf("from %v to %v the lowest level is %v, and Least says %v", from, to, lowest, least)
+		}
+	})
+}

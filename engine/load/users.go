@@ -102,14 +102,22 @@ func (u *Users) Refresh(heard time.Duration) {
 }
 
 // Stopped says that the source did not run until the run time at. It returns how many users should have started by then, and by how
-// much they start later than by plan, all together, as far as that lies within the load.
-func (u *Users) Stopped(at time.Duration) (users int, missing time.Duration) {
+// much they start later than by plan, all together, as far as that lies within the load; and how much of that lies before the run
+// time until.
+func (u *Users) Stopped(at, until time.Duration) (users int, missing, before time.Duration) {
 	u.done, u.begun = max(u.done, at), true
 	u.pending, u.next = u.pending[:0], 0
-	users, missing = u.reconcile(true)
+	for _, d := range u.reconcile(true) {
+		users++
+		missing += min(d.to, u.line.End()) - d.from
+		before += max(0, min(d.to, u.line.End(), until)-d.from)
+	}
 	u.settle()
-	return users, missing
+	return users, missing, before
 }
+
+// delayed is when a user that is put off was to start, and when it does.
+type delayed struct{ from, to time.Duration }
 
 // Wanted says whether user k is this shard's and wanted at t. At the time of its start it is, at the time of its
 // retirement it is not.
@@ -215,8 +223,8 @@ func (p *piece) wants(k int64, t time.Duration) bool {
 }
 
 // reconcile makes pending what brings the users that live at the time of the last turn, or late: when the source heard of a change or
-// ran again, to those wanted then, and goes on from there. It returns how many are put off, and by how much all together.
-func (u *Users) reconcile(late bool) (users int, missing time.Duration) {
+// ran again, to those wanted then, and goes on from there. It returns those who are put off.
+func (u *Users) reconcile(late bool) (off []delayed) {
 	for w, word := range u.live {
 		for ; word != 0; word &= word - 1 {
 			if k := int64(w)*64 + int64(bits.TrailingZeros64(word)); !u.Wanted(k, u.done) {
@@ -228,7 +236,7 @@ func (u *Users) reconcile(late bool) (users int, missing time.Duration) {
 	i := u.line.find(u.done)
 	if i == len(u.line.pieces) {
 		u.next = i + 1
-		return 0, 0
+		return nil
 	}
 	p := &u.line.pieces[i]
 	var missed []Turn // those who should have started by now
@@ -248,14 +256,14 @@ func (u *Users) reconcile(late bool) (users int, missing time.Duration) {
 		if late {
 			turn.At += part(moveSpread, int64(j), int64(len(missed)))
 			u.putOff[turn.User] = turn.At
-			users, missing = users+1, missing+min(turn.At, u.line.End())-planned
+			off = append(off, delayed{planned, turn.At})
 		}
 		u.pending = append(u.pending, turn)
 	}
 	u.within(i, u.done)
 	u.next = i + 1
 	u.sort()
-	return users, missing
+	return off
 }
 
 // plannedStart is when user k, who is wanted in piece i and does not live, was to start.

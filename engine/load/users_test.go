@@ -189,9 +189,13 @@ func TestWhatWasDueWhileTheSourceStoodStillIsNoBurst(t *testing.T) {
 		t.Fatalf("%d users in 5 s", n)
 	}
 	// User 51+j was due at 5.1 + j/10 s, 49 of them before 10 s or at it, and comes j/4.9 s after 10 s.
-	count, missing := u.Stopped(10*sec - 1)
+	count, missing, before := u.Stopped(10*sec-1, 8*sec)
 	if count != 49 || (missing-49*(10*sec-5100*time.Millisecond)+49*24*100*time.Millisecond-49*24*10*sec/49).Abs() > time.Microsecond {
 		t.Errorf("%d users are %v late in all", count, missing)
+	}
+	// Before 8 s, 30 users were due, the last of them at that time: (8 - 5.1) + .. + 0 s.
+	if want := 30*2900*time.Millisecond - 30*29/2*100*time.Millisecond; (before - want).Abs() > time.Microsecond {
+		t.Errorf("of that %v lie before 8 s, want %v", before, want)
 	}
 	late := 0
 	for _, turn := range turns(u, 15*sec-2) {
@@ -209,7 +213,7 @@ func TestWhatWasDueWhileTheSourceStoodStillIsNoBurst(t *testing.T) {
 		t.Errorf("%d of 49 came in the first half of the ten seconds", late)
 	}
 	// It stands still again: those who were put off and would have come meanwhile are put off once more, the others are not.
-	count, _ = u.Stopped(17*sec + 1)
+	count, _, _ = u.Stopped(17*sec+1, Never)
 	if want := 10 + 21; count != want {
 		t.Errorf("%d users, want %d", count, want)
 	}
@@ -222,7 +226,7 @@ func TestWhatWasDueWhileTheSourceStoodStillIsNoBurst(t *testing.T) {
 	if len(u.putOff) > 0 {
 		t.Errorf("%d users who have started are still remembered", len(u.putOff))
 	}
-	if count, missing = u.Stopped(50*sec + 1); count != 0 || missing != 0 {
+	if count, missing, _ = u.Stopped(50*sec+1, Never); count != 0 || missing != 0 {
 		t.Errorf("%d users start on the way down, %v late", count, missing)
 	}
 	for i, turn := range turns(u, 50*sec+1) {
