@@ -22,12 +22,13 @@ const (
 	stopAhead = 400 * time.Millisecond
 )
 
-// ahead is how far in the future a change takes effect.
+// ahead is how far in the future a change takes effect. What round trips took lately counts and not what they can take at best: a link
+// that has become slow is one within seconds.
 func (f *Fleet) ahead() time.Duration {
 	d := aloneAhead
 	for _, s := range f.all {
 		if s != nil && s.link != nil && s.begun && s.living() {
-			d = max(d, leastAhead, 3*s.beat.RTT)
+			d = max(d, leastAhead, 3*min(max(s.beat.RTT, s.beat.Slowest), mostAhead))
 		}
 	}
 	return min(d, mostAhead)

@@ -85,6 +85,7 @@ func (at *attachment) beat() {
 		at.mu.Unlock()
 		at.streams.Beats.Send(wire.Beat{
 			Seq: seq, Sent: now, Offset: e.Offset, Bound: e.Bound, RTT: e.RTT, Probes: e.Probes, Begun: at.a.begun(), Lease: at.a.leaseLeft(),
+			Slowest: e.Slowest,
 		})
 		if seq < quickBeats {
 			t.Reset(quickBeat)

@@ -89,7 +89,7 @@ func (h *simHost) beat(begun uint64) wire.Beat {
 	if h.least == 0 || trip < h.least {
 		h.least = trip
 	}
-	return wire.Beat{RTT: h.least, Bound: h.least / 2, Probes: 16, Begun: begun}
+	return wire.Beat{RTT: h.least, Slowest: trip, Bound: h.least / 2, Probes: 16, Begun: begun}
 }
 
 // simMessage is on its way.

@@ -241,6 +241,38 @@ func TestSimOrdersHoldWithinASecond(t *testing.T) {
 	}
 }
 
+// A link that becomes slow while the run goes on is known to be slow three seconds later: no order comes too late over it. When it is
+// quick again orders hold as soon as before.
+func TestSimOrdersOverALinkThatBecomesSlow(t *testing.T) {
+	for _, way := range []time.Duration{120 * ms, 250 * ms, 450 * ms} {
+		var soon []time.Duration
+		s := simulate(t, minute, []string{"a", "b", "c"}, func(s *simulation, c *Config) {
+			for at, d := range map[time.Duration]time.Duration{20 * time.Second: way, 30 * time.Second: 5 * ms} {
+				s.at(at, func() { s.set(func() { s.host("b").delay = d }) })
+			}
+			for i, at := range []time.Duration{15 * time.Second, 23 * time.Second, 40 * time.Second} {
+				s.at(at, func() {
+					now := time.Since(s.fleet.Epoch())
+					from, err := s.fleet.Change(load.Factor, 1+float64(i+1)/20)
+					if err != nil || from > now+mostAhead {
+						t.Errorf("ordered at %v, it holds from %v on: %v", now, from, err)
+					}
+					soon = append(soon, from-now)
+				})
+			}
+		})
+		v := s.check(t)
+		for _, l := range s.links {
+			if l.lates > 0 {
+				t.Errorf("%v each way: %s heard late of %d orders", way, l.host.name, l.lates)
+			}
+		}
+		if want := max(leastAhead, min(6*way, mostAhead)); len(soon) != 3 || soon[0] != leastAhead || soon[1] != want || soon[2] != leastAhead || v.missing != 0 || len(s.dropped) > 0 {
+			t.Errorf("%v each way: orders held after %v, want %v while it was slow; %d missing, %d dropped", way, soon, want, v.missing, len(s.dropped))
+		}
+	}
+}
+
 // A peer that never hears of the stop goes on until its lease is over, and what it may have begun by then is unreported: not only
 // what the plan had until the stop.
 func TestSimStopThatIsNotHeard(t *testing.T) {

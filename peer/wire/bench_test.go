@@ -36,7 +36,7 @@ func BenchmarkBatch(b *testing.B) {
 
 // BenchmarkHeartbeat is one heartbeat and its answer, encoded and read again, without the network.
 func BenchmarkHeartbeat(b *testing.B) {
-	beat, answer := Beat{1 << 20, time.Hour, time.Minute, time.Millisecond, time.Millisecond, 100, 1 << 30, 15 * time.Second}, Answer{1 << 20, time.Hour, time.Hour, 15 * time.Second}
+	beat, answer := Beat{1 << 20, time.Hour, time.Minute, time.Millisecond, time.Millisecond, 100, 1 << 30, 15 * time.Second, time.Millisecond}, Answer{1 << 20, time.Hour, time.Hour, 15 * time.Second}
 	b.ReportAllocs()
 	var size int
 	for b.Loop() {

@@ -113,6 +113,39 @@ func TestClockChoosesItsStamps(t *testing.T) {
 	}
 }
 
+// What a round trip takes at most is known at once when a way becomes long, and forgotten within seconds when it is short again; what
+// it takes at best, and with it the bound, stays what it was.
+func TestClockKnowsASlowWay(t *testing.T) {
+	var c Clock
+	s := sim{}
+	beat := func(way time.Duration) Estimate {
+		c.Add(s.exchange(way, time.Millisecond, way))
+		e := c.At(s.peer())
+		s.now += 500 * time.Millisecond
+		return e
+	}
+	for range 10 {
+		beat(5 * time.Millisecond)
+	}
+	if e := beat(300 * time.Millisecond); e.RTT != 10*time.Millisecond || e.Slowest != 600*time.Millisecond {
+		t.Errorf("%+v", e)
+	}
+	for i := range 12 {
+		if e := beat(5 * time.Millisecond); i < 8 && e.Slowest != 600*time.Millisecond || i > 9 && e.Slowest != 10*time.Millisecond {
+			t.Errorf("heartbeat %d after it: %+v", i, e)
+		}
+	}
+	if e := c.At(s.peer() + time.Minute); e.Slowest != 0 {
+		t.Errorf("%+v", e)
+	}
+	for range 10_000 {
+		c.Add(s.exchange(0, 0, 0))
+	}
+	if len(c.trips) > clockStamps {
+		t.Error(len(c.trips))
+	}
+}
+
 func TestNowIsMonotonic(t *testing.T) {
 	a := Now()
 	time.Sleep(10 * time.Millisecond)

@@ -112,7 +112,7 @@ func TestDecodeIsStrictWhereItMatters(t *testing.T) {
 // A heartbeat and its answer fit into their frames whatever they say.
 func TestBeatsFit(t *testing.T) {
 	most := time.Duration(-1 << 63)
-	if n := len(Encode(Beat{^uint64(0), most, most, most, most, -1 << 63, ^uint64(0), most})); n > MaxBeat {
+	if n := len(Encode(Beat{^uint64(0), most, most, most, most, -1 << 63, ^uint64(0), most, most})); n > MaxBeat {
 		t.Error(n)
 	}
 	if n := len(Encode(Answer{^uint64(0), most, most, most})); n > MaxBeat {

@@ -248,10 +248,12 @@ type Beat struct {
 	Sent   time.Duration `cbor:"2,keyasint"`
 	Offset time.Duration `cbor:"3,keyasint"` // coordinator's clock less its own, estimated
 	Bound  time.Duration `cbor:"4,keyasint"` // the offset is within +- Bound
-	RTT    time.Duration `cbor:"5,keyasint"` // smallest round trip of late
+	RTT    time.Duration `cbor:"5,keyasint"` // smallest round trip of the last minute
 	Probes int           `cbor:"6,keyasint"` // stamps that the estimate rests on
 	Begun  uint64        `cbor:"7,keyasint"` // arrivals begun so far
 	Lease  time.Duration `cbor:"8,keyasint"` // what is left of its lease
+	// Slowest is the largest round trip of the last five seconds.
+	Slowest time.Duration `cbor:"9,keyasint,omitempty"`
 }
 
 // Answer answers a Beat. Its times are of the coordinator's clock.
