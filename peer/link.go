@@ -65,6 +65,8 @@ type LinkConfig struct {
 	Paced    bool          // a run goes on: the upload leaves half of the way to others
 	Observer observer
 	Recover  func() // deferred in every goroutine; nil: none
+
+	mostJob int // bytes of the encoded job; zero: wire.MaxJob
 }
 
 // Link is one peer, from dialling to bye. It implements remote.
@@ -103,6 +105,9 @@ func NewLink(c LinkConfig) *Link {
 	}
 	if c.Recover == nil {
 		c.Recover = func() {}
+	}
+	if c.mostJob == 0 {
+		c.mostJob = wire.MaxJob
 	}
 	l := &Link{cfg: c, token: randomHex(), wake: make(chan struct{}), granting: true}
 	l.inbox = wire.NewInbox(wire.InboxConfig{Source: c.Name, Steps: c.Steps, Stages: c.Stages, Latest: l.latest})

@@ -201,8 +201,8 @@ func (l *Link) greeted() wire.Hello {
 // plan sends the job and has it compiled.
 func (l *Link) plan(c *call) error {
 	data := wire.Encode(l.cfg.Job.at(l.cfg.Target))
-	if len(data) > wire.MaxJob {
-		return fmt.Errorf("the scenario with its files has %d MB, and at most %d are carried to a peer: use smaller bodies", len(data)>>20, wire.MaxJob>>20)
+	if most := l.cfg.mostJob; len(data) > most {
+		return fmt.Errorf("the scenario with its files has %d MB, and at most %d are carried to a peer: use smaller bodies", len(data)>>20, most>>20)
 	}
 	limit := compileTime + time.Duration(len(data))*time.Second/slowestUpload
 	timed, stop := context.WithTimeoutCause(l.ctx, limit, fmt.Errorf("it was not done within %s", limit))

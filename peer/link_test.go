@@ -7,9 +7,11 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"lt/engine/load"
+	"lt/engine/scenario"
 	"lt/peer/boot"
 	"lt/peer/wire"
 )
@@ -704,7 +706,7 @@ func TestClockOverAsymmetricPath(t *testing.T) {
 		w := newWorld(t, h, steady(50, 5*time.Second))
 		w.begin()
 		w.diary.await(t, time.Minute, "fin")
-		b := w.diary.beats[len(w.diary.beats)-1]
+		b := w.diary.newest()
 		if b.RTT != 100*time.Millisecond || b.Bound > 52*time.Millisecond {
 			t.Errorf("round trip %v, bound %v", b.RTT, b.Bound)
 		}
@@ -715,6 +717,64 @@ func TestClockOverAsymmetricPath(t *testing.T) {
 		if skew := w.host.target.seen[0].Sub(w.zero) - 10*time.Millisecond; skew.Abs() > b.Bound {
 			t.Errorf("it began %v beside run time zero, the bound is %v", skew, b.Bound)
 		}
+		w.close()
+	})
+}
+
+// A scenario whose files are more than is carried to a peer fails the start, with what to do about it, before anything of it travels;
+// up to there it is carried.
+func TestJobAboveTheMost(t *testing.T) {
+	for _, over := range []bool{false, true} {
+		bubble(t, func(t *testing.T) {
+			f := steady(50, time.Second)
+			step := f.Scenarios[0].Steps[0]
+			step.Body, step.Data = scenario.BodyFile, make([]byte, 3<<20)
+			h := newHost(t)
+			h.network = func(_ int, p *fault) error { p.rate(1 << 20); return nil }
+			w := newWorld(t, h, f, func(c *LinkConfig) {
+				if c.mostJob = len(wire.Encode(c.Job)); over {
+					c.mostJob--
+				}
+			})
+			w.link.Dial(t.Context())
+			began := time.Now()
+			w.diary.await(t, time.Minute, "ready", "failed")
+			took := time.Since(began)
+			if over {
+				var e *StartError
+				if want := "peer ada (ada@10.0.0.7): plan: the scenario with its files has 3 MB, and at most 3 are carried to a peer: use smaller bodies"; !errors.As(w.diary.failed, &e) || e.Error() != want || took > time.Second {
+					t.Errorf("after %v: %v, want %q", took, w.diary.failed, want)
+				}
+			} else if w.diary.failed != nil || took < 3*time.Second {
+				t.Errorf("after %v: %v", took, w.diary.failed)
+			}
+			w.close()
+		})
+	}
+}
+
+// A path that becomes long in the middle of a run is said to be by heartbeats within three seconds, and to be short again six seconds
+// after it is; how well the clocks are known does not suffer.
+func TestPathThatBecomesLong(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, newHost(t), steady(50, time.Minute))
+		w.begin()
+		for _, c := range []struct {
+			at, way time.Duration
+		}{{10 * time.Second, 400 * time.Millisecond}, {20 * time.Second, 0}} {
+			w.at(c.at)
+			w.host.path(0).delay(c.way, c.way)
+			w.at(c.at + 3*time.Second)
+			if c.way == 0 {
+				w.at(c.at + 6*time.Second)
+			}
+			synctest.Wait()
+			if b := w.diary.newest(); b.Slowest < 2*c.way || b.Slowest > 2*c.way+10*time.Millisecond || b.RTT > 10*time.Millisecond || b.Bound > 20*time.Millisecond {
+				t.Errorf("%v each way: %+v", c.way, b)
+			}
+		}
+		w.link.Stop(true)
+		w.diary.await(t, time.Minute, "fin")
 		w.close()
 	})
 }

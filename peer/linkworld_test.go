@@ -318,6 +318,13 @@ func (d *diary) Interval(_ int, iv *metrics.Interval) {
 	d.do(func() { d.intervals = append(d.intervals, iv) })
 }
 
+// newest is the last heartbeat that came.
+func (d *diary) newest() wire.Beat {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.beats[len(d.beats)-1]
+}
+
 // when is the time of the first entry that begins with what; false if there is none.
 func (d *diary) when(what string) (time.Duration, bool) {
 	d.mu.Lock()
