@@ -452,6 +452,7 @@ func TestFigures(t *testing.T) {
 		{Clock(time.Hour + 2*time.Minute), "1:02:00"},
 		{Clock(-5 * time.Second), "-0:05"},
 		{Span(10 * time.Second), "10 s"},
+		{Span(9600 * time.Millisecond), "10 s"},
 		{Span(time.Minute), "1 m"},
 		{Span(5 * time.Minute), "5 m"},
 		{Span(time.Hour), "1 h"},

@@ -150,9 +150,9 @@ func Clock(d time.Duration) string {
 	return sign + strconv.FormatInt(sec/60, 10) + ":" + two(sec%60)
 }
 
-// Span is a length of time in words, in whole units: 10 s, 5 m, 1 h. It is for windows and ages, not for measurements.
+// Span is a length of time in words, in whole units: 10 s, 5 m, 1 h, seconds rounded. It is for windows and ages, not for measurements.
 func Span(d time.Duration) string {
-	switch {
+	switch d = d.Round(time.Second); {
 	case d < 0:
 		return None
 	case d < 2*time.Minute && d%time.Minute != 0 || d < time.Minute:
