@@ -104,7 +104,7 @@ func (m *model) drawErrors(c chart.Canvas) {
 			return []chart.Cell{
 				{Text: chart.NarrowCount(e.Count, 9)},
 				{Text: "✗ " + errorName(e), Style: theme.Bad},
-				{Text: chart.ShortenMiddle(chart.Clean(e.Step.Step), 60)},
+				{Text: chart.ShortenMiddle(m.stepName(e.Step.Scenario, e.Step.Step), 60)},
 				{Text: errorMessage(e), Style: theme.Dim},
 				{Text: chart.Clock(e.Last)},
 				{Text: e.Phase.String(), Style: theme.Dim},
@@ -189,7 +189,7 @@ func (m *model) errorsFoot() remark {
 	top := v.Snapshot.Errors
 	switch {
 	case t.Errors == 0 && len(top) > 0: // setup, teardown and warm-up are not in the totals
-		return bends(fmt.Sprintf("%s at %s, and none in what is counted: setup, teardown and warm-up are not.", errorName(&top[0]), m.brief(top[0].Step.Step)))
+		return bends(fmt.Sprintf("%s at %s, and none in what is counted: setup, teardown and warm-up are not.", errorName(&top[0]), m.brief(top[0].Step.Scenario, top[0].Step.Step)))
 	case t.Errors == 0 && t.Requests == 0:
 		return plainly("Waiting for the first answers.")
 	case t.Errors == 0:
@@ -197,7 +197,7 @@ func (m *model) errorsFoot() remark {
 	}
 	text := fmt.Sprintf("%s of %s failed", chart.Percent(float64(t.Errors)/float64(max(1, t.Requests))), plural(t.Requests, "request"))
 	if len(top) > 0 {
-		text += fmt.Sprintf("; the most frequent: %s at %s", errorName(&top[0]), m.brief(top[0].Step.Step))
+		text += fmt.Sprintf("; the most frequent: %s at %s", errorName(&top[0]), m.brief(top[0].Step.Scenario, top[0].Step.Step))
 	}
 	text += "."
 	switch {

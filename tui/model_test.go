@@ -714,6 +714,24 @@ func TestErrorsOutsideOfTheTotals(t *testing.T) {
 	}
 }
 
+// Steps of two scenarios that have one name are told apart where they stand beside each other.
+func TestStepsOfOneName(t *testing.T) {
+	v := *states()["running"]
+	s := *v.Snapshot
+	v.Snapshot = &s
+	s.Errors = nil
+	for _, name := range []metrics.StepName{{Scenario: "buyer", Step: "GET /"}, {Scenario: "browser", Step: "GET /"}, {Scenario: "buyer", Step: "product"}} {
+		s.Errors = append(s.Errors, metrics.ErrorView{Class: metrics.Status, Status: 503, Step: name, Count: 9})
+	}
+	s.Totals.Errors = 27
+	m := screen(120, 40, &v, theme.New(theme.Dark, colorprofile.ASCII))
+	m.open(panelErrors)
+	p := &pilot{model: m, t: t}
+	for _, want := range []string{"GET / · buyer ", "GET / · browser ", "product  ", "the most frequent: status 503 at GET / · buyer"} {
+		p.wantText(want) // one that only one scenario has needs no more
+	}
+}
+
 // A criterion that was never judged has failed at the end, as in the report.
 func TestUnjudgedCriteriaFail(t *testing.T) {
 	v := *states()["ended"]

@@ -200,13 +200,21 @@ func (m *model) drawSlowest(c chart.Canvas) {
 		// Of a place that is too narrow for both the scenario's name goes first.
 		end := c.W() - 11
 		x := c.Sub(0, i+1, end, 1).Text(1, 0, theme.Text, chart.Shorten(chart.Clean(steps[i].Step), end-1))
-		if room := end - x; room >= 6 && m.ambiguous(steps[i]) {
+		if room := end - x; room >= 6 && m.ambiguous(steps[i].Scenario, steps[i].Step) {
 			c.Fit(x, i+1, room, theme.Dim, " · "+chart.Clean(steps[i].Scenario))
 		}
 	}
 }
 
 // ambiguous reports whether another scenario has a step of the same name.
-func (m *model) ambiguous(s *metrics.StepView) bool {
-	return slices.ContainsFunc(m.view.Snapshot.Steps, func(o metrics.StepView) bool { return o.Step == s.Step && o.Scenario != s.Scenario })
+func (m *model) ambiguous(scenario, step string) bool {
+	return slices.ContainsFunc(m.view.Snapshot.Steps, func(o metrics.StepView) bool { return o.Step == step && o.Scenario != scenario })
+}
+
+// stepName is a step's name, with its scenario's where another has a step of that name.
+func (m *model) stepName(scenario, step string) string {
+	if m.ambiguous(scenario, step) {
+		step += " · " + scenario
+	}
+	return chart.Clean(step)
 }

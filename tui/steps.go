@@ -203,13 +203,13 @@ func (m *model) stepsFoot() remark {
 	case worst == nil:
 		return plainly("Waiting for the first answers.")
 	case errorRate(worst) >= 0.05:
-		return broke(fmt.Sprintf("%s fails most: %s of its requests.", m.brief(worst.Step), chart.Percent(errorRate(worst))))
+		return broke(fmt.Sprintf("%s fails most: %s of its requests.", m.brief(worst.Scenario, worst.Step), chart.Percent(errorRate(worst))))
 	case errorRate(worst) >= 0.01:
-		return bends(fmt.Sprintf("%s fails most: %s of its requests.", m.brief(worst.Step), chart.Percent(errorRate(worst))))
+		return bends(fmt.Sprintf("%s fails most: %s of its requests.", m.brief(worst.Scenario, worst.Step), chart.Percent(errorRate(worst))))
 	}
 	if slow.Kind != metrics.KindStep { // it has no share in an iteration
-		return plainly(fmt.Sprintf("%s is the slowest: p99 %s.", m.brief(slow.Step), quantile(slow.Response, slow.Response.P99)))
+		return plainly(fmt.Sprintf("%s is the slowest: p99 %s.", m.brief(slow.Scenario, slow.Step), quantile(slow.Response, slow.Response.P99)))
 	}
-	return plainly(fmt.Sprintf("%s is the slowest: p99 %s, %s of its journey's time.", m.brief(slow.Step),
+	return plainly(fmt.Sprintf("%s is the slowest: p99 %s, %s of its journey's time.", m.brief(slow.Scenario, slow.Step),
 		quantile(slow.Response, slow.Response.P99), chart.Percent(slow.Share)))
 }

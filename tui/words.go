@@ -48,9 +48,9 @@ func ended(v *conductor.View) remark {
 	return plainly(text)
 }
 
-// brief is a name in a sentence: so long that what is said of it still has room.
-func (m *model) brief(name string) string {
-	return chart.ShortenMiddle(chart.Clean(name), max(16, m.w/4))
+// brief is a step's name in a sentence: so long that what is said of it still has room.
+func (m *model) brief(scenario, step string) string {
+	return chart.ShortenMiddle(m.stepName(scenario, step), max(16, m.w/4))
 }
 
 // overviewFoot is the one thing that matters most at this moment.
@@ -85,7 +85,7 @@ func (m *model) overviewFoot() remark {
 	}
 	if w.Response.Count == 0 && len(s.Errors) > 0 {
 		e := &s.Errors[0]
-		return broke(fmt.Sprintf("Nothing was answered in the last %s; the most frequent error: %s at %s. Panel 3 says more.", chart.Span(w.Length), errorName(e), m.brief(e.Step.Step)))
+		return broke(fmt.Sprintf("Nothing was answered in the last %s; the most frequent error: %s at %s. Panel 3 says more.", chart.Span(w.Length), errorName(e), m.brief(e.Step.Scenario, e.Step.Step)))
 	}
 	if m.lags() {
 		return bends(fmt.Sprintf("Goodput is %s/s, %s less than the %s/s that are offered.", chart.Number(w.GoodputRPS),
