@@ -21,8 +21,8 @@ type Plan struct {
 	Unreported int64
 	// Stood is how long the machine of the lab itself stood still, by the time at which it did: Target.Stood.
 	Stood []Stop
-	// Waited is how long a thread of lt was ready to run and had no processor, looked at every look.
-	Waited []Stop
+	// Waited is what lt waited for processors, in order.
+	Waited []Wait
 	// Skew is how far apart the sources' clocks may be; 0: 100 ms.
 	Skew time.Duration
 }
@@ -49,12 +49,21 @@ func stood(stops []Stop, from, to time.Duration) (sum time.Duration) {
 	return sum
 }
 
-// behind is how late something may be at a time because its process had no processor: all that a thread waited up to then,
-// back to where one last had time enough to make good what had waited.
-func behind(waited []Stop, at time.Duration) (sum time.Duration) {
-	n := sort.Search(len(waited), func(i int) bool { return waited[i].At-look > at }) // a wait ended at most a look before it was seen
-	for i := n - 1; i >= 0 && (waited[i].At > at-drained || waited[i].For > look/2); i-- {
-		sum += waited[i].For
+// Wait is how long something that was ready had to wait for a processor, as two looks at the kernel's account of it tell. It tells of a
+// wait when it is over: it ended between them, and may have begun before.
+type Wait struct{ From, At, For time.Duration }
+
+// behind is how late something may be at a time because of such waits: all that had ended, or may have, back to where there was last time
+// enough to make good what had waited.
+func behind(waited []Wait, at time.Duration) (sum time.Duration) {
+	back := at - drained
+	n := sort.Search(len(waited), func(i int) bool { return waited[i].From >= at })
+	for i := n - 1; i >= 0 && waited[i].At >= back; i-- {
+		w := waited[i]
+		sum += w.For
+		if w.For > (w.At-w.From)/2 { // it began behind
+			back = min(back, w.From, w.At-w.For)
+		}
 	}
 	return sum
 }
@@ -153,7 +162,7 @@ func Check(hits []Hit, p Plan, s *Summary) Findings {
 		f.Busiest = max(f.Busiest, n)
 		kept := stood(p.Stood, h.At-drained, h.At) + behind(p.Waited, h.At)
 		if most := (aboveBy+kept.Seconds())*p.Rate + float64(len(first)); float64(n) > most {
-			wrong("%d arrivals in the second from %v on; the plan has %.0f", n, h.At, p.Rate)
+			wrong("%d arrivals in the second from %v on; the plan has %.0f, and %v before it nothing could come", n, h.At, p.Rate, kept)
 		}
 		by := h.At - f.Zero - due(h.Index)
 		if f.Latest = max(f.Latest, by); by > stalled+stood(p.Stood, h.At-by-stalled, h.At)+behind(p.Waited, h.At) {

@@ -23,7 +23,7 @@ type fleetRun struct {
 	plan   Plan
 	zero   time.Duration // run time zero on the target's clock
 	mu     sync.Mutex
-	waited []Stop // see Plan
+	waited []Wait // see Plan
 }
 
 // detected, silent and moved are the bounds of a fleet whose lease is 15 s: from a fault until it is noticed, until a peer that is
@@ -58,16 +58,16 @@ func (l *Lab) fleet(peers string, rate float64, length time.Duration, args ...st
 
 func (f *fleetRun) begun() {
 	f.t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	var watch sync.WaitGroup
+	watch.Go(func() { f.watch(ctx) })
+	f.t.Cleanup(func() { stop(); watch.Wait() })
 	Await(f.t, 90*time.Second, "the first request", func() bool {
 		if f.Ended() {
 			f.t.Fatalf("lt ended with %d before the first request", f.Wait(time.Second))
 		}
 		return f.target.Count() > 0
 	})
-	ctx, stop := context.WithCancel(context.Background())
-	var watch sync.WaitGroup
-	watch.Go(func() { f.watch(ctx) })
-	f.t.Cleanup(func() { stop(); watch.Wait() })
 	h := f.target.Hits()[0]
 	f.zero = h.At // where there are users, the first begins at once
 	if f.plan.Rate > 0 {
@@ -75,15 +75,19 @@ func (f *fleetRun) begun() {
 	}
 }
 
-// watch notes when a thread of lt, here or on a host, was ready to run and could not.
+// watch notes when a thread of lt, here or on a host, or of what carries its packets, was ready to run and could not, and when a
+// processor was not there. It may come late itself, so what it notes is between its looks, whenever they were.
 func (f *fleetRun) watch(ctx context.Context) {
 	ticks := time.NewTicker(look)
 	defer ticks.Stop()
+	const processors = 0 // in place of a process
 	before := map[int]map[string]time.Duration{}
+	carriers := carriers()
 	var pids []int
+	last := f.target.Now()
 	for n := 0; ; n++ {
 		if n%int(time.Second/look) == 0 {
-			pids = []int{f.PID}
+			pids = append([]int{processors, f.PID}, carriers...)
 			for _, p := range Processes() {
 				if p.marked(f.lab.Dir) && slices.Contains(p.Args, "agent") {
 					pids = append(pids, p.PID)
@@ -92,7 +96,10 @@ func (f *fleetRun) watch(ctx context.Context) {
 		}
 		longest := time.Duration(0)
 		for _, pid := range pids {
-			now := waited(pid)
+			now := stolen()
+			if pid != processors {
+				now = waited(pid)
+			}
 			for thread, d := range now {
 				if was, ok := before[pid][thread]; ok {
 					longest = max(longest, d-was)
@@ -100,11 +107,13 @@ func (f *fleetRun) watch(ctx context.Context) {
 			}
 			before[pid] = now
 		}
+		now := f.target.Now()
 		if longest > 0 {
 			f.mu.Lock()
-			f.waited = append(f.waited, Stop{At: f.target.Now(), For: longest})
+			f.waited = append(f.waited, Wait{From: last, At: now, For: longest})
 			f.mu.Unlock()
 		}
+		last = now
 		select {
 		case <-ticks.C:
 		case <-ctx.Done():
@@ -114,7 +123,7 @@ func (f *fleetRun) watch(ctx context.Context) {
 }
 
 // waits are the times that watch noted so far.
-func (f *fleetRun) waits() []Stop {
+func (f *fleetRun) waits() []Wait {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.waited)
@@ -574,7 +583,7 @@ func TestAllPeersLost(t *testing.T) {
 func TestStartFailures(t *testing.T) {
 	t.Parallel()
 	Need(t, "netns")
-	l := Hosts(t, 8, Options{Host: map[string]HostOptions{
+	l := Hosts(t, 9, Options{Host: map[string]HostOptions{
 		"p2": {Sshd: []string{"AuthorizedKeysFile none"}},
 		"p5": {Mount: []string{"noexec everywhere"}},
 		"p6": {Mount: []string{"full everywhere"}},
@@ -583,14 +592,17 @@ func TestStartFailures(t *testing.T) {
 	}})
 	l.write(filepath.Join(l.Dir, "p3", "known"), "p3 "+publicKey(l.read(filepath.Join(l.Dir, "stranger.pub")))+"\n")
 	l.Host("p4").Stop()
+	l.Host("p9").Partition()
+	l.write(l.config(), "Host p11\n  HostName "+l.net.prefix+"250\n"+l.read(l.config())) // an address of the network that nobody has
 	target := NewTarget(t, l.Listen)
-	r := l.Start("run", l.scenario(target, 10, time.Second, ""), "--peers", "p1,p2,p3,p4,p5,p6,p7,p8,p9", "--ssh", l.SSH(), "--plain")
+	r := l.Start("run", l.scenario(target, 10, time.Second, ""), "--peers", "p1,p2,p3,p4,p5,p6,p7,p8,p9,p10,p11", "--ssh", l.SSH(), "--plain")
 	if code := r.Wait(40 * time.Second); code != 3 {
 		t.Errorf("the exit code is %d, want 3", code)
 	}
 	for name, want := range map[string]string{
 		"p2": `[Pp]ermission denied`, "p3": `[Hh]ost key|HOST IDENTIFICATION`, "p4": `refused`, "p5": `runs no programs`, "p6": `KB left`,
-		"p7": `not available|nologin`, "p8": `9\.9\.9|version`, "p9": `resolve|not known|Name or service`,
+		"p7": `not available|nologin`, "p8": `9\.9\.9|version`,
+		"p9": `timed out`, "p10": `resolve|not known|Name or service`, "p11": `No route to host`,
 	} {
 		if !failed(r, name, want) {
 			t.Errorf("%s: no row that says %s", name, want)

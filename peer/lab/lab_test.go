@@ -51,6 +51,11 @@ func crowd(d time.Duration) func(h []Hit) []Hit {
 	}
 }
 
+// seen is a wait that a look in time saw, in milliseconds.
+func seen(at, long time.Duration) Wait {
+	return Wait{From: at*time.Millisecond - look, At: at * time.Millisecond, For: long * time.Millisecond}
+}
+
 func reported(requests, dropped, shortfall int64, unreported ...int64) *Summary {
 	var s Summary
 	s.Totals.Requests, s.Totals.Dropped, s.Totals.Shortfall = requests, dropped, shortfall
@@ -98,17 +103,27 @@ func TestCheck(t *testing.T) {
 		},
 		{
 			"more in a second than a thread waited for a processor", crowd(150 * time.Millisecond),
-			Plan{Rate: 100, For: 3 * time.Second, Waited: []Stop{{6800 * time.Millisecond, 20 * time.Millisecond}, {7020 * time.Millisecond, 60 * time.Millisecond}}},
+			Plan{Rate: 100, For: 3 * time.Second, Waited: []Wait{seen(6800, 20), seen(7020, 60)}},
 			nil, "115 arrivals in",
 		},
 		{
 			"no more in a second than a thread waited for a processor", crowd(150 * time.Millisecond),
-			Plan{Rate: 100, For: 3 * time.Second, Waited: []Stop{{6860 * time.Millisecond, 30 * time.Millisecond}, {7020 * time.Millisecond, 60 * time.Millisecond}}},
+			Plan{Rate: 100, For: 3 * time.Second, Waited: []Wait{seen(6920, 30), seen(7020, 60)}},
 			nil, "",
 		},
 		{
+			"no more than it waited, which was looked at late", crowd(150 * time.Millisecond),
+			Plan{Rate: 100, For: 3 * time.Second, Waited: []Wait{{From: 6990 * time.Millisecond, At: 7300 * time.Millisecond, For: 90 * time.Millisecond}}},
+			nil, "",
+		},
+		{
+			"more in a second, long after a thread waited last but one time", crowd(150 * time.Millisecond),
+			Plan{Rate: 100, For: 3 * time.Second, Waited: []Wait{seen(5500, 90), seen(7020, 60)}},
+			nil, "115 arrivals in",
+		},
+		{
 			"too many in a second, before a thread waited", crowd(150 * time.Millisecond),
-			Plan{Rate: 100, For: 3 * time.Second, Waited: []Stop{{7200 * time.Millisecond, 100 * time.Millisecond}}},
+			Plan{Rate: 100, For: 3 * time.Second, Waited: []Wait{seen(7200, 100)}},
 			nil, "115 arrivals in",
 		},
 		{

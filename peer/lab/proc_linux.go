@@ -51,6 +51,36 @@ func waited(pid int) map[string]time.Duration {
 	return out
 }
 
+// carriers are the kernel's threads that deliver packets where more come than it delivers in passing.
+func carriers() (pids []int) {
+	names, _ := filepath.Glob("/proc/[0-9]*/comm")
+	for _, name := range names {
+		if text, err := os.ReadFile(name); err == nil && strings.HasPrefix(string(text), "ksoftirqd/") {
+			if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(name))); err == nil {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids
+}
+
+// stolen is for how long each processor was taken away from this machine by what it runs on, by its name, since it began. To whoever
+// was running there that is no wait.
+func stolen() map[string]time.Duration {
+	const tick = 10 * time.Millisecond
+	text, _ := os.ReadFile("/proc/stat")
+	out := map[string]time.Duration{}
+	for line := range strings.Lines(string(text)) {
+		f := strings.Fields(line)
+		if len(f) < 9 || !strings.HasPrefix(f[0], "cpu") || f[0] == "cpu" {
+			continue
+		}
+		n, _ := strconv.ParseInt(f[8], 10, 64) // user, nice, system, idle, waiting for disks, interrupts, soft ones, stolen
+		out[f[0]] = time.Duration(n) * tick
+	}
+	return out
+}
+
 // mark is the variable in the environment of everything that runs on a host of a lab; it says which.
 const mark = "LT_LAB_HOST="
 
