@@ -121,7 +121,7 @@ func (p *Profile) Validate() error {
 		case s.Ramp && s.Curve == Steps && s.For > 0 && s.For < time.Duration(s.Steps)*time.Millisecond:
 			add(i, "steps", "%d steps in %v last less than 1ms each; use fewer", s.Steps, s.For)
 		case (!s.Ramp || s.Curve != Steps) && s.Steps != 0:
-			add(i, "steps", "only a ramp with curve: steps has steps")
+			add(i, "steps", "only a ramp with curve: steps has steps; write curve: steps, or leave steps out")
 		}
 		before = s.At
 	}

@@ -328,10 +328,17 @@ func (p *parser) stages(n *yaml.Node, at *places) {
 			s.Curve = load.Curve(p.oneOf(x, "curve", curveWords...))
 		}
 		if x := o.get("steps"); x != nil {
-			s.Steps = int(p.intOf(x, "steps", 1, load.MaxSteps))
-			if o.get("curve") == nil {
+			switch {
+			case ramp == nil && held != nil:
+				p.add(x, "write to: instead of at:, or remove steps", "only a ramp goes in steps")
+			case o.get("curve") == nil:
 				s.Curve = load.Steps
+				fallthrough
+			default:
+				s.Steps = int(p.intOf(x, "steps", 1, load.MaxSteps))
 			}
+		} else if x := o.get("curve"); x != nil && ramp != nil && s.Curve == load.Steps {
+			p.add(x, "add for example steps: 5", "a ramp with curve: steps says in how many")
 		}
 		if x := o.get("warmup"); x != nil {
 			s.Warmup = p.bool(x, "warmup")

@@ -63,6 +63,7 @@ func (e *TemplateError) Error() string { return e.Msg }
 type templateParser struct {
 	src   string
 	i     int
+	open  int // where the {{ stands that is being read
 	depth int
 	names *Names
 	errs  []error
@@ -85,6 +86,7 @@ func ParseTemplate(src string, names *Names) ([]Part, []error) {
 			return out, nil
 		}
 		start := p.i + open
+		p.open = start
 		if open > 0 {
 			out = append(out, Part{Text: src[p.i:start], at: p.i})
 		}
@@ -97,7 +99,7 @@ func ParseTemplate(src string, names *Names) ([]Part, []error) {
 			p.i += 2
 			out = append(out, part)
 			continue
-		case ok && p.i >= len(p.src):
+		case ok && p.i >= len(p.src), !strings.Contains(p.src[start:], "}}"):
 			p.fail(start, "{{ is not closed; add }}")
 		case ok:
 			p.fail(p.i, "%s stands where }} is expected; text within {{...}} needs quotes", quoted(firstRune(p.src[p.i:])))
@@ -148,6 +150,9 @@ func (p *templateParser) expr(inner bool) (Part, bool) {
 	p.space()
 	at := p.i
 	if p.ends(inner) {
+		if p.i >= len(p.src) && !strings.Contains(p.src[p.open:], "}}") {
+			return Part{}, false // told as what is not closed
+		}
 		return p.fail(at, "{{}} is empty; name a variable or a function")
 	}
 	head, word, ok := p.arg()
