@@ -144,6 +144,8 @@ type SourceView struct {
 	Lag                          Quantiles
 	Audit                        Audit
 	CPUPeak                      float64       // of its cores, 0..1
+	FilesPeak                    int           // descriptors in use
+	MemoryPeak                   uint64        // bytes in use
 	Age                          time.Duration // of its newest data
 	Clock, ClockBound, RTT       time.Duration
 	StartSkew                    time.Duration

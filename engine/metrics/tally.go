@@ -144,6 +144,8 @@ type sourceSum struct {
 	lag     Histogram
 	audit   Audit
 	cpuPeak float64
+	files   int           // most descriptors in use
+	memory  uint64        // most bytes in use
 	first   time.Duration // where its first interval begins
 	edge    time.Duration // where its newest interval ends
 	any     bool
@@ -312,6 +314,7 @@ func (s *sourceSum) add(iv *Interval) {
 	if iv.Audit.Cores > 0 {
 		s.cpuPeak = max(s.cpuPeak, iv.Audit.CPU/iv.Audit.Cores)
 	}
+	s.files, s.memory = max(s.files, iv.Audit.Files), max(s.memory, iv.Audit.Memory)
 	s.final = s.final || iv.Final
 }
 

@@ -386,3 +386,16 @@ func heap() uint64 {
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc
 }
+
+// What a source had of files and memory at the most is kept: at the end of a run it has let go of both.
+func TestASourcesPeaksStay(t *testing.T) {
+	tally := NewTally(shop, stages(), nil)
+	for at, files := range []int{30, 62, 21} {
+		iv := oneSecond("local", at, 1, 1, time.Millisecond)
+		iv.Audit.Files, iv.Audit.Memory = files, uint64(files)<<20
+		tally.Add(iv)
+	}
+	if v := tally.Snapshot(3 * time.Second).Sources[0]; v.FilesPeak != 62 || v.MemoryPeak != 62<<20 || v.Audit.Files != 21 {
+		t.Errorf("at most %d files and %d bytes, in the end %d files", v.FilesPeak, v.MemoryPeak, v.Audit.Files)
+	}
+}

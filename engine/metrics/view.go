@@ -334,7 +334,7 @@ func (t *Tally) sourceViews(now, elapsed time.Duration) []SourceView {
 			Name: s.Name, Kind: s.Kind, Label: s.Label, State: s.State, Weight: s.Weight, Share: s.Share, Asked: s.Asked,
 			Requests: s.sum.requests, Errors: s.sum.errors, BytesIn: s.sum.in, BytesOut: s.sum.out,
 			Users: s.gauge.users, InFlight: s.gauge.inFlight, Connections: s.gauge.connections,
-			Response: s.sum.quantiles(), Lag: s.lag.Summary(), Audit: s.audit, CPUPeak: s.cpuPeak, Age: max(0, now-s.edge),
+			Response: s.sum.quantiles(), Lag: s.lag.Summary(), Audit: s.audit, CPUPeak: s.cpuPeak, FilesPeak: s.files, MemoryPeak: s.memory, Age: max(0, now-s.edge),
 			Clock: s.Clock, ClockBound: s.ClockBound, RTT: s.RTT, StartSkew: s.StartSkew, LostAt: -1, Reason: s.Reason,
 			Verdict: t.auditor.Source(s.Name), Log: slices.Clone(s.Log),
 		}

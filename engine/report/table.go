@@ -223,7 +223,7 @@ func (p *page) curve(l *ledger.Ledger) {
 	}
 }
 
-// health is what the generator says of itself: one line for each source; of many, those that have something to say.
+// health is what the generator says of itself, the most it took in the run: one line for each source; of many, those that have something to say.
 func (p *page) health(s *metrics.Snapshot) {
 	p.title("Generator")
 	well := 0
@@ -241,10 +241,10 @@ func (p *page) health(s *metrics.Snapshot) {
 			line += fmt.Sprintf(" of %s cores", number(v.Audit.Cores))
 		}
 		if v.Audit.FileLimit > 0 {
-			line += fmt.Sprintf(", %s of %s descriptors", count(uint64(max(v.Audit.Files, 0))), count(uint64(v.Audit.FileLimit)))
+			line += fmt.Sprintf(", %s of %s descriptors", count(uint64(max(v.FilesPeak, 0))), count(uint64(v.Audit.FileLimit)))
 		}
-		if v.Audit.Memory > 0 {
-			line += ", " + size(float64(v.Audit.Memory))
+		if v.MemoryPeak > 0 {
+			line += ", " + size(float64(v.MemoryPeak))
 		}
 		p.sentence("", "", line)
 	}
