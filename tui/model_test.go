@@ -741,3 +741,23 @@ func TestUnjudgedCriteriaFail(t *testing.T) {
 	p.wantText("every SLO held but one")
 	p.wantText("p99 < 300ms        – ✗")
 }
+
+// Steps that have ended in the warm-up are not said not to have ended.
+func TestSlowestStepsInTheWarmUp(t *testing.T) {
+	v := *states()["running"]
+	s := *v.Snapshot
+	v.Snapshot, s.Steps = &s, slices.Clone(s.Steps)
+	for i := range s.Steps {
+		s.Steps[i].Response = metrics.Quantiles{}
+	}
+	for _, rate := range []float64{20, 0} {
+		for i := range s.Steps {
+			s.Steps[i].WindowRPS = rate
+		}
+		frame := ansi.Strip(screen(80, 24, &v, theme.New(theme.Dark, colorprofile.ASCII)).frame())
+		wide := ansi.Strip(screen(120, 40, &v, theme.New(theme.Dark, colorprofile.ASCII)).frame())
+		if want := "none yet: the warm-up is not counted"; strings.Contains(wide, want) != (rate > 0) || strings.Contains(frame+wide, "no step has ended yet") != (rate == 0) {
+			t.Errorf("at %v/s:\n%s", rate, wide)
+		}
+	}
+}

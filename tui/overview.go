@@ -193,7 +193,11 @@ func (m *model) drawSlowest(c chart.Canvas) {
 	}
 	slices.SortStableFunc(steps, func(a, b *metrics.StepView) int { return compare(float64(b.Response.P99), float64(a.Response.P99)) })
 	if len(steps) == 0 {
-		c.Text(1, 1, theme.Dim, "no step has ended yet")
+		text := "no step has ended yet"
+		if slices.ContainsFunc(m.view.Snapshot.Steps, func(s metrics.StepView) bool { return s.WindowRPS > 0 }) {
+			text = "none yet: the warm-up is not counted"
+		}
+		c.Text(1, 1, theme.Dim, text)
 	}
 	for i := range min(len(steps), c.H()-1) {
 		c.Right(c.W()-1, i+1, p99Style(steps[i].Response), quantile(steps[i].Response, steps[i].Response.P99))
