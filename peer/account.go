@@ -55,6 +55,13 @@ func (e *ears) Fin(n int, fin wire.Fin) {
 		f.lose(s, now, why)
 		f.bury(s, now)
 		f.missedBy(s, max(0, f.run(now)))
+		if fin.Lapsed && now.After(s.link.Over()) {
+			// Nobody missed it: it was we who did not run for so long. It has no more to say and is there to take part anew. One whose lease
+			// was not over yet slept.
+			hello := s.hello
+			s.back = &hello
+			s.link.Close()
+		}
 		f.show(s, "")
 		f.decide([]string{s.name}, s.m.Share, now)
 	})

@@ -127,6 +127,33 @@ func TestSimShortPartition(t *testing.T) {
 	}
 }
 
+// A coordinator that stood still beyond a lease hears that it is over before it misses anybody. The peer takes part anew as any other
+// that comes back.
+func TestSimLeaseOverUnnoticed(t *testing.T) {
+	q := minute
+	q.Duration = "2m"
+	unnoticed := func(s *simulation, on bool) {
+		s.block(on, "a", "b")
+		s.set(func() { s.host("a").missed, s.host("b").missed = on, on })
+	}
+	s := simulate(t, q, []string{"a", "b", "c"}, func(s *simulation, c *Config) {
+		s.at(20*time.Second, func() { unnoticed(s, true) })
+		s.at(50*time.Second, func() { unnoticed(s, false) })
+	})
+	v := s.check(t)
+	if !v.whole || v.gap != v.missing {
+		t.Errorf("whole %v, missing %d, gap %d", v.whole, v.missing, v.gap)
+	}
+	for _, n := range []string{"a", "b"} {
+		if said(v, n+" takes part anew") != 1 || v.members[n].State != "done" {
+			t.Errorf("%s does not take part anew: %+v %q", n, v.members[n], v.events)
+		}
+	}
+	if said(v, "its lease was over; up to") != 2 {
+		t.Errorf("%q", v.events)
+	}
+}
+
 // A partition beyond the lease: the peer is silent by itself, its share is moved within 18 s, it takes part anew after it cooled down.
 func TestSimLongPartition(t *testing.T) {
 	q := minute

@@ -69,6 +69,7 @@ type simHost struct {
 	longer  time.Duration // that the way to the coordinator takes beyond that
 	least   time.Duration // that a round trip took so far; 0: there was none
 	blocked bool          // nothing gets through
+	missed  bool          // silence is not noticed: the coordinator does not run
 	refuses bool          // nothing new can be started there
 	slow    bool          // its intervals say that it cannot keep up
 	still   bool          // its process does not run
@@ -372,7 +373,7 @@ func (l *simLink) lose(c Cause) {
 func (l *simLink) listenFor(now time.Time) {
 	silent := now.Sub(l.heard)
 	switch {
-	case l.heard.IsZero() || l.finTold:
+	case l.heard.IsZero() || l.finTold || l.host.missed:
 	case silent > lostAfter:
 		l.lose(Cause{Text: "nothing was heard of it"})
 	case silent > suspectAfter && !l.suspect && !l.lost:
