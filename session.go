@@ -220,7 +220,11 @@ func readLine(r io.Reader) string {
 func (s *session) preflight(ctx context.Context) error {
 	for _, r := range s.fleet.Local().Connect(ctx) {
 		if r.Err != nil {
-			return coded{exitFailed, fmt.Errorf("%s cannot be reached: %s; nothing was sent (--no-preflight starts all the same)", r.Origin, s.redact.Text(r.Err.Error()))}
+			text := fmt.Sprintf("%s cannot be reached: %s; nothing was sent (--no-preflight starts all the same)", r.Origin, s.redact.Text(r.Err.Error()))
+			if r.Hint != "" {
+				text += "\n  " + r.Hint
+			}
+			return coded{exitFailed, errors.New(text)}
 		}
 		if r.TLS != "" && !s.screen {
 			fmt.Fprintf(s.w.stderr, "%s speaks %s, HTTP/1.1\n", r.Origin, r.TLS)

@@ -185,7 +185,7 @@ func (s *shard) refuseUser(a arrival, now time.Duration) {
 	s.sample = metrics.Sample{
 		Stage: s.stageOf(a.due), Step: uint16(first.ID), Class: metrics.Limit, Phase: metrics.PhaseSend,
 		Intended: a.due, Start: now, End: now, Phases: noPhases, Attempts: 0,
-		Message: "no memory for a new virtual user: above 90 % of the limit",
+		Message: "no memory for a new virtual user: the limit is near",
 	}
 	s.rec.Sample(&s.sample)
 	s.rec.Iterations++

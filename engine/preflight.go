@@ -31,6 +31,7 @@ type Reached struct {
 	TLS     string // version and cipher of the handshake; empty without
 	Class   metrics.Class
 	Err     error
+	Hint    string // the likely cause of Err and what to look at next; empty where our own rules forbid the address
 }
 
 // Resolve asks for every host that the scenario names, through the same rules as the run will (connect-to, resolve), and
@@ -114,8 +115,9 @@ func (e *Engine) reach(ctx context.Context, or journey.Origin) Reached {
 				r.Class, r.Err = metrics.DNS, fmt.Errorf("%s: %s", rt.host.name, shortError(a.err))
 				if errors.As(a.err, new(refusal)) {
 					r.Class = metrics.Connect
+					return r
 				}
-				return r
+				return r.hint(metrics.PhaseDNS)
 			}
 			network, at = "tcp", nil
 			for _, ip := range slices.Concat(a.addrs, a.alt) {
@@ -123,7 +125,7 @@ func (e *Engine) reach(ctx context.Context, or journey.Origin) Reached {
 			}
 		case <-ctx.Done():
 			r.Class, r.Err = metrics.DNS, fmt.Errorf("%s: no answer from the resolver within %s", rt.host.name, h.ConnectTimeout)
-			return r
+			return r.hint(metrics.PhaseDNS)
 		}
 	}
 	began := time.Now()
@@ -143,7 +145,7 @@ func (e *Engine) reach(ctx context.Context, or journey.Origin) Reached {
 	if err != nil {
 		r.Class, _ = classify(err, metrics.PhaseConnect)
 		r.Err = fmt.Errorf("connect to %s: %s", r.Addr, shortError(err))
-		return r
+		return r.hint(metrics.PhaseConnect)
 	}
 	defer c.Close()
 	r.Connect = time.Since(began)
@@ -156,11 +158,16 @@ func (e *Engine) reach(ctx context.Context, or journey.Origin) Reached {
 				what = "no answer within " + h.ConnectTimeout.String()
 			}
 			r.Err = fmt.Errorf("TLS handshake with %s at %s: %s", or.Host, r.Addr, what)
-			return r
+			return r.hint(metrics.PhaseTLS)
 		}
 		st := t.ConnectionState()
 		r.TLS = tls.VersionName(st.Version) + " " + tls.CipherSuiteName(st.CipherSuite)
 	}
+	return r
+}
+
+func (r Reached) hint(p metrics.Phase) Reached {
+	r.Hint = metrics.Hint(r.Class, p, 0, r.Err.Error())
 	return r
 }
 

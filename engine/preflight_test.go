@@ -63,6 +63,9 @@ func TestPreflight(t *testing.T) {
 		if r.Class != want || want != metrics.NoError && (r.Err == nil || !strings.Contains(r.Err.Error(), says)) {
 			t.Errorf("%v: class %v, %v; want %v that says %q", r.Origin, r.Class, r.Err, want, says)
 		}
+		if told := want == metrics.DNS || want == metrics.Refused; told != (r.Hint != "") {
+			t.Errorf("%v: %v, and what to look at is %q", r.Origin, r.Err, r.Hint)
+		}
 		if want == metrics.NoError && (r.Err != nil || r.Connect <= 0 || r.Origin.TLS != strings.HasPrefix(r.TLS, "TLS 1.")) {
 			t.Errorf("%v: %v after %v, %q", r.Origin, r.Err, r.Connect, r.TLS)
 		}

@@ -95,7 +95,7 @@ func tlsHint(has func(...string) bool) string {
 		return "the port speaks plain HTTP: use http://"
 	case has("protocol version", "version"):
 		return "both sides share no TLS version: compare tls.min_version with the target's settings"
-	case has("timeout", "deadline", "no connection within"):
+	case has("timeout", "deadline", "no connection within", "no answer within"):
 		return "the handshake took longer than connect_timeout: the target is short of CPU for TLS, or too many connections are opened; keep them (connections: keep)"
 	}
 	return "the handshake failed: see the other side's reason with `openssl s_client -connect HOST:443 -servername HOST`"
