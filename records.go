@@ -13,6 +13,7 @@ import (
 	"lt/engine/redact"
 	"lt/engine/report"
 	"lt/engine/scenario"
+	"lt/engine/slo"
 	"lt/scenarios"
 	"lt/tui/chart"
 )
@@ -50,6 +51,12 @@ func checkCommand(w world) *cobra.Command {
 			}
 			if err := file.Plan(w.stdout); err != nil {
 				return err
+			}
+			if exprs, longest := slo.Unjudged(file); len(exprs) > 0 {
+				fmt.Fprintf(w.stdout, "\nCriteria with a window that never fills: %v count in a row at the most, and what nothing is measured for has failed\n", longest)
+				for _, x := range exprs {
+					fmt.Fprintf(w.stdout, "  %s\n", redact.Neutralise(x))
+				}
 			}
 			return o.plan(w.stdout, file)
 		},

@@ -254,6 +254,24 @@ func (c *Criterion) Check(f *scenario.File) error {
 	return err
 }
 
+// Unjudged are the criteria of a file whose window is longer than the longest time that counts in a row, which comes with them: no such
+// window will ever be full, and a criterion that nothing was measured for has failed.
+func Unjudged(f *scenario.File) (exprs []string, longest time.Duration) {
+	run := time.Duration(0)
+	for _, st := range f.Load.Profile.Stages {
+		if run += st.For; st.Warmup {
+			run = 0
+		}
+		longest = max(longest, run)
+	}
+	for _, x := range f.SLO {
+		if c, err := Parse(x.Expr); err == nil && c.Window > longest {
+			exprs = append(exprs, x.Expr)
+		}
+	}
+	return exprs, longest
+}
+
 // StepNames are the steps of a file in journey order: scenario by scenario its setup, steps and teardown.
 func StepNames(f *scenario.File) []metrics.StepName {
 	var out []metrics.StepName

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"lt/engine/load"
 	"lt/engine/metrics"
 	"lt/engine/scenario"
 )
@@ -114,4 +115,12 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("%q: %+v", s, c)
 		}
 	})
+}
+
+func TestUnjudgedAreWindowsLongerThanWhatCounts(t *testing.T) {
+	f := &scenario.File{SLO: []scenario.Criterion{{Expr: "p99 < 1s over 5s"}, {Expr: "errors < 1% over 6s, stop"}, {Expr: "rate > 5 over 7s"}, {Expr: "rate > 5"}}}
+	f.Load.Profile.Stages = []load.Stage{{For: 9 * time.Second, Warmup: true}, {For: 4 * time.Second}, {For: 2 * time.Second}, {For: time.Second, Warmup: true}, {For: 5 * time.Second}}
+	if exprs, longest := Unjudged(f); len(exprs) != 1 || exprs[0] != "rate > 5 over 7s" || longest != 6*time.Second {
+		t.Errorf("%q, %v", exprs, longest)
+	}
 }
