@@ -228,16 +228,12 @@ func (l *Link) plan(c *call) error {
 	return nil
 }
 
-// afterPreflight is what to do about what a preflight found.
+// afterPreflight is what to do about what a preflight found. A peer that refuses says it itself.
 func afterPreflight(err error) string {
-	var no *wire.RefusedError
-	switch {
-	case !errors.As(err, &no):
-		return "look at that machine's name server, route and firewall; --no-preflight starts all the same"
-	case no.Code == "policy":
-		return "stay within what its owner allows, or ask for more"
+	if errors.As(err, new(*wire.RefusedError)) {
+		return ""
 	}
-	return "" // it says so itself
+	return "look at that machine's name server, route and firewall; --no-preflight starts all the same"
 }
 
 // preflight has the peer look at the targets. What it cannot reach or may not load is an error.

@@ -121,7 +121,7 @@ func CheckPolicy(p *wire.Policy, w Work) error {
 	case p.MaxUsers > 0 && w.Users > p.MaxUsers:
 		return forbids("%d users are more than max_users %d; give this peer a smaller weight, or ask the owner", w.Users, p.MaxUsers)
 	case w.UnixSocket && len(p.Targets) > 0:
-		return forbids("a unix socket is not among the targets that it allows")
+		return forbids("a unix socket is not among the targets that it allows; load an address, or ask the owner")
 	}
 	if w.UnixSocket {
 		return nil

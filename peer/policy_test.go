@@ -112,6 +112,12 @@ func TestCheckPolicy(t *testing.T) {
 		if c.want == "" && err != nil || c.want != "" && (!errors.As(err, &pe) || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
+		if err != nil && strings.Count(err.Error(), "ask the owner") != 1 {
+			t.Errorf("%s: %v does not say once what to do", name, err)
+		}
+	}
+	if do := afterPreflight(&wire.RefusedError{Code: "policy", Text: "..."}); do != "" {
+		t.Errorf("what to do is said twice: %q", do)
 	}
 }
 
