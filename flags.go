@@ -173,6 +173,9 @@ func notURL(arg string) error {
 		return usage("there is no command %s in this version; see %s (a host of that name is http://%s)", arg, text, arg)
 	}
 	if _, err := scenarios.Open(arg); err == nil {
+		if arg == "demo" {
+			return usage("demo is a command of its own: lt demo runs it, lt check demo prints its plan (a host of that name is http://demo)")
+		}
 		return usage("%s is a shipped scenario to read, not a file here; lt check %s prints its plan (a host of that name is http://%s)", arg, arg, arg)
 	}
 	return nil
