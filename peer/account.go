@@ -26,6 +26,13 @@ func (e *ears) Fin(n int, fin wire.Fin) {
 			return
 		}
 		s.fin = &fin
+		// It is there to take part anew, though its link did not say so yet, or did not miss it at all because it was we who did not run
+		// for so long. One whose lease was not over slept.
+		over := fin.Lapsed && now.After(s.link.Over())
+		if over && s.back == nil {
+			hello := s.hello
+			s.back = &hello
+		}
 		if !s.dead.IsZero() {
 			// Late, but now it is known what it did: what it might have begun after that it did not.
 			f.missedBy(s, max(0, f.run(s.dead)))
@@ -55,12 +62,8 @@ func (e *ears) Fin(n int, fin wire.Fin) {
 		f.lose(s, now, why)
 		f.bury(s, now)
 		f.missedBy(s, max(0, f.run(now)))
-		if fin.Lapsed && now.After(s.link.Over()) {
-			// Nobody missed it: it was we who did not run for so long. It has no more to say and is there to take part anew. One whose lease
-			// was not over yet slept.
-			hello := s.hello
-			s.back = &hello
-			s.link.Close()
+		if over {
+			s.link.Close() // it has no more to say
 		}
 		f.show(s, "")
 		f.decide([]string{s.name}, s.m.Share, now)

@@ -154,6 +154,20 @@ func TestSimLeaseOverUnnoticed(t *testing.T) {
 	}
 }
 
+// A peer that comes back beyond its lease takes part anew also where its last account is the first that is heard of it.
+func TestSimAccountBeforeItsLink(t *testing.T) {
+	q := minute
+	q.Duration = "2m"
+	s := simulate(t, q, []string{"a", "b", "c"}, func(s *simulation, c *Config) {
+		s.host("b").hurried = true
+		s.at(20*time.Second, func() { s.block(true, "b") })
+		s.at(50*time.Second, func() { s.block(false, "b") })
+	})
+	if v := s.check(t); !v.whole || said(v, "b takes part anew") != 1 || v.members["b"].State != "done" {
+		t.Errorf("whole %v, %+v %q", v.whole, v.members["b"], v.events)
+	}
+}
+
 // A partition beyond the lease: the peer is silent by itself, its share is moved within 18 s, it takes part anew after it cooled down.
 func TestSimLongPartition(t *testing.T) {
 	q := minute

@@ -70,6 +70,7 @@ type simHost struct {
 	least   time.Duration // that a round trip took so far; 0: there was none
 	blocked bool          // nothing gets through
 	missed  bool          // silence is not noticed: the coordinator does not run
+	hurried bool          // its last account comes before its link says that it is there again
 	refuses bool          // nothing new can be started there
 	slow    bool          // its intervals say that it cannot keep up
 	still   bool          // its process does not run
@@ -349,7 +350,7 @@ func (l *simLink) listen(now time.Time) {
 		return
 	}
 	if l.lost && !l.over.IsZero() && now.After(l.over) {
-		if !l.rejoin {
+		if !l.rejoin && !l.host.hurried {
 			l.rejoin = true
 			l.ears().Rejoin(l.n, l.hello())
 		}
