@@ -40,7 +40,7 @@ var mistakes = []struct {
 	{head + "steps: [{get: /, timeout: 0s}]\n", 2, 27, "longer than 0", "10s"},
 	{head + "steps: [{get: '/{{x}}'}]\n", 2, 19, `no variable or function "x"`, "under vars:"},
 	{head + "vars: {token: a}\nsteps: [{get: '/{{tokn}}'}]\n", 3, 19, `"tokn"`, "{{token}}"},
-	{head + "steps: [{get: '/{{randomInt 1}}'}]\n", 2, 19, "1 arguments", "{{randomInt FROM TO}}"},
+	{head + "steps: [{get: '/{{randomInt 1}}'}]\n", 2, 19, "1 argument", "{{randomInt FROM TO}}"},
 	{head + "steps: [{get: '/{{randomInt 5 1}}'}]\n", 2, 29, "\"5\" is above \"1\"", "smaller number first"},
 	{head + "steps: [{get: '/{{add 1 x}}'}]\n", 2, 25, "no variable or function", "under vars:"},
 	{head + "vars: {n: abc}\nsteps: [{get: '/{{add n 0.5}}'}]\n", 3, 23, "the value of n is not a number", "{{add iteration 1}}"},

@@ -197,7 +197,11 @@ func (p *templateParser) expr(inner bool) (Part, bool) {
 // call checks the arguments of a function.
 func (p *templateParser) call(fn function, call Part) (Part, bool) {
 	if n := len(call.Args); n < fn.min || n > fn.max {
-		return p.fail(call.at, "%s has %d arguments; write {{%s}}", call.Name, n, fn.usage)
+		count := "%s has %d arguments; write {{%s}}"
+		if n == 1 {
+			count = "%s has %d argument; write {{%s}}"
+		}
+		return p.fail(call.at, count, call.Name, n, fn.usage)
 	}
 	if fn.check != nil {
 		if at, err := fn.check(&call); err != nil {

@@ -130,8 +130,11 @@ func (c *Criterion) metric() error {
 			if err == nil && v == 100 {
 				return errors.New("p100 is the largest value; write max")
 			}
-			if err == nil && v > 100 && v < 1000 && !strings.Contains(number, ".") {
-				return fmt.Errorf("there is no percentile above 100; write p%s.%s", number[:2], number[2:])
+			if err == nil && v > 100 {
+				if strings.HasPrefix(number, "99") && !strings.Contains(number, ".") {
+					return fmt.Errorf("there is no percentile above 100; write p99.%s", number[2:])
+				}
+				return errors.New("there is no percentile above 100; write p99 or max")
 			}
 		}
 		if s, ok := synonyms[strings.ToLower(c.Name)]; ok {

@@ -44,6 +44,8 @@ func TestWhatIsWrongWithACriterionIsToldWithWhatToWrite(t *testing.T) {
 		"p99 < 300":                "write 300s for seconds or 300ms",
 		"p99 == 300ms":             "use <, <=, > or >=",
 		"p999 < 1s":                "write p99.9",
+		"p101 < 1s":                "write p99 or max",
+		"p9999 < 1s":               "write p99.99",
 		"p100 < 1s":                "write max",
 		"errors < 1":               "errors < 1%",
 		"errors < 200%":            "not a share",
