@@ -240,8 +240,8 @@ func (p *page) health(s *metrics.Snapshot) {
 		if v.Audit.Cores > 0 {
 			line += fmt.Sprintf(" of %s cores", number(v.Audit.Cores))
 		}
-		if v.Audit.FileLimit > 0 {
-			line += fmt.Sprintf(", %s of %s descriptors", count(uint64(max(v.FilesPeak, 0))), count(uint64(v.Audit.FileLimit)))
+		if v.Audit.FileLimit > 0 && v.FilesPeak > 0 { // 0: the system does not tell
+			line += fmt.Sprintf(", %s of %s descriptors", count(uint64(v.FilesPeak)), count(uint64(v.Audit.FileLimit)))
 		}
 		if v.MemoryPeak > 0 {
 			line += ", " + size(float64(v.MemoryPeak))

@@ -324,21 +324,20 @@ func (p *parser) stages(n *yaml.Node, at *places) {
 		case !o.bad:
 			p.add(c, "add at: 500 to hold a level, or to: 500 to ramp from the level before", "the stage %s has no level", quoted(s.Name))
 		}
-		if x := o.get("curve"); x != nil {
-			s.Curve = load.Curve(p.oneOf(x, "curve", curveWords...))
+		curve, steps := o.get("curve"), o.get("steps")
+		if curve != nil {
+			s.Curve = load.Curve(p.oneOf(curve, "curve", curveWords...))
 		}
-		if x := o.get("steps"); x != nil {
-			switch {
-			case ramp == nil && held != nil:
-				p.add(x, "write to: instead of at:, or remove steps", "only a ramp goes in steps")
-			case o.get("curve") == nil:
+		switch {
+		case steps != nil && ramp == nil && held != nil:
+			p.add(steps, "write to: instead of at:, or remove steps", "only a ramp goes in steps")
+		case steps != nil:
+			s.Steps = int(p.intOf(steps, "steps", 1, load.MaxSteps))
+			if curve == nil {
 				s.Curve = load.Steps
-				fallthrough
-			default:
-				s.Steps = int(p.intOf(x, "steps", 1, load.MaxSteps))
 			}
-		} else if x := o.get("curve"); x != nil && ramp != nil && s.Curve == load.Steps {
-			p.add(x, "add for example steps: 5", "a ramp with curve: steps says in how many")
+		case curve != nil && ramp != nil && s.Curve == load.Steps:
+			p.add(curve, "add for example steps: 5", "a ramp with curve: steps says in how many")
 		}
 		if x := o.get("warmup"); x != nil {
 			s.Warmup = p.bool(x, "warmup")
