@@ -6,14 +6,14 @@
 # its record cost. nginx with one worker on core 0 is the target; lt has core 1. For the screen, lt has both, and the target is the bundled one with 10 ms a request.
 #
 #   LT=path   the program to measure; without it, it is built from this tree
-#   ROUNDS=15  pairs of the comparison of screen and record on against off
+#   ROUNDS=11  pairs of the comparison of screen and record on against off
 #   OUT=docs/bench/FIGURES.md
 #
-# It wants Linux with two cores, bash, awk, taskset, script (bsdutils), nginx and Go; about eight minutes, all on loopback.
+# It wants Linux with two cores, bash, awk, taskset, script (bsdutils), nginx and Go; about six minutes, all on loopback.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export PATH=$PATH:/usr/sbin:/sbin
-out=${OUT:-docs/bench/FIGURES.md} rounds=${ROUNDS:-15} port=${PORT:-18090}
+out=${OUT:-docs/bench/FIGURES.md} rounds=${ROUNDS:-11} port=${PORT:-18090}
 work=$(mktemp -d)
 chmod 755 "$work"
 server= slow=
