@@ -159,14 +159,9 @@ func TestDiskThatIsTooSlow(t *testing.T) {
 
 // A full disk is told by the next item or by the end, and nothing is torn.
 func TestFullDiskBehind(t *testing.T) {
-	dir := t.TempDir()
-	h, items := ledgertest.Run(ledgertest.Options{})
-	w, err := Create(dir, h)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.f = &bounded{w.f.(*os.File), 15_000}
+	dir, w, items := fullDisk(t)
 	w.Behind()
+	var err error
 	for _, it := range items {
 		if err = w.Add(it); err != nil {
 			break

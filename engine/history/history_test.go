@@ -255,16 +255,24 @@ func (f *bounded) Write(b []byte) (int, error) {
 	return n, nil
 }
 
-// A run whose disk is full goes on without its record, which is then no longer that of a running one; what is whole of it can
-// be read.
-func TestFullDiskCutsTheRecordShort(t *testing.T) {
-	dir := t.TempDir()
+// fullDisk begins a record on a disk with no room for all of the items of its run.
+func fullDisk(t *testing.T) (dir string, w *Writer, items []ledger.Item) {
+	t.Helper()
+	dir = t.TempDir()
 	h, items := ledgertest.Run(ledgertest.Options{})
 	w, err := Create(dir, h)
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.f = &bounded{w.f.(*os.File), 15_000}
+	return dir, w, items
+}
+
+// A run whose disk is full goes on without its record, which is then no longer that of a running one; what is whole of it can
+// be read.
+func TestFullDiskCutsTheRecordShort(t *testing.T) {
+	dir, w, items := fullDisk(t)
+	var err error
 	for _, it := range items {
 		if err = w.Add(it); err != nil {
 			break

@@ -191,16 +191,21 @@ func TestTheLogRefusesWhatCannotBe(t *testing.T) {
 	appendAll(t, log, Change{Kind: Stop}, Change{Kind: Stop}, Change{Kind: Reshare, Epoch: &Epoch{ID: 1, Table: table}})
 }
 
+// drawTimeline is that of any load with any changes.
+func drawTimeline(t *rapid.T) *Timeline {
+	log := NewLog(drawSpec(t))
+	for _, c := range drawChanges(t) {
+		if err := log.Append(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return log.Timeline()
+}
+
 // TestSpansCoverTheTimeline: within a span stage, pause and end do not change.
 func TestSpansCoverTheTimeline(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		log := NewLog(drawSpec(t))
-		for _, c := range drawChanges(t) {
-			if err := log.Append(c); err != nil {
-				t.Fatal(err)
-			}
-		}
-		line := log.Timeline()
+		line := drawTimeline(t)
 		for range 20 {
 			at := time.Duration(rapid.Int64Range(-int64(time.Second), int64(20*time.Second)).Draw(t, "at"))
 			from, to := line.Span(at)
@@ -220,13 +225,7 @@ func TestSpansCoverTheTimeline(t *testing.T) {
 // TestLeastIsBelowAllLevelsBetween: and no lower than one of them comes near to.
 func TestLeastIsBelowAllLevelsBetween(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		log := NewLog(drawSpec(t))
-		for _, c := range drawChanges(t) {
-			if err := log.Append(c); err != nil {
-				t.Fatal(err)
-			}
-		}
-		line := log.Timeline()
+		line := drawTimeline(t)
 		from := time.Duration(rapid.Int64Range(0, int64(20*time.Second)).Draw(t, "from"))
 		to := from + time.Duration(rapid.Int64Range(0, int64(10*time.Second)).Draw(t, "length"))
 		least, lowest := line.Least(from, to), math.Inf(1)
