@@ -29,14 +29,7 @@ func fleetOf(t *testing.T, q scenario.Quick) (*Fleet, *atomic.Int64) {
 	}))
 	t.Cleanup(s.Close)
 	q.URL = s.URL
-	file, err := q.File(scenario.Env{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	program, err := journey.Compile(file, "lt/test")
-	if err != nil {
-		t.Fatal(err)
-	}
+	file, program := compiled(t, q)
 	f, err := New(Config{File: file, Program: program})
 	if err != nil {
 		t.Fatal(err)

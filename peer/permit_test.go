@@ -22,6 +22,41 @@ import (
 	"lt/peer/wire"
 )
 
+// engineOf makes an engine for a target whose names have the given addresses.
+func engineOf(t *testing.T, q scenario.Quick, addrs ...string) (*scenario.File, *journey.Program, *engine.Engine) {
+	t.Helper()
+	file, program := compiled(t, q)
+	var lease load.Lease
+	e, err := engine.New(engine.Config{
+		File: file, Program: program, Log: load.NewLog(&file.Load), Lease: &lease, Name: "local",
+		Lookup: func(context.Context, string) (found []netip.Addr, err error) {
+			for _, a := range addrs {
+				found = append(found, netip.MustParseAddr(a))
+			}
+			return found, nil
+		},
+		OnInterval: func(*metrics.Interval) {},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file, program, e
+}
+
+// compiled is a quick run's file, compiled.
+func compiled(t *testing.T, q scenario.Quick) (*scenario.File, *journey.Program) {
+	t.Helper()
+	file, err := q.File(scenario.Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := journey.Compile(file, "lt/test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file, program
+}
+
 // permitOf asks about a run against shop.example, which resolves to a public address; its proof is served by a server of ours.
 func permitOf(t *testing.T, q scenario.Quick, proof string) (*Permit, *atomic.Int64) {
 	t.Helper()
@@ -35,25 +70,7 @@ func permitOf(t *testing.T, q scenario.Quick, proof string) (*Permit, *atomic.In
 	}))
 	t.Cleanup(s.Close)
 	q.URL = "http://shop.example/"
-	file, err := q.File(scenario.Env{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	program, err := journey.Compile(file, "lt/test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var lease load.Lease
-	e, err := engine.New(engine.Config{
-		File: file, Program: program, Log: load.NewLog(&file.Load), Lease: &lease, Name: "local",
-		Lookup: func(context.Context, string) ([]netip.Addr, error) {
-			return []netip.Addr{netip.MustParseAddr("203.0.113.7")}, nil
-		},
-		OnInterval: func(*metrics.Interval) {},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	file, program, e := engineOf(t, q, "203.0.113.7")
 	return &Permit{
 		File: file, Program: program, Engine: e, Claim: NewClaim(file, 2), Agent: "lt/test",
 		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -150,26 +167,9 @@ func TestAProxyIsClassedToo(t *testing.T) {
 func TestAProxyIsClassedByItsAddresses(t *testing.T) {
 	for addr, refused := range map[string]bool{"169.254.169.254": true, "fd00:ec2::254": true, "10.0.0.1": false, "203.0.113.9": false} {
 		q := scenario.Quick{URL: "http://127.0.0.1/", Rate: "1", Proxy: "http://proxy.example:3128"}
-		file, err := q.File(scenario.Env{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		program, err := journey.Compile(file, "lt/test")
-		if err != nil {
-			t.Fatal(err)
-		}
-		var lease load.Lease
-		e, err := engine.New(engine.Config{
-			File: file, Program: program, Log: load.NewLog(&file.Load), Lease: &lease, Name: "local", OnInterval: func(*metrics.Interval) {},
-			Lookup: func(context.Context, string) ([]netip.Addr, error) {
-				return []netip.Addr{netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr(addr)}, nil
-			},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		file, program, e := engineOf(t, q, "10.0.0.2", addr)
 		p := Permit{File: file, Program: program, Engine: e, Claim: NewClaim(file, 0)}
-		_, err = p.Ask(t.Context())
+		_, err := p.Ask(t.Context())
 		var refusal *authz.Refusal
 		if errors.As(err, &refusal) != refused || refused && !strings.Contains(err.Error(), "proxy.example ("+addr+") is a cloud metadata service") {
 			t.Errorf("%s: %v", addr, err)
