@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"lt/engine/metrics"
 	"lt/tui/chart"
 	"lt/tui/theme"
 )
@@ -27,21 +26,26 @@ func (m *model) drawHeatmap(c chart.Canvas) {
 }
 
 func (m *model) heat() chart.Heatmap {
-	s := &m.view.Snapshot.Series
+	s := m.series()
 	w := m.heatSpan()
 	h := chart.Heatmap{
-		Title: "Response times", Every: s.Every, From: w.from, To: w.to, Bands: s.Bands, Stages: m.stageEdges(), Marks: m.eventMarks(),
+		Title: "Response times", Start: s.From, Every: s.Every, From: w.from, To: w.to, Bands: s.Bands, Stages: m.stageEdges(), Marks: m.eventMarks(),
 		Over: []chart.Series{
 			{Name: "p50", Values: m.column(false, percentile(0)), Style: theme.P50},
 			{Name: "p99", Values: m.column(false, percentile(2)), Style: theme.P99},
 		},
 	}
 	h.Counts = make([][]uint32, len(s.Points))
+	cells := make([]uint32, len(s.Points)*len(s.Bands))
 	for i := range s.Points {
-		h.Counts[i] = s.Points[i].Heat
+		h.Counts[i], cells = cells[:len(s.Bands)], cells[len(s.Bands):]
+		heat := &s.Points[i].Heat
+		if heat.First >= 0 && heat.First < len(s.Bands) {
+			copy(h.Counts[i][heat.First:], heat.Counts)
+		}
 	}
 	if m.lists[panelHeatmap].order == 1 {
-		h.Title, h.Base = "Response times, more than usual", usual(s)
+		h.Title, h.Base = "Response times, more than usual", usual(h.Counts, len(s.Bands))
 	}
 	return h
 }
@@ -49,7 +53,7 @@ func (m *model) heat() chart.Heatmap {
 // heatSpan is the window, moved on in steps of a twentieth of its length: a heatmap that scrolls changes nearly every cell,
 // which a slow link cannot take each second. Between two steps only the newest column grows.
 func (m *model) heatSpan() span {
-	w, every := m.span(), m.view.Snapshot.Series.Every
+	w, every := m.span(), m.series().Every
 	if every <= 0 || w.to <= w.from || w.to-w.from < 0 {
 		return w
 	}
@@ -81,17 +85,17 @@ func roomFor(to time.Duration) time.Duration {
 	return max(at, to)
 }
 
-// usual is the median share of each band over at most 200 columns of the run, evenly spaced.
-func usual(s *metrics.Series) []float64 {
+// usual is the median share of each band over at most 200 columns, evenly spaced.
+func usual(counts [][]uint32, bands int) []float64 {
 	const most = 200
-	step := max(1, len(s.Points)/most)
-	base := make([]float64, len(s.Bands))
+	step := max(1, len(counts)/most)
+	base := make([]float64, bands)
 	var shares []float64
 	for b := range base {
 		shares = shares[:0]
-		for i := 0; i < len(s.Points); i += step {
+		for i := 0; i < len(counts); i += step {
 			sum, n := 0.0, 0.0
-			for j, count := range s.Points[i].Heat {
+			for j, count := range counts[i] {
 				sum += float64(count)
 				if j == b {
 					n = float64(count)

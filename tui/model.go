@@ -352,10 +352,10 @@ func (m *model) shift(n int) {
 	}
 	step := (w.to - w.from) / 4
 	switch to := w.to + time.Duration(n)*step; {
-	case to >= m.edge():
+	case to >= edge(m.series()):
 		m.until = 0
 	default:
-		m.until = max(to, min(step*4, m.edge()))
+		m.until = max(to, min(step*4, edge(m.series())))
 	}
 }
 
@@ -372,7 +372,7 @@ func (m *model) jump() {
 		m.window = 2
 	}
 	m.until = events[l.selected].At + length/2
-	if m.until >= m.edge() {
+	if m.until >= edge(m.series()) {
 		m.until = 0
 	}
 	m.panel = panelOverview

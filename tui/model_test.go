@@ -376,14 +376,20 @@ func TestAnythingDraws(t *testing.T) {
 		return metrics.StepView{
 			StepName: metrics.StepName{Scenario: text.Draw(t, "scenario"), Step: text.Draw(t, "step")}, ID: rapid.IntRange(0, 5).Draw(t, "id"),
 			Requests: rapid.Uint64().Draw(t, "requests"), Errors: rapid.Uint64().Draw(t, "errors"), WindowRPS: value.Draw(t, "rps"), Share: value.Draw(t, "share"),
-			Response: quant.Draw(t, "response"), Service: quant.Draw(t, "service"), P99: rapid.SliceOfN(value, 0, 9).Draw(t, "p99s"),
+			Response: quant.Draw(t, "response"), Service: quant.Draw(t, "service"),
 			Distribution: []metrics.Band{{Low: when.Draw(t, "low"), High: when.Draw(t, "high"), Count: rapid.Uint64().Draw(t, "n")}},
 		}
 	})
 	point := rapid.Custom(func(t *rapid.T) metrics.Point {
 		return metrics.Point{
 			Offered: value.Draw(t, "offered"), Goodput: value.Draw(t, "goodput"), Errors: value.Draw(t, "errors"), P50: value.Draw(t, "p50"), P99: value.Draw(t, "p99"),
-			P999: value.Draw(t, "p999"), Stage: rapid.Int16().Draw(t, "stage"), Gap: rapid.Bool().Draw(t, "gap"), Heat: rapid.SliceOfN(rapid.Uint32(), 0, 6).Draw(t, "heat"),
+			P999: value.Draw(t, "p999"), Stage: rapid.Int16().Draw(t, "stage"), Gap: rapid.Bool().Draw(t, "gap"), Heat: metrics.Heat{First: rapid.IntRange(-1, 9).Draw(t, "first"), Counts: rapid.SliceOfN(rapid.Uint32(), 0, 6).Draw(t, "heat")},
+		}
+	})
+	lines := rapid.SliceOfN(rapid.SliceOfN(rapid.Float32(), 0, 9), 0, 5)
+	series := rapid.Custom(func(t *rapid.T) metrics.Series {
+		return metrics.Series{
+			Every: when.Draw(t, "every"), From: when.Draw(t, "series from"), Points: rapid.SliceOfN(point, 0, 12).Draw(t, "series"), P99: lines.Draw(t, "p99s"), Bands: rapid.SliceOfN(when, 0, 6).Draw(t, "bands"),
 		}
 	})
 	view := rapid.Custom(func(t *rapid.T) *conductor.View {
@@ -414,7 +420,8 @@ func TestAnythingDraws(t *testing.T) {
 				Response: quant.Draw(t, "window"), InFlight: rapid.Int().Draw(t, "in flight"), QueuedNow: rapid.Int().Draw(t, "queued"), Length: when.Draw(t, "length"),
 			},
 			Totals:  metrics.Totals{Requests: rapid.Uint64().Draw(t, "total"), Errors: rapid.Uint64().Draw(t, "total errors"), ErrorRate: value.Draw(t, "total rate")},
-			Series:  metrics.Series{Every: when.Draw(t, "every"), Points: rapid.SliceOfN(point, 0, 12).Draw(t, "series"), Bands: rapid.SliceOfN(when, 0, 6).Draw(t, "bands")},
+			Series:  series.Draw(t, "whole"),
+			Recent:  series.Draw(t, "recent"),
 			Stages:  []metrics.StageView{{Index: rapid.IntRange(-1, 3).Draw(t, "index"), From: when.Draw(t, "from")}},
 			Errors:  []metrics.ErrorView{{Class: metrics.Class(rapid.Uint8().Draw(t, "class")), Message: text.Draw(t, "message"), Example: text.Draw(t, "example"), Hint: text.Draw(t, "hint"), Series: rapid.SliceOfN(value, 0, 5).Draw(t, "errors")}},
 			Sources: []metrics.SourceView{{Name: text.Draw(t, "source"), State: rapid.SampledFrom([]string{"running", "lost", "odd", "starting", "suspect", "refused"}).Draw(t, "source state"), Label: text.Draw(t, "label"), Reason: text.Draw(t, "reason"), Log: []string{text.Draw(t, "log")}, Step: rapid.SampledFrom([]string{"", "dial", "upload", "ready", "odd"}).Draw(t, "step"), Progress: value.Draw(t, "progress"), Starting: when.Draw(t, "starting"), Kind: rapid.SampledFrom([]string{"", "ssh"}).Draw(t, "source kind"), RTT: when.Draw(t, "rtt"), Clock: when.Draw(t, "clock"), Share: value.Draw(t, "source share"), Audit: metrics.Audit{CPU: value.Draw(t, "cpu"), Cores: value.Draw(t, "cores"), Files: rapid.Int().Draw(t, "files")}}},
@@ -682,6 +689,7 @@ func TestARampIsNotBehind(t *testing.T) {
 	for i := range 20 { // 10 more each second, answered after two seconds
 		s.Series.Points = append(s.Series.Points, metrics.Point{Offered: float64(10 * i), Goodput: float64(max(0, 10*i-20)), P50: 2000, Stage: 1})
 	}
+	s.Recent = s.Series
 	s.Window.Length, s.Window.OfferedRPS, s.Window.GoodputRPS = 10*time.Second, 145, 125
 	m := screen(120, 40, &v, theme.New(theme.Dark, colorprofile.ASCII))
 	if r := m.overviewFoot(); strings.Contains(r.text, "Goodput is") {
@@ -759,5 +767,49 @@ func TestSlowestStepsInTheWarmUp(t *testing.T) {
 		if want := "none yet: the warm-up is not counted"; strings.Contains(wide, want) != (rate > 0) || strings.Contains(frame+wide, "no step has ended yet") != (rate == 0) {
 			t.Errorf("at %v/s:\n%s", rate, wide)
 		}
+	}
+}
+
+// After hours the whole run has long points; a short window within the newest minutes shows seconds all the same.
+func TestShortWindowsShowSeconds(t *testing.T) {
+	v := *states()["running"]
+	s := *v.Snapshot
+	v.Snapshot = &s
+	s.Series = metrics.Series{Every: 8 * time.Second, Points: make([]metrics.Point, 450), Bands: s.Series.Bands}
+	s.Recent = metrics.Series{Every: time.Second, From: 3000 * time.Second, Points: make([]metrics.Point, 600), Bands: s.Series.Bands}
+	for i := range s.Series.Points {
+		s.Series.Points[i].Goodput = 100
+	}
+	for i := range s.Recent.Points {
+		s.Recent.Points[i].Goodput = 100
+	}
+	s.Recent.Points[595].Goodput = 5000 // at 59:55
+	m := screen(120, 40, &v, theme.New(theme.Dark, colorprofile.ASCII))
+	const all = 4
+	for _, c := range []struct {
+		window int
+		until  time.Duration
+		recent bool
+		shown  span
+	}{
+		{0, 0, true, span{3590 * time.Second, time.Hour}},
+		{3, 0, true, span{3300 * time.Second, time.Hour}},
+		{3, 3300*time.Second + 500*time.Millisecond, true, span{3000 * time.Second, 3300 * time.Second}},
+		{3, 3299 * time.Second, false, span{2996 * time.Second, 3296 * time.Second}},
+		{0, 1000 * time.Second, false, span{990 * time.Second, 1000 * time.Second}},
+		{all, 0, false, span{0, time.Hour}},
+	} {
+		m.window, m.until = c.window, c.until
+		if got := m.series() == &s.Recent; got != c.recent || m.span() != c.shown {
+			t.Errorf("window %v up to %v: seconds %v, %v", windows[c.window], c.until, got, m.span())
+		}
+		from, to := m.within(m.series())
+		if n, want := to-from, int((c.shown.to-c.shown.from)/m.series().Every); n != want && n != want+1 {
+			t.Errorf("window %v up to %v: %d points, want %d", windows[c.window], c.until, n, want)
+		}
+	}
+	m.window, m.until = 0, 0
+	if chart := m.throughput(); slices.Max(chart.Series[len(chart.Series)-1].Values) != 5000 || chart.Start != 3000*time.Second {
+		t.Errorf("a second of ten is not on the chart: %+v", chart)
 	}
 }

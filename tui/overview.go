@@ -55,8 +55,9 @@ func (m *model) drawWideOverview(c chart.Canvas, below int) {
 
 func (m *model) throughput() chart.Lines {
 	w := m.span()
+	s := m.series()
 	l := chart.Lines{
-		Title: "Throughput, requests/s", Every: m.view.Snapshot.Series.Every, From: w.from, To: w.to,
+		Title: "Throughput, requests/s", Start: s.From, Every: s.Every, From: w.from, To: w.to,
 		Stages: m.stageEdges(), Marks: m.eventMarks(),
 		Series: []chart.Series{
 			{Name: "offered", Values: m.column(true, func(p *metrics.Point) float64 { return p.Offered }), Style: theme.Asked, Dotted: true},
@@ -81,9 +82,10 @@ func (m *model) errorLine() []float64 {
 
 func (m *model) response() chart.Lines {
 	w := m.span()
+	s := m.series()
 	l := chart.Lines{
 		Title: "Response time, from the intended start", Note: "log scale", Unit: chart.Millis, Log: true,
-		Every: m.view.Snapshot.Series.Every, From: w.from, To: w.to, Stages: m.stageEdges(), Marks: m.eventMarks(), EndNames: true,
+		Start: s.From, Every: s.Every, From: w.from, To: w.to, Stages: m.stageEdges(), Marks: m.eventMarks(), EndNames: true,
 	}
 	for _, i := range []int{3, 1, 0, 2} { // p99 last: it hides the others where they meet
 		l.Series = append(l.Series, chart.Series{Name: percentileNames[i], Values: m.column(false, percentile(i)), Style: theme.Percentile(i)})
@@ -123,7 +125,9 @@ func (m *model) drawPercentiles(c chart.Canvas) {
 	for i, title := range []string{"now", "min", "max"} {
 		c.Right(at(i), 0, theme.Dim, " "+title+" ")
 	}
-	points := m.points()
+	s := m.series()
+	from, to := m.within(s)
+	points := s.Points[from:to]
 	q := &m.view.Snapshot.Window.Response
 	now := [...]time.Duration{q.P50, q.P90, q.P99, q.P999}
 	for i, name := range percentileNames {

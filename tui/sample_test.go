@@ -23,7 +23,6 @@ type feed struct {
 	r      *rand.Rand
 	view   conductor.View
 	series metrics.Series
-	p99    [][]float64
 	errors [][]float64
 }
 
@@ -46,7 +45,7 @@ func newFeed() *feed {
 	for e := 0; e <= 56; e++ {
 		f.series.Bands = append(f.series.Bands, time.Duration(math.Pow(10, float64(e)/8)*1e5))
 	}
-	f.p99, f.errors = make([][]float64, len(feedSteps)), make([][]float64, 3)
+	f.series.P99, f.errors = make([][]float32, len(feedSteps)), make([][]float64, 3)
 	f.view = conductor.View{
 		Run: conductor.Header{
 			ID: "k3f9", Name: "Shop checkout", Target: "https://shop.staging.internal", Scenario: "shop.yaml", Version: "dev", Seed: 42,
@@ -95,22 +94,22 @@ func (f *feed) second() {
 		Arrivals: offered / 3, Offered: offered, Throughput: good + errors, Goodput: good, Errors: errors,
 		P50: mean * 0.69, P90: mean * 2.3, P95: mean * 3, P99: mean * 4.6 * (1 + 0.1*f.r.Float64()), P999: mean * 6.9 * (1 + 0.2*f.r.Float64()), Max: mean * 9,
 		ServiceP99: mean * 3, Lag99: 0.08 + 0.02*f.r.Float64(), Users: 120, InFlight: int(offered * mean / 1000), Stage: int16(stage), Sources: 1,
-		Heat: make([]uint32, len(f.series.Bands)-1),
+		Heat: metrics.Heat{Counts: make([]uint32, len(f.series.Bands)-1)},
 	}
 	for range 300 {
 		v := f.r.ExpFloat64() * mean
 		if f.r.IntN(6) == 0 {
 			v = 1.2 + 0.2*f.r.NormFloat64() // answered from a cache
 		}
-		for b := range p.Heat {
+		for b := range p.Heat.Counts {
 			if v >= float64(f.series.Bands[b])/1e6 && v < float64(f.series.Bands[b+1])/1e6 {
-				p.Heat[b]++
+				p.Heat.Counts[b]++
 			}
 		}
 	}
 	f.series.Points = append(f.series.Points, p)
-	for i := range f.p99 {
-		f.p99[i] = append(f.p99[i], p.P99*slowness[i]*(1+0.1*f.r.NormFloat64()))
+	for i := range slowness {
+		f.series.P99[i] = append(f.series.P99[i], float32(p.P99*slowness[i]*(1+0.1*f.r.NormFloat64())))
 	}
 	for i := range f.errors {
 		f.errors[i] = append(f.errors[i], errors/float64(i+2))
@@ -156,7 +155,7 @@ func (f *feed) snapshot(now time.Duration) *conductor.View {
 	v := f.view
 	v.State, v.Elapsed, v.Begun = conductor.Running, now, len(f.series.Points) > 0
 	n := len(f.series.Points)
-	s := &metrics.Snapshot{Elapsed: time.Duration(n) * time.Second, Series: f.series}
+	s := &metrics.Snapshot{Elapsed: time.Duration(n) * time.Second, Series: f.series, Recent: f.series}
 	v.Snapshot = s
 	v.Stage = -1
 	if n == 0 {
@@ -217,7 +216,7 @@ func (f *feed) step(i int, name metrics.StepName, mean float64, t metrics.Totals
 	n := t.Requests / uint64(len(feedSteps))
 	s := metrics.StepView{
 		StepName: name, ID: i, Requests: n, Attempts: n, Response: quantiles(m, n), Service: quantiles(m*0.7, n), Reused: n * 97 / 100, BytesIn: n * 2200, BytesOut: n * 340,
-		WindowRPS: f.series.Points[len(f.series.Points)-1].Throughput / float64(len(feedSteps)), Share: slowness[i] / 8, P99: f.p99[i],
+		WindowRPS: f.series.Points[len(f.series.Points)-1].Throughput / float64(len(feedSteps)), Share: slowness[i] / 8,
 		Status: []metrics.StatusCount{{Status: 200, Count: n * 98 / 100}, {Status: 302, Count: n / 100}},
 	}
 	if i == 4 && t.Errors > 0 {

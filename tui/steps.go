@@ -143,11 +143,13 @@ func (m *model) stepCells(s *metrics.StepView, indent bool) []chart.Cell {
 		name += " · " + chart.Clean(s.Scenario)
 	}
 	// Over the window only, as everything that is drawn over time.
-	from, to := 0, len(s.P99)
-	if series := &m.view.Snapshot.Series; series.Every > 0 {
-		w := m.span()
-		to = max(0, min(int(w.to/series.Every), len(s.P99)))
-		from = max(0, min(int(w.from/series.Every), to))
+	var p99 []float64
+	if series := m.series(); s.ID >= 0 && s.ID < len(series.P99) {
+		line := series.P99[s.ID]
+		from, to := m.within(series)
+		for _, v := range line[min(from, len(line)):min(to, len(line))] {
+			p99 = append(p99, float64(v))
+		}
 	}
 	return []chart.Cell{
 		{Text: name},
@@ -158,7 +160,7 @@ func (m *model) stepCells(s *metrics.StepView, indent bool) []chart.Cell {
 		{Text: quantile(s.Response, s.Response.P99), Style: p99Style(s.Response)},
 		{Text: quantile(s.Response, s.Response.Max), Style: theme.Dim},
 		{Draw: func(c chart.Canvas) { chart.Bar(c, 0, 0, c.W(), theme.P90, s.Share) }},
-		{Draw: func(c chart.Canvas) { chart.Spark(c, 0, 0, c.W(), theme.P99, s.P99[from:to]) }},
+		{Draw: func(c chart.Canvas) { chart.Spark(c, 0, 0, c.W(), theme.P99, p99) }},
 		{Text: chart.NarrowCount(s.Requests, 10), Style: theme.Dim},
 		{Text: quantile(s.Service, s.Service.P99), Style: theme.Dim},
 		{Text: chart.Bytes(float64(s.BytesIn)), Style: theme.Dim},

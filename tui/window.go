@@ -13,21 +13,33 @@ import (
 // span is the part of run time that the charts show.
 type span struct{ from, to time.Duration }
 
-// edge is the end of the newest data.
-func (m *model) edge() time.Duration {
-	s := &m.view.Snapshot.Series
-	return time.Duration(len(s.Points)) * max(0, s.Every)
+// edge is the end of the data of a series.
+func edge(s *metrics.Series) time.Duration {
+	return s.From + time.Duration(len(s.Points))*max(0, s.Every)
 }
 
-// span is the window at its present place, with the newest value at the right edge. While there is less data than the window
-// is long, the window is what there is, and at least ten seconds: a young run has the whole width.
-func (m *model) span() span {
-	to := m.edge()
+// series is what the charts show: by second where the window is short and within the newest minutes, else the whole run, which in a
+// long one has longer points.
+func (m *model) series() *metrics.Series {
+	s := &m.view.Snapshot.Recent
+	if windows[m.window] > 0 && len(s.Points) > 0 && m.spanIn(s).from >= s.From {
+		return s
+	}
+	return &m.view.Snapshot.Series
+}
+
+// span is the window at its present place, with the newest value at the right edge.
+func (m *model) span() span { return m.spanIn(m.series()) }
+
+// spanIn is the window on a series. While there is less data than the window is long, the window is what there is, and at least
+// ten seconds: a young run has the whole width.
+func (m *model) spanIn(s *metrics.Series) span {
+	to := edge(s)
 	if m.until > 0 {
 		to = min(to, m.until)
 	}
-	if every := m.view.Snapshot.Series.Every; every > 0 {
-		to = to.Truncate(every)
+	if s.Every > 0 {
+		to = to.Truncate(s.Every)
 	}
 	if length := windows[m.window]; length > 0 && to >= length {
 		return span{to - length, to}
@@ -35,21 +47,19 @@ func (m *model) span() span {
 	return span{0, max(to, windows[0])}
 }
 
-// points are those within the window.
-func (m *model) points() []metrics.Point {
-	s := &m.view.Snapshot.Series
+// within are the points from..to of a series that lie within the window.
+func (m *model) within(s *metrics.Series) (from, to int) {
 	if s.Every <= 0 {
-		return nil
+		return 0, 0
 	}
-	w := m.span()
-	from := max(0, min(int(w.from/s.Every), len(s.Points)))
-	to := max(from, min(int(w.to/s.Every), len(s.Points)))
-	return s.Points[from:to]
+	w := m.spanIn(s)
+	from = max(0, min(int((w.from-s.From)/s.Every), len(s.Points)))
+	return from, max(from, min(int((w.to-s.From)/s.Every), len(s.Points)))
 }
 
 // column is one figure of all points; where a source did not deliver, rates are a gap.
 func (m *model) column(gaps bool, value func(*metrics.Point) float64) []float64 {
-	points := m.view.Snapshot.Series.Points
+	points := m.series().Points
 	out := make([]float64, len(points))
 	for i := range points {
 		out[i] = value(&points[i])

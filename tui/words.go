@@ -113,21 +113,21 @@ func (m *model) overviewFoot() remark {
 // come later than what they answer: they are held against what was offered before by the least median response time so far, so
 // that a ramp, which is always ahead of its answers, is not taken for a target that is behind.
 func (m *model) lags() bool {
-	w, series := &m.view.Snapshot.Window, &m.view.Snapshot.Series
+	w, series := &m.view.Snapshot.Window, &m.view.Snapshot.Recent
 	if w.Length < 5*time.Second || w.OfferedRPS <= 1 || w.GoodputRPS >= 0.95*w.OfferedRPS || series.Every <= 0 {
 		return false
 	}
 	least := math.Inf(1) // milliseconds
-	for i := range series.Points {
-		if p := series.Points[i].P50; p > 0 {
-			least = min(least, p)
+	for _, p := range m.view.Snapshot.Series.Points {
+		if p.P50 > 0 {
+			least = min(least, p.P50)
 		}
 	}
 	if math.IsInf(least, 1) {
 		return true
 	}
 	every := float64(series.Every)
-	to := (float64(m.edge()) - least*1e6) / every
+	to := (float64(len(series.Points))*every - least*1e6) / every
 	from := to - float64(w.Length)/every
 	offered := 0.0
 	for i := max(0, int(from)); i < len(series.Points) && float64(i) < to; i++ {

@@ -138,7 +138,7 @@ func BenchmarkSnapshot50StepsNewData(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		t.changed = true
-		t.series.touch(len(t.series.cells) - 1)
+		t.series.touch(len(t.rows) - 1)
 		t.Snapshot(iv.From + iv.Length)
 	}
 }

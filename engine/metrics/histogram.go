@@ -27,12 +27,31 @@ const Longest = time.Hour
 // A Histogram is a small value that refers to its pages: a copy shares them, so copy only to hand over, and use Clone
 // otherwise. It is not safe for concurrent use while anything records into it; once it rests, any number may read.
 type Histogram struct {
-	table    *pageTable
+	table *pageTable
+	moments
+}
+
+// moments are what a histogram keeps beside its counts.
+type moments struct {
 	count    uint64
 	clamped  uint64
 	min, max time.Duration
 	sum      uint128 // ns
 	squares  uint128 // ns²: 2^128 holds 2.6e13 times of 1 h
+}
+
+func (m *moments) add(o *moments) {
+	if o.count == 0 {
+		return
+	}
+	if m.count == 0 || o.min < m.min {
+		m.min = o.min
+	}
+	m.max = max(m.max, o.max)
+	m.count += o.count
+	m.clamped += o.clamped
+	m.sum.add(o.sum)
+	m.squares.add(o.squares)
 }
 
 // uint128 is wide enough that no run can overflow a sum: a thousand million times of one second would fill 63 bits.
@@ -131,8 +150,8 @@ func (t *pageTable) carryOne(i int) {
 }
 
 // addAt adds n to the count at an index without touching the moments.
-func (h *Histogram) addAt(i int, n uint64) {
-	t := h.touch(nil, i)
+func (h *Histogram) addAt(pages *Pages, i int, n uint64) {
+	t := h.touch(pages, i)
 	c := &t.pages[i>>pageBits][i&(pageSize-1)]
 	s := uint64(*c) + n
 	*c = uint32(s)
@@ -143,20 +162,16 @@ func (h *Histogram) addAt(i int, n uint64) {
 }
 
 // Add adds everything that o counted: exact, whatever the order. o is not changed and no page of it is shared.
-func (h *Histogram) Add(o *Histogram) {
+func (h *Histogram) Add(o *Histogram) { h.add(nil, o) }
+
+// add is Add with memory from pages.
+func (h *Histogram) add(pages *Pages, o *Histogram) {
 	if o.count == 0 {
 		return
 	}
-	if h.count == 0 || o.min < h.min {
-		h.min = o.min
-	}
-	h.max = max(h.max, o.max)
-	h.count += o.count
-	h.clamped += o.clamped
-	h.sum.add(o.sum)
-	h.squares.add(o.squares)
+	h.moments.add(&o.moments)
 	if h.table == nil {
-		h.table = new(pageTable)
+		h.table = pages.table()
 	}
 	for p, from := range o.table.pages {
 		if from == nil {
@@ -164,7 +179,7 @@ func (h *Histogram) Add(o *Histogram) {
 		}
 		to := h.table.pages[p]
 		if to == nil {
-			to = new(page)
+			to = pages.page()
 			*to = *from
 			h.table.pages[p] = to
 			continue

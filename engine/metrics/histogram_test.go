@@ -181,7 +181,7 @@ func TestCountsPassFourThousandMillion(t *testing.T) {
 	var h Histogram
 	h.Record(nil, time.Millisecond)
 	i := indexOf(1000)
-	h.addAt(i, math.MaxUint32-1)
+	h.addAt(nil, i, math.MaxUint32-1)
 	h.count += math.MaxUint32 - 1
 	h.Record(nil, time.Millisecond)
 	c := h.Clone()
@@ -227,13 +227,22 @@ func TestSketchGivesTheSamePercentiles(t *testing.T) {
 		a.Record(nil, time.Duration(rng.ExpFloat64()*float64(10*time.Millisecond)))
 		b.Record(nil, time.Duration(rng.ExpFloat64()*float64(200*time.Microsecond)))
 	}
-	fine := a.appendSketch(nil, fineBits).merge(b.appendSketch(nil, fineBits))
-	coarse := a.appendSketch(nil, coarseBits).merge(b.appendSketch(nil, coarseBits))
+	var buf sketch
+	fine := a.sketch(fineBits, &buf).merge(b.sketch(fineBits, &buf), &buf)
+	coarse := a.sketch(coarseBits, &buf).merge(b.sketch(coarseBits, &buf), &buf)
+	var rests resting
+	rests.add(a, &buf)
+	rests.add(b, &buf)
 	a.Add(b)
+	var again Histogram
+	rests.addTo(&again, nil)
+	if again.Summary() != a.Summary() {
+		t.Errorf("after a rest: %+v, want %+v", again.Summary(), a.Summary())
+	}
 	qs := []float64{.5, .99}
 	var f, c [2]float64
-	fine.milliseconds(fineBits, qs, f[:])
-	coarse.milliseconds(coarseBits, qs, c[:])
+	fine.milliseconds(fineBits, a.count, qs, f[:])
+	coarse.milliseconds(coarseBits, coarse.count(), qs, c[:])
 	for i, q := range qs {
 		want := ms(a.Quantile(q))
 		if f[i] != want {

@@ -221,7 +221,7 @@ func TestIntervalSize(t *testing.T) {
 func claimed(n uint64) *Histogram {
 	const ns = uint64(time.Millisecond)
 	h := recorded(time.Millisecond)
-	h.addAt(indexOf(1000), n-1)
+	h.addAt(nil, indexOf(1000), n-1)
 	h.count, h.sum, h.squares = n, times(ns, n), timesSquare(ns, n)
 	return h
 }

@@ -26,16 +26,16 @@ type row struct {
 	sources                                                                 uint16
 }
 
-func (w *row) percentiles(h *Histogram) {
-	if h.Count() == 0 {
+func (w *row) percentiles(r *resting) {
+	if r.count == 0 {
 		return
 	}
-	q := h.Summary()
-	w.p50, w.p90, w.p95, w.p99, w.max = ms32(q.P50), ms32(q.P90), ms32(q.P95), ms32(q.P99), ms32(q.Max)
+	var q [4]float64
+	r.milliseconds([]float64{.5, .9, .95, .99}, q[:])
+	w.p50, w.p90, w.p95, w.p99, w.max = float32(q[0]), float32(q[1]), float32(q[2]), float32(q[3]), float32(ms(r.max))
 }
 
-func ms(d time.Duration) float64   { return float64(d) / 1e6 }
-func ms32(d time.Duration) float32 { return float32(ms(d)) }
+func ms(d time.Duration) float64 { return float64(d) / 1e6 }
 
 // seconds is how long a row lasted, in seconds: less than one where a run ended within it. One that nobody reported was a whole one.
 func (w *row) seconds() float64 {
@@ -100,8 +100,8 @@ func (t *Tally) spread(iv *Interval, src *sourceSum) seconds {
 		src.gauge.enter(t, k, iv)
 		src.begin(k, at.part(iv.Started, k))
 	}
-	t.series.reach(at.last, t.errors)
-	t.series.touch(t.series.point(at.first))
+	t.series.reach(len(t.rows), t.findSecond, t.errors)
+	t.series.touch(at.first)
 	return at
 }
 
@@ -135,32 +135,49 @@ func (g *gauge) enter(t *Tally, k int, iv *Interval) {
 	}
 }
 
-// second is one of the last seconds with everything it takes to make a window.
+// second is one of the last seconds with everything it takes to make a window and a point.
 type second struct {
-	index                           int // of its row
-	response, service, lag, waiting Histogram
-	dropped, in, out                uint64
-	droppedFrom                     time.Duration
-	steps                           []uint32 // requests by step
+	cell
+	known            bool // something was reported for it
+	waiting          resting
+	dropped, in, out uint64
+	droppedFrom      time.Duration
+	requests         []uint32 // by step
 }
 
-// liveSecond finds a second that still keeps its histograms; nil where it is too old.
+// findSecond finds a second that still keeps its histograms; nil where nothing was reported for it or it is too old.
+func (t *Tally) findSecond(k int) *second {
+	if s := &t.live[k%liveSeconds]; k >= t.series.sealed && s.known {
+		return s
+	}
+	return nil
+}
+
+// liveSecond finds or begins a second that keeps its histograms; nil where it is too old.
 func (t *Tally) liveSecond(k int) *second {
-	if len(t.rows)-k > liveSeconds {
+	if k < t.series.sealed {
 		return nil
 	}
 	s := &t.live[k%liveSeconds]
-	if s.index != k || s.steps == nil {
-		*s = second{index: k, steps: make([]uint32, len(t.steps)+1)}
+	if !s.known {
+		*s = t.newSecond()
 	}
 	return s
 }
 
-func (s *second) addRecord(r *Record) {
+func (t *Tally) newSecond() second {
+	return second{known: true, cell: cell{steps: make([]sketch, len(t.steps))}, requests: make([]uint32, len(t.steps))}
+}
+
+func (s *second) addRecord(r *Record, buf *sketch) {
 	s.in += r.BytesIn
 	s.out += r.BytesOut
-	if int(r.Step) < len(s.steps) {
-		s.steps[r.Step] += uint32(r.Requests)
+	if int(r.Step) >= len(s.requests) {
+		return
+	}
+	s.requests[r.Step] += uint32(r.Requests)
+	if r.Outcome == Waited {
+		s.steps[r.Step] = s.steps[r.Step].merge(r.Response.sketch(coarseBits, buf), buf)
 	}
 }
 

@@ -6,158 +6,331 @@ import (
 	"time"
 )
 
-// series is the long memory behind Snapshot.Series: for each point what it takes to compute its percentiles again when it
-// is joined with its neighbour. Counts come from the rows.
+// series is the long memory of a run. Its newest seconds (liveSeconds) are whole in the tally, and what comes late amends them.
+// An older second is sealed: it becomes a point of level 0, whose points are seconds, and goes into the open point of the level
+// above, whose points are twice as long; that one, when it is full, is sealed in the same way. So every point is made of merged
+// histograms, however long it is, and yet only one histogram a level is kept. The open points are disjoint: that of a level begins
+// where its next point does and ends where that of the level below begins.
+//
+// The picture of the whole run is the lowest level that needs no more than MaxPoints points. Below it only level 0 is kept, for as
+// far back as it has room.
 type series struct {
-	every  int // seconds a point
-	cells  []cell
-	steps  [][]sketch // by step: response times, coarse
-	dirty  int        // first point that changed since it was shown
-	points []Point
-	last   float64 // what makes a rate of the counts of the last of them
-	p99    [][]float64
+	levels [levels]level
+	whole  int // the level that shows the whole run
+	sealed int // seconds below it are sealed
+	dirty  int // first second that changed since the picture was made
+	steps  int
+	rate   float64 // makes a rate of the counts of the last point of the whole run
+	buf    sketch
 }
 
-// cell is one point at rest.
+// levels is enough for maxRows.
+const levels = 14
+
+// level is the run in points of one length.
+type level struct {
+	every   int // seconds a point
+	first   int // the number of the first point that is kept; those from first+len(points) on are not sealed
+	points  []pointTimes
+	p99     [][]float32  // by step, then by point
+	open    cell         // the full points of the level below that belong to the next point
+	partial partialPoint // what the next point was when it was last asked for
+	shown   Series       // as it was published last
+}
+
+// partialPoint is the times of the seconds [from, to) of a point that is not full.
+type partialPoint struct {
+	cell
+	from, to int
+}
+
+// pointTimes is what a point has from times; what it has from counts comes from the rows. Milliseconds, NaN where nothing was counted.
+type pointTimes struct {
+	quantiles         [5]float32 // pointQuantiles
+	max, service, lag float32    // the last two are p99
+	heat              Heat
+}
+
+var pointQuantiles = [5]float64{.5, .9, .95, .99, .999}
+
+func (t *pointTimes) show(p *Point) {
+	q := &t.quantiles
+	p.P50, p.P90, p.P95, p.P99, p.P999 = float64(q[0]), float64(q[1]), float64(q[2]), float64(q[3]), float64(q[4])
+	p.Max, p.ServiceP99, p.Lag99, p.Heat = float64(t.max), float64(t.service), float64(t.lag), t.heat
+}
+
+// cell is the times of a second or more.
 type cell struct {
-	response sketch // fine: joined points have exact percentiles
-	service  sketch // coarse
-	lag      sketch // coarse
-	max      time.Duration
+	response, service, lag resting
+	steps                  []sketch // response times by step, coarse
 }
 
-// heatEdges are the lower edges of the heat bands, ten a decade from 10 µs to 100 s, with one band for what is faster and
-// one for what is slower. The last edge closes the last band.
-var heatEdges = func() []time.Duration {
-	edges := []time.Duration{0}
-	for i := range 71 {
-		edges = append(edges, time.Duration(math.Round(10e3*math.Pow(10, float64(i)/10))).Round(time.Microsecond))
+func (c *cell) merge(o *cell, buf *sketch) {
+	c.response.merge(&o.response, buf)
+	c.service.merge(&o.service, buf)
+	c.lag.merge(&o.lag, buf)
+	if c.steps == nil {
+		c.steps = slices.Clone(o.steps)
+		return
 	}
-	return append(edges, Longest+1)
+	for i := range o.steps {
+		c.steps[i] = c.steps[i].merge(o.steps[i], buf)
+	}
+}
+
+// The heat bands are ten a decade from 10 µs to 100 s, with one band for what is faster and one for what is slower.
+const heatBands = 72
+
+// heatEdges are the lower edges of the heat bands. The last edge closes the last band.
+var heatEdges = func() (edges [heatBands + 1]time.Duration) {
+	for i := range heatBands - 1 {
+		edges[i+1] = time.Duration(math.Round(10e3 * math.Pow(10, float64(i)/10))).Round(time.Microsecond)
+	}
+	edges[heatBands] = Longest + 1
+	return edges
 }()
 
 func (s *series) init(steps int) {
-	s.every = 1
-	s.steps = make([][]sketch, steps)
-	s.p99 = make([][]float64, steps)
-}
-
-// point is the point that holds a row.
-func (s *series) point(row int) int { return row / s.every }
-
-// touch notes that points from i on have changed.
-func (s *series) touch(i int) { s.dirty = min(s.dirty, i) }
-
-// reach makes the series long enough for a row, joining neighbours while it would have more than MaxPoints points.
-func (s *series) reach(row int, errors map[kind]*errorSum) {
-	for s.point(row) >= MaxPoints {
-		s.join(errors)
-	}
-	for len(s.cells) <= s.point(row) {
-		s.cells = append(s.cells, cell{})
+	s.steps = steps
+	for i := range s.levels {
+		s.levels[i] = level{every: 1 << i, p99: make([][]float32, steps)}
 	}
 }
 
-// join makes one point of every two.
-func (s *series) join(errors map[kind]*errorSum) {
-	s.every *= 2
-	half := (len(s.cells) + 1) / 2
-	for i := range half {
-		c := s.cells[2*i]
-		if 2*i+1 < len(s.cells) {
-			o := s.cells[2*i+1]
-			c = cell{c.response.merge(o.response), c.service.merge(o.service), c.lag.merge(o.lag), max(c.max, o.max)}
+// point is the point of the whole run that holds a second.
+func (s *series) point(row int) int { return row / s.levels[s.whole].every }
+
+// touch notes that seconds from row on have changed.
+func (s *series) touch(row int) { s.dirty = min(s.dirty, row) }
+
+// reach makes the series long enough for so many seconds; live finds those that are not sealed yet, nil where nothing came.
+func (s *series) reach(rows int, live func(row int) *second, errors map[kind]*errorSum) {
+	for s.whole < levels-1 && s.point(rows-1) >= MaxPoints {
+		if s.whole > 0 {
+			s.levels[s.whole].forget()
 		}
-		s.cells[i] = c
-	}
-	clear(s.cells[half:])
-	s.cells = s.cells[:half]
-	for k, old := range s.steps {
-		joined := make([]sketch, (len(old)+1)/2)
-		for i, sk := range old {
-			joined[i/2] = joined[i/2].merge(sk)
+		s.whole++
+		for _, g := range errors {
+			g.halve()
 		}
-		s.steps[k] = joined
 	}
-	for _, g := range errors {
-		joined := make([]uint32, (len(g.points)+1)/2)
-		for i, n := range g.points {
-			joined[i/2] += n
+	for ; s.sealed < rows-liveSeconds; s.sealed++ {
+		var c cell
+		if sec := live(s.sealed); sec != nil {
+			c = sec.cell
+			*sec = second{}
 		}
-		g.points = joined
+		s.seal(&c)
 	}
-	s.dirty = 0
 }
 
-// add enters the times of one interval at a row.
-func (s *series) add(row int, response, service, lag *Histogram) {
-	c := &s.cells[s.point(row)]
-	c.response = c.response.merge(response.appendSketch(nil, fineBits))
-	c.service = c.service.merge(service.appendSketch(nil, coarseBits))
-	c.lag = c.lag.merge(lag.appendSketch(nil, coarseBits))
-	c.max = max(c.max, response.Max())
-}
-
-func (s *series) addStep(row, step int, response *Histogram) {
-	p := s.point(row)
-	for len(s.steps[step]) <= p {
-		s.steps[step] = append(s.steps[step], nil)
+// seal makes the second c the next of level 0, and whatever that fills the next of the levels above.
+func (s *series) seal(c *cell) {
+	for i := range s.levels {
+		l := &s.levels[i]
+		if i == 0 || i >= s.whole {
+			l.seal(c)
+		}
+		if i == 0 && len(l.points) > MaxPoints-liveSeconds {
+			l.drop(MaxPoints / 2)
+		}
+		if i+1 == len(s.levels) {
+			return
+		}
+		up := &s.levels[i+1]
+		up.open.merge(c, &s.buf)
+		if (s.sealed+1)%up.every != 0 {
+			return
+		}
+		full := up.open
+		up.open = cell{}
+		c = &full
 	}
-	s.steps[step][p] = s.steps[step][p].merge(response.appendSketch(nil, coarseBits))
 }
 
-var pointQuantiles = []float64{.5, .9, .95, .99, .999}
+// seal makes c the next sealed point.
+func (l *level) seal(c *cell) {
+	l.points = append(l.points, c.point())
+	for i := range l.p99 {
+		l.p99[i] = append(l.p99[i], c.step99(i))
+	}
+}
 
-// fill computes the quantiles and heat of a point.
-func (c *cell) fill(p *Point) {
+// drop gives up the oldest n points, all of them sealed.
+func (l *level) drop(n int) {
+	l.first += n
+	l.points = l.points[:copy(l.points, l.points[n:])]
+	for i, line := range l.p99 {
+		l.p99[i] = line[:copy(line, line[n:])]
+	}
+}
+
+// forget gives up all points, for ever.
+func (l *level) forget() { l.points, l.p99, l.shown = nil, nil, Series{} }
+
+// late enters what came for a second that is sealed. Where it belongs to the open point of a level it counts as anything else; to a
+// sealed point it adds its requests in the heat bands and its longest time, but the percentiles are those of the times that were
+// there when it was sealed.
+func (s *series) late(row int, c *cell) {
+	for i := range s.levels {
+		l := &s.levels[i]
+		if row/l.every == s.sealed/l.every {
+			l.open.merge(c, &s.buf)
+			return
+		}
+		if at := row/l.every - l.first; at >= 0 && at < len(l.points) {
+			l.points[at].amend(c)
+		}
+	}
+}
+
+func (t *pointTimes) amend(c *cell) {
+	more := c.point()
+	if len(t.heat.Counts) == 0 {
+		*t = more
+		return
+	}
+	if len(more.heat.Counts) > 0 {
+		t.max = max(t.max, more.max)
+		t.heat = t.heat.plus(more.heat)
+	}
+}
+
+func (h Heat) plus(o Heat) Heat {
+	first, end := min(h.First, o.First), max(h.First+len(h.Counts), o.First+len(o.Counts))
+	sum := Heat{first, make([]uint32, end-first)}
+	for _, x := range []Heat{h, o} {
+		for i, n := range x.Counts {
+			sum.Counts[x.First-first+i] += n
+		}
+	}
+	return sum
+}
+
+func (c *cell) point() pointTimes {
+	var t pointTimes
 	var q [5]float64
-	c.response.milliseconds(fineBits, pointQuantiles, q[:])
-	longest := ms(c.max)
-	p.P50, p.P90, p.P95, p.P99, p.P999 = min(q[0], longest), min(q[1], longest), min(q[2], longest), min(q[3], longest), min(q[4], longest)
-	p.Max = longest
-	if len(c.response) == 0 {
-		p.Max = math.NaN()
+	c.response.milliseconds(pointQuantiles[:], q[:])
+	for i := range q {
+		t.quantiles[i] = float32(q[i])
 	}
-	var one [1]float64
-	c.service.milliseconds(coarseBits, []float64{.99}, one[:])
-	p.ServiceP99 = one[0]
-	c.lag.milliseconds(coarseBits, []float64{.99}, one[:])
-	p.Lag99 = one[0]
-	p.Heat = c.response.bands(heatEdges)
+	t.max = float32(math.NaN())
+	if c.response.count > 0 {
+		t.max = float32(ms(c.response.max))
+	}
+	c.service.milliseconds([]float64{.99}, q[:1])
+	t.service = float32(q[0])
+	c.lag.milliseconds([]float64{.99}, q[:1])
+	t.lag = float32(q[0])
+	t.heat = c.response.counts.heat()
+	return t
 }
 
-// seriesView brings the points up to date as far as the run is complete. What was published before is not changed: slices
-// are copied when something in them did.
-func (t *Tally) seriesView(elapsed time.Duration) Series {
-	s := &t.series
-	every := time.Duration(s.every) * time.Second
-	n := min(len(s.cells), int((elapsed+every-1)/every))
-	from := min(s.dirty, max(n-1, 0), max(len(s.points)-1, 0))
-	points := make([]Point, n)
-	copy(points[:from], s.points)
-	for i := from; i < n; i++ {
-		points[i], s.last = t.point(i, elapsed)
-		s.cells[i].fill(&points[i])
+// step99 is the p99 of a step, in milliseconds; NaN where nothing was counted.
+func (c *cell) step99(step int) float32 {
+	out := [1]float64{math.NaN()}
+	if step < len(c.steps) {
+		c.steps[step].milliseconds(coarseBits, c.steps[step].count(), []float64{.99}, out[:])
 	}
-	for k := range s.steps {
-		line := make([]float64, n)
-		copy(line[:from], s.p99[k])
-		for i := from; i < n; i++ {
-			line[i] = math.NaN()
-			if i < len(s.steps[k]) {
-				s.steps[k][i].milliseconds(coarseBits, []float64{.99}, line[i:i+1])
+	return float32(out[0])
+}
+
+// seriesViews bring the pictures of the whole run and of its newest part, by second, up to date as far as the run is complete.
+func (t *Tally) seriesViews(elapsed time.Duration) (whole, recent Series) {
+	s := &t.series
+	recent = t.levelView(&s.levels[0], elapsed)
+	whole = recent
+	if s.whole > 0 {
+		whole = t.levelView(&s.levels[s.whole], elapsed)
+	}
+	s.dirty = math.MaxInt
+	return whole, recent
+}
+
+// levelView shows a level. What was published before is not changed: slices are copied when something in them did.
+func (t *Tally) levelView(l *level, elapsed time.Duration) Series {
+	s := &t.series
+	every := time.Duration(l.every) * time.Second
+	last := min((len(t.rows)+l.every-1)/l.every, int((elapsed+every-1)/every))
+	n := max(last-l.first, 0)
+	old := &l.shown
+	gone := l.first - int(old.From/every) // of the points published before
+	kept := max(min(s.dirty/l.every-l.first, n-1, len(old.Points)-1-gone), 0)
+	// With all its room from the start: what the picture takes does not grow with the run.
+	v := Series{Every: every, From: time.Duration(l.first) * every, Points: make([]Point, n, MaxPoints), P99: make([][]float32, s.steps), Bands: heatEdges[:heatBands]}
+	if kept > 0 {
+		copy(v.Points[:kept], old.Points[gone:])
+	}
+	for i := range v.P99 {
+		v.P99[i] = make([]float32, n)
+		if kept > 0 {
+			copy(v.P99[i][:kept], old.P99[i][gone:])
+		}
+	}
+	for i := kept; i < n; i++ {
+		p := &v.Points[i]
+		if i < len(l.points) {
+			l.points[i].show(p)
+			for k := range v.P99 {
+				v.P99[k][i] = l.p99[k][i]
+			}
+		} else {
+			c := t.unsealed(l, l.first+i)
+			now := c.point()
+			now.show(p)
+			for k := range v.P99 {
+				v.P99[k][i] = c.step99(k)
 			}
 		}
-		s.p99[k] = line
+		rate := t.count(p, l.first+i, l.every, elapsed)
+		if l == &s.levels[s.whole] {
+			s.rate = rate
+		}
 	}
-	s.points, s.dirty = points, n
-	return Series{Every: every, Points: points, Bands: slices.Clone(heatEdges[:len(heatEdges)-1])}
+	l.shown = v
+	return v
 }
 
-// point adds up the rows of one point; rate makes a rate of its counts.
-func (t *Tally) point(i int, elapsed time.Duration) (p Point, rate float64) {
-	first := i * t.series.every
-	last := min(first+t.series.every, len(t.rows), int((elapsed+time.Second-1)/time.Second))
+// unsealed is the times of a point that is not sealed, or not wholly.
+func (t *Tally) unsealed(l *level, i int) *cell {
+	s := &t.series
+	first, last := i*l.every, min((i+1)*l.every, len(t.rows))
+	if l.every == 1 {
+		if sec := t.live[first%liveSeconds]; sec.known {
+			return &sec.cell
+		}
+		return &cell{}
+	}
+	var c partialPoint
+	switch {
+	case l.partial.from == first && l.partial.to > first && l.partial.to <= s.dirty:
+		c = l.partial
+		c.steps = slices.Clone(c.steps)
+	case first < s.sealed:
+		for j := 0; j < levels && s.levels[j].every <= l.every; j++ {
+			c.merge(&s.levels[j].open, &s.buf)
+		}
+		c.to = s.sealed
+	default:
+		c.to = first
+	}
+	c.from = first
+	for ; c.to < last; c.to++ {
+		if c.to == last-1 { // the newest second is likely to change
+			l.partial = c
+			l.partial.steps = slices.Clone(c.steps)
+		}
+		if sec := &t.live[c.to%liveSeconds]; sec.known {
+			c.merge(&sec.cell, &s.buf)
+		}
+	}
+	return &c.cell
+}
+
+// count adds up the rows of one point; rate makes a rate of its counts.
+func (t *Tally) count(p *Point, i, every int, elapsed time.Duration) (rate float64) {
+	first := i * every
+	last := min(first+every, len(t.rows), int((elapsed+time.Second-1)/time.Second))
 	var scheduled, due, answered, good, errors uint64
 	var covered float64
 	p.Sources = math.MaxInt
@@ -190,5 +363,5 @@ func (t *Tally) point(i int, elapsed time.Duration) (p Point, rate float64) {
 	}
 	rate = per(max(covered, 0.001), i == 0)
 	p.Arrivals, p.Offered, p.Throughput, p.Goodput, p.Errors = float64(scheduled)*rate, float64(due)*rate, float64(answered)*rate, float64(good)*rate, float64(errors)*rate
-	return p, rate
+	return rate
 }

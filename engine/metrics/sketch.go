@@ -4,13 +4,47 @@ import (
 	"encoding/binary"
 	"math"
 	"math/bits"
-	"time"
+	"slices"
 )
 
-// sketch is a histogram at rest, for the long memory of a run: a sequence of (gap to the previous index, count), both as
-// uvarints, in a geometry of 2^bits counts an octave. With 10 bits it holds what a Histogram holds and gives the same
-// percentiles; with fewer it is smaller and coarser (5 bits: 3 % wide). Sketches of the same bits merge exactly.
+// sketch is the counts of a histogram at rest: a sequence of (gap to the previous index, count), both as uvarints, in a
+// geometry of 2^bits counts an octave. With 10 bits it holds what a Histogram holds and gives the same percentiles; with fewer
+// it is smaller and coarser (5 bits: 3 % wide). Sketches of the same bits merge exactly. Nothing in a sketch is ever changed,
+// so that copies may share it.
 type sketch []byte
+
+// resting is a Histogram at rest: a few KiB where that takes tens, and the same percentiles.
+type resting struct {
+	moments
+	counts sketch // fine
+}
+
+func (r *resting) add(h *Histogram, buf *sketch) {
+	r.moments.add(&h.moments)
+	r.counts = r.counts.merge(h.sketch(fineBits, buf), buf)
+}
+
+func (r *resting) merge(o *resting, buf *sketch) {
+	r.moments.add(&o.moments)
+	r.counts = r.counts.merge(o.counts, buf)
+}
+
+// addTo adds to h what r counted, with memory from pages.
+func (r *resting) addTo(h *Histogram, pages *Pages) {
+	h.moments.add(&r.moments)
+	for c := (sketchReader{b: r.counts}); c.next(); {
+		h.addAt(pages, c.i, c.n)
+	}
+}
+
+// milliseconds puts the percentiles of the ascending quantiles qs into out, as Histogram.Quantile has them; NaN where nothing
+// was counted.
+func (r *resting) milliseconds(qs, out []float64) {
+	r.counts.milliseconds(fineBits, r.count, qs, out)
+	for i := range out {
+		out[i] = min(max(out[i], ms(r.min)), ms(r.max))
+	}
+}
 
 const (
 	fineBits   = halfBits
@@ -32,14 +66,14 @@ func sketchHighest(i, m int) uint64 {
 	return (uint64(i-b<<m)+1)<<b - 1
 }
 
-// appendSketch writes h into b with m bits.
-func (h *Histogram) appendSketch(b sketch, m int) sketch {
-	w := sketchWriter{b: b}
+// sketch writes h down with m bits. It is made in buf and takes no more memory than it needs.
+func (h *Histogram) sketch(m int, buf *sketch) sketch {
+	w := sketchWriter{b: (*buf)[:0]}
 	h.each(func(i int, n uint64) bool {
 		w.put(sketchIndex(lowestAt(i), m), n)
 		return true
 	})
-	return w.flush()
+	return w.done(buf)
 }
 
 // sketchWriter joins counts of the same index and writes gaps; indices come ascending.
@@ -68,6 +102,12 @@ func (w *sketchWriter) flush() sketch {
 	return w.b
 }
 
+// done ends the sketch, which was made in buf, and returns it in memory of its own.
+func (w *sketchWriter) done(buf *sketch) sketch {
+	*buf = w.flush()
+	return slices.Clone(*buf)
+}
+
 // sketchReader walks a sketch that this package wrote.
 type sketchReader struct {
 	b sketch
@@ -87,15 +127,15 @@ func (r *sketchReader) next() bool {
 	return true
 }
 
-// merge is the sum of two sketches of the same bits.
-func (s sketch) merge(o sketch) sketch {
+// merge is the sum of two sketches of the same bits, made in buf.
+func (s sketch) merge(o sketch, buf *sketch) sketch {
 	if len(o) == 0 {
 		return s
 	}
 	if len(s) == 0 {
 		return o
 	}
-	w := sketchWriter{b: make(sketch, 0, len(s)+len(o))}
+	w := sketchWriter{b: (*buf)[:0]}
 	a, b := sketchReader{b: s}, sketchReader{b: o}
 	okA, okB := a.next(), b.next()
 	for okA || okB {
@@ -107,7 +147,7 @@ func (s sketch) merge(o sketch) sketch {
 			okB = b.next()
 		}
 	}
-	return w.flush()
+	return w.done(buf)
 }
 
 func (s sketch) count() uint64 {
@@ -118,9 +158,8 @@ func (s sketch) count() uint64 {
 	return n
 }
 
-// milliseconds puts the percentiles of the ascending quantiles qs into out, NaN where nothing was counted.
-func (s sketch) milliseconds(m int, qs, out []float64) {
-	n := s.count()
+// milliseconds puts the percentiles of the ascending quantiles qs of all n times into out, NaN where nothing was counted.
+func (s sketch) milliseconds(m int, n uint64, qs, out []float64) {
 	if n == 0 {
 		for i := range out {
 			out[i] = math.NaN()
@@ -137,15 +176,21 @@ func (s sketch) milliseconds(m int, qs, out []float64) {
 	}
 }
 
-// bands counts a fine sketch between edges, as Histogram.Bands.
-func (s sketch) bands(edges []time.Duration) []uint32 {
-	out := make([]uint32, len(edges)-1)
-	b := 0
+// heat counts a fine sketch in the heat bands, as Histogram.Bands.
+func (s sketch) heat() Heat {
+	var out [heatBands]uint32
+	first, b := -1, 0
 	for r := (sketchReader{b: s}); r.next(); {
-		for low := micros(lowestAt(r.i)); b < len(out)-1 && low >= edges[b+1]; {
+		for low := micros(lowestAt(r.i)); b < heatBands-1 && low >= heatEdges[b+1]; {
 			b++
+		}
+		if first < 0 {
+			first = b
 		}
 		out[b] = uint32(min(uint64(out[b])+r.n, math.MaxUint32))
 	}
-	return out
+	if first < 0 {
+		return Heat{}
+	}
+	return Heat{first, slices.Clone(out[first : b+1])}
 }

@@ -36,7 +36,8 @@ type Snapshot struct {
 	Stages  []StageView   // that have begun
 	Sources []SourceView
 	Errors  []ErrorView // most frequent first
-	Series  Series      // whole run
+	Series  Series      // the whole run
+	Recent  Series      // the newest minutes, by second
 	Verdict Verdict
 }
 
@@ -100,9 +101,8 @@ type StepView struct {
 	Response      Quantiles
 	Service       Quantiles
 	Phases        [Phases]Quantiles
-	Share         float64   // of the time of an iteration of its scenario, 0..1
-	P99           []float64 // milliseconds, one a point of Snapshot.Series, NaN where nothing ended
-	Distribution  []Band    // response time, for the detail view
+	Share         float64 // of the time of an iteration of its scenario, 0..1
+	Distribution  []Band  // response time, for the detail view
 	ServiceBands  []Band
 }
 
@@ -174,16 +174,18 @@ type ErrorView struct {
 	Series      []float64 // errors a second, one a point of Snapshot.Series
 }
 
-// Series is the run over time, in at most MaxPoints points; when more would be needed two neighbours are joined, so the
-// resolution halves and the memory stays.
+// Series is a run over time, in at most MaxPoints points. When the whole run would need more, two neighbours are joined, so the
+// resolution halves and the memory stays; the newest part goes on by second beside it, at least MaxPoints/2 of them.
 type Series struct {
 	Every  time.Duration   // length of a point
-	Points []Point         // point i covers [i*Every, (i+1)*Every)
+	From   time.Duration   // run time at which the first point begins; zero for the whole run
+	Points []Point         // point i covers [From+i*Every, From+(i+1)*Every)
+	P99    [][]float32     // response time by step, then by point, milliseconds; NaN where nothing ended
 	Bands  []time.Duration // lower edges of the heat bands: band b covers [Bands[b], Bands[b+1])
 }
 
 // MaxPoints bounds a Series.
-const MaxPoints = 1800
+const MaxPoints = 900
 
 // Point is one step of a Series. Rates are a second. Percentiles are NaN where nothing ended; milliseconds.
 type Point struct {
@@ -194,9 +196,16 @@ type Point struct {
 	Users, InFlight                                int
 	Late, Dropped                                  uint64
 	Stage                                          int16
-	Sources                                        int      // that delivered it
-	Gap                                            bool     // a living source did not deliver it
-	Heat                                           []uint32 // requests a band of Series.Bands (response time, waited)
+	Sources                                        int  // that delivered it
+	Gap                                            bool // a living source did not deliver it
+	Heat                                           Heat // response time, waited
+}
+
+// Heat is the number of requests in each of some neighbouring bands of Series.Bands; the bands below First and above the last
+// count hold none.
+type Heat struct {
+	First  int
+	Counts []uint32
 }
 
 // Health is the generator's own state.

@@ -31,8 +31,9 @@ type SourceInfo struct {
 // grace is how long after its end a second waits for sources that have not delivered it.
 const grace = 700 * time.Millisecond
 
-// liveSeconds is how far back seconds keep their whole histograms, for windows and for amending percentiles.
-const liveSeconds = 64
+// liveSeconds is how far back seconds keep their histograms, for windows and for amending percentiles: a peer whose lease ended
+// while nobody could reach it hands over what it measured for a minute more.
+const liveSeconds = 120
 
 // WindowLength is the window of the row of figures.
 const WindowLength = 10 * time.Second
@@ -41,8 +42,8 @@ const WindowLength = 10 * time.Second
 // what comes late amends. Only one goroutine may use a Tally; its snapshots are free for all.
 //
 // Memory stays flat but for one row of less than 100 bytes a second (Intervals): the series joins neighbours when it grows
-// past MaxPoints, and only the last 64 seconds keep histograms. An interval that comes later than that amends every
-// count, the totals and the series exactly, but no longer the percentiles of its row.
+// past MaxPoints, and only the last two minutes keep histograms. An interval that comes later than that amends every count and
+// the totals exactly, but no longer the percentiles of its row and its point.
 type Tally struct {
 	steps  []StepName
 	stages []StageInfo
@@ -51,6 +52,7 @@ type Tally struct {
 	spans   []span
 	rows    []row
 	live    [liveSeconds]second
+	pages   Pages // of histograms that live only within a call
 
 	total     sum
 	lag       Histogram
@@ -132,7 +134,16 @@ type stepSum struct {
 type errorSum struct {
 	ErrorCount
 	sources []string
-	points  []uint32 // errors by point of the series
+	points  []uint32 // errors by point of the series of the whole run
+}
+
+// halve makes one point of every two.
+func (g *errorSum) halve() {
+	joined := make([]uint32, (len(g.points)+1)/2)
+	for i, n := range g.points {
+		joined[i/2] += n
+	}
+	g.points = joined
 }
 
 // maxGroups bounds the groups of errors of all sources together.
@@ -289,6 +300,7 @@ func (t *Tally) Add(iv *Interval) {
 	t.changed = true
 	src := t.source(iv.Source)
 	var all Histogram // response times of this interval, waited
+	defer all.Release(&t.pages)
 	rowsOf := t.spread(iv, src)
 	middle := iv.From + iv.Length/2
 	if !t.left(t.stageAt(middle)) {
@@ -321,8 +333,14 @@ func (s *sourceSum) add(iv *Interval) {
 func (t *Tally) addRecords(iv *Interval, src *sourceSum, at seconds, all *Histogram) {
 	var requests, failed, answered, dropped uint64
 	var droppedFrom time.Duration
-	live := t.liveSecond(at.last)
+	sec := t.liveSecond(at.last)
+	var late *second
+	if sec == nil {
+		s := t.newSecond()
+		sec, late = &s, &s
+	}
 	var service Histogram
+	defer service.Release(&t.pages)
 	for i := range iv.Records {
 		r := &iv.Records[i]
 		step := t.isStep(r.Step)
@@ -333,19 +351,14 @@ func (t *Tally) addRecords(iv *Interval, src *sourceSum, at seconds, all *Histog
 			droppedFrom = shortest(dropped, droppedFrom, r.Dropped, r.DroppedFrom)
 			dropped += r.Dropped
 			if r.Outcome == Waited {
-				all.Add(&r.Response)
-				service.Add(&r.Service)
+				all.add(&t.pages, &r.Response)
+				service.add(&t.pages, &r.Service)
 			}
 			if r.Stage >= 0 && int(r.Stage) < len(t.stageSums) {
 				t.stageSums[r.Stage].add(r)
 			}
 		}
-		if live != nil {
-			live.addRecord(r)
-		}
-		if int(r.Step) < len(t.steps) && r.Outcome == Waited {
-			t.series.addStep(at.last, int(r.Step), &r.Response)
-		}
+		sec.addRecord(r, &t.series.buf)
 		if t.left(r.Stage) {
 			continue
 		}
@@ -371,16 +384,17 @@ func (t *Tally) addRecords(iv *Interval, src *sourceSum, at seconds, all *Histog
 	}
 	row := &t.rows[at.last]
 	row.max = max(row.max, float32(float64(all.Max())/1e6))
-	if live != nil {
-		live.response.Add(all)
-		live.service.Add(&service)
-		live.lag.Add(&iv.Lag)
-		live.waiting.Add(&iv.Waiting)
-		live.droppedFrom = shortest(live.dropped, live.droppedFrom, dropped, droppedFrom)
-		live.dropped += dropped
-		row.percentiles(&live.response)
+	sec.response.add(all, &t.series.buf)
+	sec.service.add(&service, &t.series.buf)
+	sec.lag.add(&iv.Lag, &t.series.buf)
+	sec.waiting.add(&iv.Waiting, &t.series.buf)
+	sec.droppedFrom = shortest(sec.dropped, sec.droppedFrom, dropped, droppedFrom)
+	sec.dropped += dropped
+	if late != nil {
+		t.series.late(at.last, &late.cell)
+	} else {
+		row.percentiles(&sec.response)
 	}
-	t.series.add(at.last, all, &service, &iv.Lag)
 }
 
 func (t *Tally) addErrors(iv *Interval, last int) {

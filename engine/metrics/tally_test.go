@@ -3,6 +3,7 @@ package metrics
 import (
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"runtime"
 	"strings"
 	"testing"
@@ -111,7 +112,8 @@ func TestOrderDoesNotMatter(t *testing.T) {
 	ignore := cmp.FilterPath(func(p cmp.Path) bool { return strings.HasSuffix(p.String(), ".Sources") }, cmp.Ignore())
 	gauges := cmp.FilterPath(func(p cmp.Path) bool { return strings.Contains(p.String(), "Audit") }, cmp.Ignore())
 	nan := cmp.Comparer(func(x, y float64) bool { return x == y || math.IsNaN(x) && math.IsNaN(y) })
-	if d := cmp.Diff(a, b, ignore, gauges, nan); d != "" {
+	nan32 := cmp.Comparer(func(x, y float32) bool { return x == y || x != x && y != y })
+	if d := cmp.Diff(a, b, ignore, gauges, nan, nan32); d != "" {
 		t.Errorf("another order, another picture:\n%s", d)
 	}
 	if p := a.Series.Points[3]; p.Sources != 2 || p.Users != 10 || p.InFlight != 4 || p.Gap {
@@ -326,7 +328,7 @@ func TestShortEndOfALongRun(t *testing.T) {
 	for _, c := range []struct {
 		seconds int
 		want    float64
-	}{{MaxPoints + 1, 16 / 1.003}, {MaxPoints + 2, 6}} {
+	}{{MaxPoints + 1, 16 / 1.003}, {MaxPoints + 2, 6}, {2*MaxPoints + 3, 36 / 3.003}} {
 		tally := NewTally(shop, nil, nil)
 		for i := range c.seconds {
 			tally.Add(oneSecond("", i, 0, 5, time.Millisecond))
@@ -339,6 +341,169 @@ func TestShortEndOfALongRun(t *testing.T) {
 			t.Errorf("%d seconds: %v a second in the last point, want %v", c.seconds, last.Throughput, c.want)
 		}
 	}
+}
+
+// Whatever the length of a point and however often somebody looked, its figures are those of all its seconds; what comes up to two
+// minutes late is among them.
+func TestPointsAreMergedHistograms(t *testing.T) {
+	for seed := range uint64(3) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { pointsAreMerged(t, rand.New(rand.NewPCG(11, seed))) })
+	}
+}
+
+func pointsAreMerged(t *testing.T, rng *rand.Rand) {
+	tally := NewTally(shop, stages(), []SourceInfo{{Name: "ada", State: "running"}, {Name: "bob", State: "running"}})
+	tally.SetStage(1, 0, 0)
+	const seconds = 2*MaxPoints + 77
+	truth := make([]Histogram, seconds)
+	late := make(map[int][]*Interval) // by the second in which they come
+	for k := range seconds {
+		for _, source := range []string{"ada", "bob"} {
+			iv := oneSecond(source, k, 1, 1+rng.IntN(3), time.Duration(1+rng.ExpFloat64()*float64(20*time.Millisecond)))
+			for i := range iv.Records {
+				truth[k].Add(&iv.Records[i].Response)
+			}
+			at := k
+			if source == "bob" && rng.IntN(10) == 0 {
+				at += rng.IntN(liveSeconds)
+			}
+			late[at] = append(late[at], iv)
+		}
+		for _, iv := range late[k] {
+			tally.Add(iv)
+		}
+		if rng.IntN(20) == 0 {
+			tally.Snapshot(time.Duration(k+1) * time.Second)
+		}
+	}
+	for k := seconds; k < seconds+liveSeconds; k++ {
+		for _, iv := range late[k] {
+			tally.Add(iv)
+		}
+	}
+	s := tally.Snapshot(2 * seconds * time.Second)
+	if s.Series.Every != 4*time.Second || s.Series.From != 0 || s.Recent.Every != time.Second || s.Recent.From == 0 {
+		t.Fatalf("the whole run by %v from %v, its end by %v from %v", s.Series.Every, s.Series.From, s.Recent.Every, s.Recent.From)
+	}
+	for _, series := range []*Series{&s.Series, &s.Recent} {
+		if n := len(series.Points); n > MaxPoints || n < MaxPoints/2 {
+			t.Errorf("%d points of %v", n, series.Every)
+		}
+		if end := series.From + time.Duration(len(series.Points))*series.Every; end < seconds*time.Second || end >= seconds*time.Second+series.Every {
+			t.Errorf("points of %v end at %v, the run at %d s", series.Every, end, seconds)
+		}
+		for i, p := range series.Points {
+			var want Histogram
+			first := int((series.From + time.Duration(i)*series.Every) / time.Second)
+			for k := first; k < min(first+int(series.Every/time.Second), seconds); k++ {
+				want.Add(&truth[k])
+			}
+			heat := uint64(0)
+			for _, n := range p.Heat.Counts {
+				heat += uint64(n)
+			}
+			same := func(got float64, want time.Duration) bool { return float32(got) == float32(ms(want)) }
+			if !same(p.P50, want.Quantile(.5)) || !same(p.P99, want.Quantile(.99)) || !same(p.P999, want.Quantile(.999)) || !same(p.Max, want.Max()) || heat != want.Count() {
+				t.Errorf("point %d of %v: %+v, want p50 %v, p99 %v, at most %v, %d in all", i, series.Every, p, want.Quantile(.5), want.Quantile(.99), want.Max(), want.Count())
+			}
+			if math.IsNaN(float64(series.P99[1][i])) || series.P99[2][i] < series.P99[1][i] {
+				t.Errorf("point %d of %v: p99 of the steps %v and %v", i, series.Every, series.P99[1][i], series.P99[2][i])
+			}
+		}
+	}
+}
+
+// What comes later than its second keeps histograms amends counts, the heat bands and the longest time; in a point that is not over
+// yet it counts as any other.
+func TestWhatComesTooLateForItsPercentiles(t *testing.T) {
+	tally := NewTally(shop, stages(), nil)
+	tally.SetStage(1, 0, 0)
+	const seconds = 4*MaxPoints - 1 // points of 4 s; the last one that was sealed in part is open
+	for k := range seconds {
+		if k != 500 {
+			tally.Add(oneSecond("ada", k, 1, 10, time.Millisecond))
+		}
+	}
+	before := tally.Snapshot(seconds * time.Second)
+	at := seconds - liveSeconds - 1
+	for _, k := range []int{100, 500, at} {
+		tally.Add(oneSecond("bob", k, 1, 1000, 100*time.Millisecond))
+	}
+	s := tally.Snapshot(seconds * time.Second)
+	if got, want := s.Totals.Requests, before.Totals.Requests+6000; got != want {
+		t.Errorf("%d requests, want %d", got, want)
+	}
+	count := func(p *Point) (n uint32) {
+		for _, c := range p.Heat.Counts {
+			n += c
+		}
+		return n
+	}
+	for _, k := range []int{100, 500} {
+		p, was := &s.Series.Points[k/4], &before.Series.Points[k/4]
+		if p.P99 != was.P99 || p.Max != 200 || count(p) != count(was)+2000 || p.Throughput <= was.Throughput {
+			t.Errorf("second %d: %+v, was %+v", k, p, was)
+		}
+		if was.Max != 2 || count(was) > 80 {
+			t.Errorf("a picture changed after it was published: %+v", was)
+		}
+	}
+	if p, was := &s.Series.Points[at/4], &before.Series.Points[at/4]; p.P50 < 99 || p.Max != 200 || count(p) != count(was)+2000 {
+		t.Errorf("second %d: %+v, was %+v", at, p, was)
+	}
+	i := at - int(s.Recent.From/time.Second)
+	if p := &s.Recent.Points[i]; p.P99 > 3 || p.Max != 200 || count(p) != 2020 {
+		t.Errorf("second %d by itself: %+v", at, p)
+	}
+	// A second of which nothing was known has the figures of what came.
+	if row := tally.Intervals()[500]; row.Throughput != 2000 {
+		t.Errorf("second 500: %+v", row)
+	}
+}
+
+// From the second minute on a run at 10,000 requests a second takes no more memory, but for the list of seconds.
+func TestMemoryFromTheSecondMinuteOn(t *testing.T) {
+	if testing.Short() {
+		t.Skip("1,800 intervals of 10,000 requests are added up")
+	}
+	names := make([]StepName, 10)
+	for i := range names {
+		names[i] = StepName{Scenario: "s", Step: fmt.Sprint(i)}
+	}
+	tally := NewTally(names, []StageInfo{{Name: "sustain"}}, nil)
+	tally.SetStage(0, 0, 0)
+	rng := rand.New(rand.NewPCG(3, 4))
+	var seconds [8]*Interval // different ones
+	for i := range seconds {
+		r := NewRecorder(len(names), nil)
+		times := make([]time.Duration, 4096)
+		for j := range times {
+			times[j] = time.Duration(math.Exp(rng.NormFloat64()/2) * float64(20*time.Millisecond))
+		}
+		busySecond(r, len(names), times)
+		seconds[i] = r.Cut(0, 0, time.Second)
+	}
+	var early uint64
+	for k := range 1800 {
+		iv := seconds[rng.IntN(len(seconds))]
+		iv.Seq, iv.From = uint64(k), time.Duration(k)*time.Second
+		tally.Add(iv)
+		if k%4 == 0 {
+			tally.Snapshot(iv.From + time.Second)
+		}
+		if k == 120 {
+			early = heap()
+		}
+	}
+	late := heap()
+	rows := int64(cap(tally.rows)) * 88
+	grown := int64(late) - int64(early) - rows
+	t.Logf("%.1f MB after two minutes, %.1f MB more after thirty and %.1f MB for the list of seconds", float64(early)/1e6, float64(grown)/1e6, float64(rows)/1e6)
+	if grown > 1500<<10 {
+		t.Errorf("memory grew by %d KB beyond the list of seconds", grown>>10)
+	}
+	runtime.KeepAlive(tally)
+	runtime.KeepAlive(seconds)
 }
 
 // A day of load: memory must stay flat but for the list of seconds, and joined points must keep exact percentiles.
@@ -364,11 +529,11 @@ func TestADayStaysFlat(t *testing.T) {
 	}
 	end = heap()
 	s := tally.Snapshot(day * time.Second)
-	if s.Totals.Requests != 200*day || s.Totals.OfferedRPS != 200 || s.Series.Every != 64*time.Second || len(s.Series.Points) != day/64 {
+	if s.Totals.Requests != 200*day || s.Totals.OfferedRPS != 200 || s.Series.Every != 128*time.Second || len(s.Series.Points) != day/128 {
 		t.Errorf("requests %d, offered %v, %d points of %v", s.Totals.Requests, s.Totals.OfferedRPS, len(s.Series.Points), s.Series.Every)
 	}
 	// One second in 64 is slow, so of each point 1/64 of the requests are: p99 is slow, p95 is not.
-	if p := s.Series.Points[700]; p.P95 > 3 || p.P99 < 40 || p.Max != 100 || p.Throughput != 200 {
+	if p := s.Series.Points[400]; p.P95 > 3 || p.P99 < 40 || p.Max != 100 || p.Throughput != 200 {
 		t.Errorf("a joined point: %+v", p)
 	}
 	rows := uint64(cap(tally.rows)) * 88

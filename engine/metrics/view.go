@@ -41,7 +41,7 @@ func (t *Tally) Snapshot(now time.Duration) *Snapshot {
 		return t.last
 	}
 	s := &Snapshot{Elapsed: elapsed}
-	s.Series = t.seriesView(elapsed)
+	s.Series, s.Recent = t.seriesViews(elapsed)
 	s.Totals = t.totals(elapsed)
 	s.Window = t.window(elapsed, WindowLength)
 	s.Steps = t.stepViews(elapsed, s.Totals.Counted)
@@ -203,6 +203,11 @@ func (t *Tally) window(elapsed, d time.Duration) Window {
 	var v Window
 	var r rates
 	var service, response, lag, waiting Histogram
+	defer func() {
+		for _, h := range []*Histogram{&service, &response, &lag, &waiting} {
+			h.Release(&t.pages)
+		}
+	}()
 	var dropped, in, out uint64
 	var droppedFrom time.Duration
 	for k := first; k < last; k++ {
@@ -214,14 +219,14 @@ func (t *Tally) window(elapsed, d time.Duration) Window {
 		r.answers += uint64(w.answers)
 		r.good += uint64(w.good)
 		r.errors += uint64(w.errors)
-		s := &t.live[k%liveSeconds]
-		if s.steps == nil || s.index != k {
+		s := t.findSecond(k)
+		if s == nil {
 			continue
 		}
-		response.Add(&s.response)
-		service.Add(&s.service)
-		lag.Add(&s.lag)
-		waiting.Add(&s.waiting)
+		s.response.addTo(&response, &t.pages)
+		s.service.addTo(&service, &t.pages)
+		s.lag.addTo(&lag, &t.pages)
+		s.waiting.addTo(&waiting, &t.pages)
 		droppedFrom = shortest(dropped, droppedFrom, s.dropped, s.droppedFrom)
 		dropped += s.dropped
 		in += s.in
@@ -265,7 +270,7 @@ func (t *Tally) stepViews(elapsed, counted time.Duration) []StepView {
 			StepName: n, ID: i, Requests: s.requests, Attempts: s.attempts, Errors: s.errors, Dropped: s.dropped, ByClass: s.byClass,
 			Status: slices.Clone(s.status), Reused: s.reused, Stale: s.stale, BytesIn: s.in, BytesOut: s.out,
 			Response: s.quantiles(), Service: s.service.Summary(),
-			P99: t.series.p99[i], Distribution: distribution(&s.response), ServiceBands: distribution(&s.service),
+			Distribution: distribution(&s.response), ServiceBands: distribution(&s.service),
 		}
 		for p := range s.phases {
 			v.Phases[p] = s.phases[p].Summary()
@@ -275,8 +280,8 @@ func (t *Tally) stepViews(elapsed, counted time.Duration) []StepView {
 		}
 		var recent uint64
 		for k := first; k < last; k++ {
-			if l := &t.live[k%liveSeconds]; l.steps != nil && l.index == k {
-				recent += uint64(l.steps[i])
+			if s := t.findSecond(k); s != nil {
+				recent += uint64(s.requests[i])
 			}
 		}
 		if length > 0 {
@@ -291,7 +296,7 @@ func (t *Tally) stepViews(elapsed, counted time.Duration) []StepView {
 
 // distribution is the histogram in the heat bands, from the first to the last that holds anything.
 func distribution(h *Histogram) []Band {
-	bands := h.Bands(heatEdges)
+	bands := h.Bands(heatEdges[:])
 	for len(bands) > 0 && bands[len(bands)-1].Count == 0 {
 		bands = bands[:len(bands)-1]
 	}
@@ -368,7 +373,7 @@ func (t *Tally) errorViews(s Series) []ErrorView {
 			v.Step = t.steps[g.Step]
 		}
 		for i := range min(len(s.Points), len(g.points)) {
-			rate := t.series.last
+			rate := t.series.rate
 			if i < len(s.Points)-1 {
 				rate = 1 / s.Every.Seconds()
 			}

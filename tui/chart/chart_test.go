@@ -245,7 +245,7 @@ func TestAnythingDraws(t *testing.T) {
 		series := []Series{{text.Draw(t, "name"), values.Draw(t, "a"), style, true}, {"b", values.Draw(t, "b"), style, false}}
 		stages := []Edge{{at.Draw(t, "stage"), text.Draw(t, "stage name")}, {at.Draw(t, "stage 2"), "two"}}
 		marks := []Mark{{at.Draw(t, "mark"), style, '▲'}}
-		every, from, to := at.Draw(t, "every"), at.Draw(t, "from"), at.Draw(t, "to")
+		start, every, from, to := at.Draw(t, "start"), at.Draw(t, "every"), at.Draw(t, "from"), at.Draw(t, "to")
 		counts := make([][]uint32, rapid.IntRange(0, 30).Draw(t, "columns"))
 		for i := range counts {
 			counts[i] = rapid.SliceOfN(rapid.Uint32(), 0, 8).Draw(t, "column")
@@ -259,14 +259,14 @@ func TestAnythingDraws(t *testing.T) {
 		}
 		title, unit, log := text.Draw(t, "title"), Unit(rapid.Uint8Range(0, 1).Draw(t, "unit")), rapid.Bool().Draw(t, "log")
 		for _, draw := range []func(Canvas){
-			Lines{title, title, unit, log, every, from, to, series, stages, marks, log, !log}.Draw,
+			Lines{title, title, unit, log, start, every, from, to, series, stages, marks, log, !log}.Draw,
 			XY{
 				title, title, title, unit, title, value.Draw(t, "xmax"), log, true,
 				[]Cloud{{title, style, '●', points}},
 				[]Line{{value.Draw(t, "line"), title, style}},
 				[]Area{{value.Draw(t, "f"), value.Draw(t, "t"), title, style}},
 			}.Draw,
-			Heatmap{title, "", every, from, to, bands, counts, values.Draw(t, "base"), series, stages, marks}.Draw,
+			Heatmap{title, "", start, every, from, to, bands, counts, values.Draw(t, "base"), series, stages, marks}.Draw,
 			Histogram{title, "", []Layer{{title, style, bins}, {"b", style, bins}}, []Line{{value.Draw(t, "mark at"), title, style}}}.Draw,
 			func(c Canvas) {
 				x, y := rapid.IntRange(-5, 305).Draw(t, "x"), rapid.IntRange(-5, 65).Draw(t, "y")
@@ -567,4 +567,39 @@ func BenchmarkHeatmap(b *testing.B) {
 	for b.Loop() {
 		_ = frame(themes["dark"], 120, 34, draw)
 	}
+}
+
+// Values that begin later are drawn where they belong: as if there were gaps before them.
+func TestValuesThatBeginLater(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		before, n := rapid.IntRange(0, 40).Draw(t, "before"), rapid.IntRange(1, 60).Draw(t, "values")
+		every := time.Duration(rapid.IntRange(1, 8).Draw(t, "every")) * time.Second
+		start := time.Duration(before) * every
+		from := time.Duration(rapid.IntRange(0, before+n-1).Draw(t, "from")) * every
+		to := from + time.Duration(rapid.IntRange(1, 60).Draw(t, "to"))*every
+		values, counts := make([]float64, n), make([][]uint32, n)
+		for i := range values {
+			values[i] = rapid.Float64Range(1, 1000).Draw(t, "value")
+			counts[i] = []uint32{0, rapid.Uint32Range(0, 9).Draw(t, "low"), rapid.Uint32Range(0, 9).Draw(t, "high")}
+		}
+		gaps := make([]float64, before)
+		for i := range gaps {
+			gaps[i] = math.NaN()
+		}
+		padded, paddedCounts := append(gaps, values...), append(make([][]uint32, before), counts...)
+		bands := []time.Duration{0, time.Millisecond, 10 * time.Millisecond}
+		draw := func(start time.Duration, values []float64, counts [][]uint32) (string, string) {
+			series := []Series{{Name: "a", Values: values}}
+			return frame(themes["dark"], 60, 12, Lines{Title: "lines", Start: start, Every: every, From: from, To: to, Series: series, EndNames: true}.Draw),
+				frame(themes["dark"], 60, 12, Heatmap{Title: "heat", Start: start, Every: every, From: from, To: to, Bands: bands, Counts: counts, Over: series}.Draw)
+		}
+		lines, heat := draw(start, values, counts)
+		wantLines, wantHeat := draw(0, padded, paddedCounts)
+		if lines != wantLines {
+			t.Errorf("lines:\n%s\nwant:\n%s", lines, wantLines)
+		}
+		if heat != wantHeat {
+			t.Errorf("heatmap:\n%s\nwant:\n%s", heat, wantHeat)
+		}
+	})
 }

@@ -12,6 +12,7 @@ import (
 type Heatmap struct {
 	Title    string
 	Note     string
+	Start    time.Duration   // of run time, of the first column of Counts
 	Every    time.Duration   // length of a column of Counts
 	From, To time.Duration   // of run time, shown
 	Bands    []time.Duration // lower edges, ascending, above 0
@@ -40,7 +41,7 @@ func shade(share float64) int {
 
 // Draw draws the map into all of c. It needs 12x5 cells to show anything beside its title.
 func (m Heatmap) Draw(c Canvas) {
-	m.From, m.To, m.Every = clampTime(m.From), clampTime(m.To), clampTime(m.Every)
+	m.Start, m.From, m.To, m.Every = clampTime(m.Start), clampTime(m.From), clampTime(m.To), clampTime(m.Every)
 	c.Rule(0, m.Title, m.Note)
 	gutter := gutterWidth(c.W())
 	w, h := c.W()-gutter, c.H()-3 // without title, axis and clock
@@ -93,7 +94,7 @@ func (m Heatmap) columns() func(func(int) bool) {
 		if m.Every <= 0 {
 			return
 		}
-		for i := max(0, int(m.From/m.Every)); i < len(m.Counts) && time.Duration(i)*m.Every < m.To; i++ {
+		for i := max(0, int((m.From-m.Start)/m.Every)); i < len(m.Counts) && time.Duration(i)*m.Every < m.To-m.Start; i++ {
 			if !yield(i) {
 				return
 			}
@@ -125,9 +126,9 @@ func (m Heatmap) drawCells(plot Canvas, y scale) {
 	sums := make([]float64, rows)
 	levels := make([]int, rows)
 	for x := range w {
-		from := m.From + time.Duration(float64(m.To-m.From)*float64(x)/float64(w))
-		to := m.From + time.Duration(float64(m.To-m.From)*float64(x+1)/float64(w))
-		first, last := int(from/m.Every), int((to-1)/m.Every)
+		from := m.From - m.Start + time.Duration(float64(m.To-m.From)*float64(x)/float64(w))
+		to := m.From - m.Start + time.Duration(float64(m.To-m.From)*float64(x+1)/float64(w))
+		first, last := floor(from, m.Every), floor(to-1, m.Every)
 		if from < 0 && to <= 0 || first >= len(m.Counts) {
 			continue
 		}
@@ -140,9 +141,12 @@ func (m Heatmap) drawCells(plot Canvas, y scale) {
 			levels[r] = shade(v / total)
 		}
 		drawColumn(plot, x, levels)
-		m.drawOver(plot, y, x, max(0, min((first+last)/2, len(m.Counts)-1)), levels)
+		m.drawOver(plot, y, x, min((first+last)>>1, len(m.Counts)-1), levels)
 	}
 }
+
+// floor is the number of whole steps up to a time, which may be before the first.
+func floor(at, step time.Duration) int { return int(math.Floor(float64(at) / float64(step))) }
 
 // sum adds the columns first..last up by half rows and returns the number of requests in them. With a Base only what
 // exceeds it counts.
@@ -233,7 +237,7 @@ func shadeRune(level int) rune {
 // drawOver draws the values of column i of the lines laid over.
 func (m Heatmap) drawOver(plot Canvas, y scale, x, i int, levels []int) {
 	for n, s := range m.Over {
-		if i >= len(s.Values) {
+		if i < 0 || i >= len(s.Values) {
 			continue
 		}
 		v := s.Values[i]

@@ -31,13 +31,14 @@ type Mark struct {
 }
 
 // Lines draws series over run time on one grid, the newest value at the right edge. Value i of every series covers
-// [i*Every, (i+1)*Every) of run time and is drawn in its middle. NaN is a gap. Later series hide earlier ones where they
-// meet.
+// [Start+i*Every, Start+(i+1)*Every) of run time and is drawn in its middle. NaN is a gap. Later series hide earlier ones
+// where they meet.
 type Lines struct {
 	Title    string
 	Note     string // at the right of the title; empty: the legend
 	Unit     Unit
 	Log      bool
+	Start    time.Duration // of run time, of the first value
 	Every    time.Duration
 	From, To time.Duration // of run time, shown
 	Series   []Series
@@ -54,7 +55,7 @@ func clampTime(d time.Duration) time.Duration { return max(-century, min(d, cent
 
 // Draw draws the chart into all of c. It needs 12x4 cells to show anything beside its title.
 func (l Lines) Draw(c Canvas) {
-	l.From, l.To, l.Every = clampTime(l.From), clampTime(l.To), clampTime(l.Every)
+	l.Start, l.From, l.To, l.Every = clampTime(l.Start), clampTime(l.From), clampTime(l.To), clampTime(l.Every)
 	top := 0
 	if l.Title != "" {
 		c.Rule(0, l.Title, l.Note)
@@ -106,13 +107,13 @@ func (l Lines) count(s Series) int {
 	if l.Every <= 0 {
 		return 0
 	}
-	return max(0, min(len(s.Values), int(l.To/l.Every)+1))
+	return max(0, min(len(s.Values), int((l.To-l.Start)/l.Every)+1))
 }
 
 // place is where value i stands on the time axis, 0..1; outside of it, NaN.
 func (l Lines) place(i int) float64 {
 	span := float64(l.To - l.From - l.Every)
-	at := float64(i)*float64(l.Every) - float64(l.From)
+	at := float64(i)*float64(l.Every) - float64(l.From-l.Start)
 	switch {
 	case span <= 0 && at == 0:
 		return 0.5
@@ -128,7 +129,7 @@ func (l Lines) scale(h int) scale {
 		from, to := 0, 0
 		if l.Every > 0 {
 			to = l.count(s)
-			from = max(0, min(int(l.From/l.Every), to))
+			from = max(0, min(int((l.From-l.Start)/l.Every), to))
 		}
 		shown = append(shown, s.Values[from:to])
 	}
