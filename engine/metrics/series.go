@@ -296,14 +296,14 @@ func (t *Tally) unsealed(l *level, i int) *cell {
 	s := &t.series
 	first, last := i*l.every, min((i+1)*l.every, len(t.rows))
 	if l.every == 1 {
-		if sec := t.live[first%liveSeconds]; sec.known {
+		if sec := t.findSecond(first); sec != nil {
 			return &sec.cell
 		}
 		return &cell{}
 	}
 	var c partialPoint
 	switch {
-	case l.partial.from == first && l.partial.to > first && l.partial.to <= s.dirty:
+	case l.partial.from == first && l.partial.to >= max(first+1, s.sealed) && l.partial.to <= s.dirty:
 		c = l.partial
 		c.steps = slices.Clone(c.steps)
 	case first < s.sealed:
@@ -320,7 +320,7 @@ func (t *Tally) unsealed(l *level, i int) *cell {
 			l.partial = c
 			l.partial.steps = slices.Clone(c.steps)
 		}
-		if sec := &t.live[c.to%liveSeconds]; sec.known {
+		if sec := t.findSecond(c.to); sec != nil {
 			c.merge(&sec.cell, &s.buf)
 		}
 	}

@@ -518,13 +518,16 @@ func TestADayStaysFlat(t *testing.T) {
 	var hour, end uint64
 	for i := range day {
 		iv := quick
-		if i%64 == 0 {
+		if i%64 == 0 || i >= day-4 {
 			iv = slow
 		}
 		iv.Seq, iv.From = uint64(i), time.Duration(i)*time.Second
 		tally.Add(iv)
-		if i == 3600 {
+		switch i {
+		case 3600:
 			hour = heap()
+		case day - liveSeconds - 4:
+			tally.Snapshot(day * time.Second) // the last point has begun, and all that it has is older when somebody looks again
 		}
 	}
 	end = heap()
@@ -535,6 +538,18 @@ func TestADayStaysFlat(t *testing.T) {
 	// One second in 64 is slow, so of each point 1/64 of the requests are: p99 is slow, p95 is not.
 	if p := s.Series.Points[400]; p.P95 > 3 || p.P99 < 40 || p.Max != 100 || p.Throughput != 200 {
 		t.Errorf("a joined point: %+v", p)
+	}
+	var fast, late uint32
+	heat := s.Series.Points[day/128-1].Heat
+	for i, n := range heat.Counts {
+		if s.Series.Bands[heat.First+i] < 10*time.Millisecond {
+			fast += n
+		} else {
+			late += n
+		}
+	}
+	if fast != 122*200 || late != 6*200 {
+		t.Errorf("%d fast requests and %d slow ones in the last point, want %d and %d", fast, late, 122*200, 6*200)
 	}
 	rows := uint64(cap(tally.rows)) * 88
 	if grown := int64(end) - int64(hour) - int64(rows); grown > 4<<20 {
