@@ -19,6 +19,8 @@ func (e *Engine) collect(shards []*shard) {
 	audit := newAudit(e, shards)
 	memory := watchMemory(e)
 	defer memory.close()
+	garbage := limits.OpenCollector()
+	defer garbage.Close()
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
 	done := make([]bool, len(shards))
@@ -43,6 +45,7 @@ func (e *Engine) collect(shards []*shard) {
 				}
 			}
 			e.deliver(audit, whole, open == 0)
+			garbage.Tune()
 		}
 	}
 }
