@@ -195,9 +195,6 @@ func (r *Run) Wait() error {
 // Done is closed at the end.
 func (r *Run) Done() <-chan struct{} { return r.done }
 
-// Ledger is what the run added up to; it may be read after the end.
-func (r *Run) Ledger() *ledger.Ledger { return r.cfg.Ledger }
-
 // conduct is the run: it reads what the sources report and what it is told, one thing at a time.
 func (r *Run) conduct() {
 	defer close(r.done)

@@ -30,17 +30,6 @@ const (
 	Stop                 // more than the limit: errors will come, and they will be this machine's
 )
 
-func (s Severity) String() string {
-	switch s {
-	case Stop:
-		return "stop"
-	case Warn:
-		return "warning"
-	default:
-		return "note"
-	}
-}
-
 // Finding is a sentence about one limit, and the command or change that mends it, if there is one.
 type Finding struct {
 	Severity     Severity

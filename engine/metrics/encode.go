@@ -79,17 +79,6 @@ func (h *Histogram) AppendBinary(b []byte) []byte {
 	return b
 }
 
-// DecodeHistogram reads what AppendBinary wrote and returns the bytes after it. What it accepts is consistent: the counts
-// add up, and the moments are possible.
-func DecodeHistogram(b []byte) (h Histogram, rest []byte, err error) {
-	d := decoder{b: b, room: room{pages: tablePage}}
-	h = d.histogram()
-	if d.err != nil {
-		return Histogram{}, nil, fmt.Errorf("read a histogram of %d bytes: %w", len(b), d.err)
-	}
-	return h, d.b, nil
-}
-
 // decoder reads fields one after the other and remembers the first error; after it everything reads as zero.
 type decoder struct {
 	b   []byte

@@ -168,5 +168,3 @@ func expand(s string, lookup func(string) (string, bool)) (filled string, values
 }
 
 func unescapeDollar(s string) string { return strings.ReplaceAll(s, "$${", "${") }
-
-func escapeDollar(s string) string { return strings.ReplaceAll(s, "${", "$${") }

@@ -137,7 +137,7 @@ func TestOtherWaysToWriteAFile(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if a, b := string(Print(got)), string(Print(want)); a != b {
+		if a, b := string(canonical(got)), string(canonical(want)); a != b {
 			t.Errorf("%s:\n%s\nwant\n%s", name, a, b)
 		}
 	}

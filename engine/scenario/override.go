@@ -69,7 +69,7 @@ func (f *File) overrideTarget(q *Quick, g *flags) {
 	case strings.ContainsAny(s, "?{"):
 		g.fail("URL", errors.New("a target has no query and no variables; give the base URL alone"))
 	default:
-		f.Target, f.TargetWritten = s, s
+		f.Target = s
 	}
 }
 

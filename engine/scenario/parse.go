@@ -190,7 +190,7 @@ func (p *parser) vars(n *yaml.Node) {
 			v = ""
 		}
 		refs, _ := references(f.val.Value)
-		p.f.Vars = append(p.f.Vars, Var{Name: f.key, Value: v, Written: f.val.Value, Secret: len(refs) > 0, Pos: posOf(f.name)})
+		p.f.Vars = append(p.f.Vars, Var{Name: f.key, Value: v, Secret: len(refs) > 0, Pos: posOf(f.name)})
 	}
 }
 
@@ -212,7 +212,6 @@ func (p *parser) baseURL(n *yaml.Node) {
 		return
 	}
 	p.f.Target = s
-	p.f.TargetWritten = n.Value
 	if msg, remedy := wholeURL(s); msg != "" {
 		p.add(n, remedy, "target: %s", msg)
 		return

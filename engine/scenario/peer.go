@@ -24,9 +24,7 @@ type Peer struct {
 	Weight int    // of its share; 0: as many as it has cores
 	Label  string // of a group that reports add up
 	Target string // that this peer loads in place of the file's; empty: the same
-	// TargetWritten is the target as it stands in the file, with its references to the environment.
-	TargetWritten string
-	Pos           Pos
+	Pos    Pos
 }
 
 // Boot is the word of Peer.Exec that is replaced by the script that starts the agent.
@@ -258,7 +256,6 @@ func (p *parser) peer(n *yaml.Node) (out Peer, ok bool) {
 	}
 	if v := o.get("target"); v != nil {
 		if out.Target, ok = p.filled(v, "target", false); ok {
-			out.TargetWritten = v.Value
 			if msg, remedy := wholeURL(out.Target); msg != "" {
 				p.add(v, remedy, "target: %s", msg)
 			}
@@ -300,29 +297,4 @@ func (p *parser) command(n *yaml.Node) []string {
 		p.add(n, `write for example [sh, -c, "{boot}"]`, "exec begins with %s, which is what a shell there gets", Boot)
 	}
 	return out
-}
-
-// peers writes the key of the file.
-func (w *printer) peers(list []Peer) {
-	if len(list) == 0 {
-		return
-	}
-	w.open("peers")
-	for _, p := range list {
-		w.begin()
-		depth := w.depth
-		if p.SSH != "" {
-			w.fixed("ssh", p.SSH)
-		} else {
-			w.fixedList("exec", p.Exec)
-		}
-		w.fixed("agent", p.Agent)
-		if p.Weight > 0 {
-			w.key("weight", strconv.Itoa(p.Weight))
-		}
-		w.fixed("label", p.Label)
-		w.raw("target", p.TargetWritten)
-		w.depth = depth
-	}
-	w.close()
 }

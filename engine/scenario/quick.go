@@ -77,7 +77,6 @@ func (q Quick) File(env Env) (*File, error) {
 		path = "/" + path
 	}
 	f.Target, f.Name = scheme+"://"+host, host
-	f.TargetWritten = f.Target
 	st := &Step{Method: "GET", URL: path, HTTP: f.HTTP}
 	if q.Body != nil {
 		st.Method = "POST"

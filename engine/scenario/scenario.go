@@ -11,33 +11,30 @@ type Pos struct{ Line, Column int }
 
 // File is a whole scenario file: the journeys, the load and how it is judged. It is immutable once parsed.
 type File struct {
-	Path   string // as given; empty in quick mode
-	Dir    string // folder of the file: body files are looked up below it only
-	Text   []byte // the file as read; environment references are not filled in, so it may be stored
-	Name   string
-	Target string // base URL, or empty if every step has a whole one
-	// TargetWritten is the target as it stands in the file, with its references to the environment.
-	TargetWritten string
-	Hosts         []string // further hosts that may be met
-	Vars          []Var
-	HTTP          HTTP // of the file; Step.HTTP is what holds for a step
-	Profiles      map[string]Think
-	ThinkTimes    float64 // multiplier of all think times; 1 unless given
-	Load          load.Spec
-	Closed        bool // the closed model: Load.Model says the same
-	Warmup        time.Duration
-	Scenarios     []*Scenario
-	SLO           []Criterion
-	Authorize     *Authorize
-	Labels        map[string]string
-	Peers         []Peer   // further machines that make a part of the load
-	Secrets       []string // values that came from the environment: never shown, stored or logged
+	Path       string // as given; empty in quick mode
+	Dir        string // folder of the file: body files are looked up below it only
+	Text       []byte // the file as read; environment references are not filled in, so it may be stored
+	Name       string
+	Target     string   // base URL, or empty if every step has a whole one
+	Hosts      []string // further hosts that may be met
+	Vars       []Var
+	HTTP       HTTP // of the file; Step.HTTP is what holds for a step
+	Profiles   map[string]Think
+	ThinkTimes float64 // multiplier of all think times; 1 unless given
+	Load       load.Spec
+	Closed     bool // the closed model: Load.Model says the same
+	Warmup     time.Duration
+	Scenarios  []*Scenario
+	SLO        []Criterion
+	Authorize  *Authorize
+	Labels     map[string]string
+	Peers      []Peer   // further machines that make a part of the load
+	Secrets    []string // values that came from the environment: never shown, stored or logged
 }
 
 // Var is a variable of the file. Value has its environment references filled in; Secret is set if it had any.
 type Var struct {
 	Name, Value string
-	Written     string // the value as it stands in the file, with its references
 	Secret      bool
 	Pos         Pos
 }

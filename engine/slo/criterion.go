@@ -242,15 +242,6 @@ func (c *Criterion) worse(a, b float64) float64 {
 	return min(a, b)
 }
 
-// Check parses a criterion and holds its scenario and step against a file: for scenario.Env.CheckSLO.
-func Check(expr string, f *scenario.File) error {
-	c, err := Parse(expr)
-	if err != nil {
-		return err
-	}
-	return c.Check(f)
-}
-
 // Check says whether the scenario and step of a criterion are in a file.
 func (c *Criterion) Check(f *scenario.File) error {
 	_, err := c.steps(StepNames(f))

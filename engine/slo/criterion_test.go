@@ -64,16 +64,25 @@ func TestWhatIsWrongWithACriterionIsToldWithWhatToWrite(t *testing.T) {
 		"buyer/prduct: p95 < 20ms": "did you mean buyer/product?",
 		"nobody: p95 < 20ms":       "there are buyer",
 	} {
-		err := Check(expr, file)
+		err := checked(expr)
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want something with %q", expr, err, want)
 		}
 	}
 	for _, expr := range []string{"buyer: p95 < 1s", "buyer/product: p95 < 1s", "product: p95 < 1s", "buyer/login: max < 3s"} {
-		if err := Check(expr, file); err != nil {
+		if err := checked(expr); err != nil {
 			t.Errorf("%q: %v", expr, err)
 		}
 	}
+}
+
+// checked parses a criterion and holds its scenario and step against the file.
+func checked(expr string) error {
+	c, err := Parse(expr)
+	if err != nil {
+		return err
+	}
+	return c.Check(file)
 }
 
 var file = &scenario.File{Scenarios: []*scenario.Scenario{

@@ -14,18 +14,18 @@ import (
 	"lt/engine/load"
 )
 
-// Print writes a file as YAML in one canonical form: every key in a fixed order, defaults left out. Parsing it gives the
-// same File again, but for places and comments. Values from the environment are written as the references that they came
-// from. What only a command line can give (a body read from outside the folder) is written by its name.
-func Print(f *File) []byte {
+// canonical writes a file as YAML in one form: every key in a fixed order, defaults left out. Parsing it gives the same File
+// again, but for places, comments and what was a secret, which is how the tests know that nothing of a file is lost or made up. What
+// only a command line can give (a body read from outside the folder) is written by its name.
+func canonical(f *File) []byte {
 	w := &printer{}
 	w.fixed("name", f.Name)
-	w.raw("target", f.TargetWritten)
+	w.fixed("target", f.Target)
 	w.list("hosts", f.Hosts)
 	if len(f.Vars) > 0 {
 		w.open("vars")
 		for _, v := range f.Vars {
-			w.key(v.Name, quote(v.Written))
+			w.key(v.Name, quote(escapeDollar(v.Value)))
 		}
 		w.close()
 	}
@@ -90,15 +90,12 @@ func (w *printer) line(s string) {
 // key writes a key with a value that is YAML already.
 func (w *printer) key(name, value string) { w.line(quote(name) + ": " + value) }
 
-// raw writes a value as it is, unless it is empty.
-func (w *printer) raw(name, value string) {
+// fixed writes a value, in which nothing is a reference to the environment, unless it is empty.
+func (w *printer) fixed(name, value string) {
 	if value != "" {
-		w.key(name, quote(value))
+		w.key(name, quote(escapeDollar(value)))
 	}
 }
-
-// fixed writes a value in which references to the environment are not filled in.
-func (w *printer) fixed(name, value string) { w.raw(name, escapeDollar(value)) }
 
 func (w *printer) open(name string) {
 	w.line(quote(name) + ":")
@@ -471,3 +468,30 @@ func (c Compare) String() string {
 	}
 	return c.Op + " " + c.Value
 }
+
+// peers writes the key of the file.
+func (w *printer) peers(list []Peer) {
+	if len(list) == 0 {
+		return
+	}
+	w.open("peers")
+	for _, p := range list {
+		w.begin()
+		depth := w.depth
+		if p.SSH != "" {
+			w.fixed("ssh", p.SSH)
+		} else {
+			w.fixedList("exec", p.Exec)
+		}
+		w.fixed("agent", p.Agent)
+		if p.Weight > 0 {
+			w.key("weight", strconv.Itoa(p.Weight))
+		}
+		w.fixed("label", p.Label)
+		w.fixed("target", p.Target)
+		w.depth = depth
+	}
+	w.close()
+}
+
+func escapeDollar(s string) string { return strings.ReplaceAll(s, "${", "$${") }
