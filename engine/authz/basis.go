@@ -11,7 +11,6 @@ type Basis struct {
 	Text     string  // as every report says it
 	MaxRate  float64 // arrivals a second over all sources that must not be exceeded; 0 is no limit
 	MaxUsers int     // of the closed model, likewise
-	Public   bool    // at least one target is public, or not known yet
 	// Until is when it ends; a run that is still going on then has to be drained. Zero is no end.
 	Until time.Time
 

@@ -211,7 +211,6 @@ func (r *Request) names(host string) bool {
 
 // grounds finds out on what basis public targets may be loaded, writes it into b and says it.
 func (r *Request) grounds(b *Basis, public []target) (text string, err error) {
-	b.Public = true
 	b.covered = map[string]bool{}
 	var said []string
 	var rest []target

@@ -128,8 +128,8 @@ func TestDecide(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if b.Text != c.basis || b.Public != c.public {
-				t.Errorf("basis %q, public %v; want %q, %v", b.Text, b.Public, c.basis, c.public)
+			if public := len(b.covered) > 0; b.Text != c.basis || public != c.public {
+				t.Errorf("basis %q, public %v; want %q, %v", b.Text, public, c.basis, c.public)
 			}
 			if capped := b.MaxRate == FreeRate && b.MaxUsers == FreeUsers; capped != c.capped || !capped && (b.MaxRate != 0 || b.MaxUsers != 0) {
 				t.Errorf("at most %g/s and %d users, want capped %v", b.MaxRate, b.MaxUsers, c.capped)
