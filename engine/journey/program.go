@@ -30,7 +30,6 @@ type Program struct {
 // Scenario is one kind of user.
 type Scenario struct {
 	Name                   string
-	Weight                 int
 	Setup, Steps, Teardown []*Step
 	Pacing                 time.Duration // 0: none
 	Cookies                scenario.Cookies
@@ -206,7 +205,7 @@ func (c *compiler) furtherHosts() {
 }
 
 func (c *compiler) scenario(src *scenario.Scenario) {
-	sc := &Scenario{Name: src.Name, Weight: src.Weight, Pacing: src.Pacing, Cookies: src.HTTP.Cookies, Connections: src.HTTP.Connections}
+	sc := &Scenario{Name: src.Name, Pacing: src.Pacing, Cookies: src.HTTP.Cookies, Connections: src.HTTP.Connections}
 	c.scope = &scope{consts: map[string]string{}, slots: map[string]int{}, start: map[string]string{}}
 	for _, steps := range [][]*scenario.Step{src.Setup, src.Steps, src.Teardown} {
 		for _, st := range steps {
