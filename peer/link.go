@@ -86,7 +86,6 @@ type Link struct {
 	call     *call         // the newest session; nil: none yet
 	hello    wire.Hello    // of the process that has the job
 	welcome  wire.Welcome
-	ready    bool
 	granting bool
 	over     time.Time // see Over
 	fin      *wire.Fin

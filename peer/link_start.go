@@ -58,7 +58,6 @@ func (l *Link) Dial(ctx context.Context) {
 			l.supervise(c)
 		})
 		l.mu.Lock()
-		l.ready = true
 		hello := l.hello
 		l.mu.Unlock()
 		l.cfg.Observer.Ready(l.cfg.N, hello, p)
