@@ -114,7 +114,6 @@ func (c *Control) put(e Envelope) error {
 
 // RefusedError is a request that the peer answered with an Error.
 type RefusedError struct {
-	Request    Kind
 	Code, Text string // as Error has them, neutralised
 }
 
@@ -191,7 +190,7 @@ func (a *Asked) Wait(ctx context.Context, reply any) error {
 			s.Fail(err)
 			return err
 		}
-		return &RefusedError{Request: a.kind, Code: redact.Neutralise(refused.Code), Text: redact.Neutralise(refused.Text)}
+		return &RefusedError{Code: redact.Neutralise(refused.Code), Text: redact.Neutralise(refused.Text)}
 	case e.Kind != KindOK:
 		err := fmt.Errorf("%s was answered with %s, which is no reply", a.kind, e.Kind)
 		s.Fail(err)
