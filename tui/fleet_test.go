@@ -49,7 +49,7 @@ func runningFleet() *conductor.View {
 	remote := func(name, state string, share float64, k float64) metrics.SourceView {
 		r := local
 		r.Name, r.Kind, r.State, r.Share = name, "ssh", state, share
-		r.Asked, r.Done = s.Window.ArrivalsRPS*share, s.Window.ArrivalsRPS*share*k
+		r.Asked, r.Done = s.Window.OfferedRPS/3*share, s.Window.OfferedRPS/3*share*k
 		r.RTT, r.Clock, r.ClockBound, r.StartSkew = 23*time.Millisecond, 3170*time.Millisecond, 1200*time.Microsecond, 2*time.Millisecond
 		r.Age, r.Log = 400*time.Millisecond, []string{"lt 1.4.0 on linux/amd64, 4 cores, 8 GiB", "armed: begins in 2 s"}
 		return r

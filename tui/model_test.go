@@ -447,7 +447,7 @@ func TestAnythingDraws(t *testing.T) {
 func TestSentences(t *testing.T) {
 	for state, want := range map[string]string{
 		"starting": "Starting: nothing is due yet.",
-		"bent":     "✗ p99 < 300ms does not hold since 1:02: it is 2765 ms.",
+		"bent":     "✗ p99 < 300ms does not hold since 1:02: it is 2574 ms.",
 		"broken":   "✗ This machine is the limit, not the target: arrivals begin 41 ms after they are due",
 		"ended":    "▲ Finished 12 s ago: ",
 	} {

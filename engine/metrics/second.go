@@ -138,11 +138,11 @@ func (g *gauge) enter(t *Tally, k int, iv *Interval) {
 // second is one of the last seconds with everything it takes to make a window and a point.
 type second struct {
 	cell
-	known            bool // something was reported for it
-	waiting          resting
-	dropped, in, out uint64
-	droppedFrom      time.Duration
-	requests         []uint32 // by step
+	known       bool // something was reported for it
+	lag         resting
+	dropped     uint64
+	droppedFrom time.Duration
+	requests    []uint32 // by step
 }
 
 // findSecond finds a second that still keeps its histograms; nil where nothing was reported for it or it is too old.
@@ -170,8 +170,6 @@ func (t *Tally) newSecond() second {
 }
 
 func (s *second) addRecord(r *Record, buf *sketch) {
-	s.in += r.BytesIn
-	s.out += r.BytesOut
 	if int(r.Step) >= len(s.requests) {
 		return
 	}

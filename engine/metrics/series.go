@@ -46,29 +46,25 @@ type partialPoint struct {
 
 // pointTimes is what a point has from times; what it has from counts comes from the rows. Milliseconds, NaN where nothing was counted.
 type pointTimes struct {
-	quantiles         [5]float32 // pointQuantiles
-	max, service, lag float32    // the last two are p99
-	heat              Heat
+	quantiles [4]float32 // pointQuantiles
+	heat      Heat
 }
 
-var pointQuantiles = [5]float64{.5, .9, .95, .99, .999}
+var pointQuantiles = [4]float64{.5, .9, .99, .999}
 
 func (t *pointTimes) show(p *Point) {
 	q := &t.quantiles
-	p.P50, p.P90, p.P95, p.P99, p.P999 = float64(q[0]), float64(q[1]), float64(q[2]), float64(q[3]), float64(q[4])
-	p.Max, p.ServiceP99, p.Lag99, p.Heat = float64(t.max), float64(t.service), float64(t.lag), t.heat
+	p.P50, p.P90, p.P99, p.P999, p.Heat = float64(q[0]), float64(q[1]), float64(q[2]), float64(q[3]), t.heat
 }
 
-// cell is the times of a second or more.
+// cell is the response times of a second or more.
 type cell struct {
-	response, service, lag resting
-	steps                  []sketch // response times by step, coarse
+	response resting
+	steps    []sketch // by step, coarse
 }
 
 func (c *cell) merge(o *cell, buf *sketch) {
 	c.response.merge(&o.response, buf)
-	c.service.merge(&o.service, buf)
-	c.lag.merge(&o.lag, buf)
 	if c.steps == nil {
 		c.steps = slices.Clone(o.steps)
 		return
@@ -169,8 +165,8 @@ func (l *level) drop(n int) {
 func (l *level) forget() { l.points, l.p99, l.shown = nil, nil, Series{} }
 
 // late enters what came for a second that is sealed. Where it belongs to the open point of a level it counts as anything else; to a
-// sealed point it adds its requests in the heat bands and its longest time, but the percentiles are those of the times that were
-// there when it was sealed.
+// sealed point it adds its requests in the heat bands, but the percentiles are those of the times that were there when it was
+// sealed.
 func (s *series) late(row int, c *cell) {
 	for i := range s.levels {
 		l := &s.levels[i]
@@ -191,7 +187,6 @@ func (t *pointTimes) amend(c *cell) {
 		return
 	}
 	if len(more.heat.Counts) > 0 {
-		t.max = max(t.max, more.max)
 		t.heat = t.heat.plus(more.heat)
 	}
 }
@@ -208,21 +203,12 @@ func (h Heat) plus(o Heat) Heat {
 }
 
 func (c *cell) point() pointTimes {
-	var t pointTimes
-	var q [5]float64
+	var q [len(pointQuantiles)]float64
 	c.response.milliseconds(pointQuantiles[:], q[:])
+	t := pointTimes{heat: c.response.counts.heat()}
 	for i := range q {
 		t.quantiles[i] = float32(q[i])
 	}
-	t.max = float32(math.NaN())
-	if c.response.count > 0 {
-		t.max = float32(ms(c.response.max))
-	}
-	c.service.milliseconds([]float64{.99}, q[:1])
-	t.service = float32(q[0])
-	c.lag.milliseconds([]float64{.99}, q[:1])
-	t.lag = float32(q[0])
-	t.heat = c.response.counts.heat()
 	return t
 }
 
@@ -331,21 +317,14 @@ func (t *Tally) unsealed(l *level, i int) *cell {
 func (t *Tally) count(p *Point, i, every int, elapsed time.Duration) (rate float64) {
 	first := i * every
 	last := min(first+every, len(t.rows), int((elapsed+time.Second-1)/time.Second))
-	var scheduled, due, answered, good, errors uint64
+	var due, good, errors uint64
 	var covered float64
-	p.Sources = math.MaxInt
 	for k := first; k < last; k++ {
 		w := &t.rows[k]
 		covered += w.seconds()
-		scheduled += uint64(w.scheduled)
 		due += uint64(w.due)
-		answered += uint64(w.answers)
 		good += uint64(w.good)
 		errors += uint64(w.errors)
-		p.Late += uint64(w.late)
-		p.Dropped += uint64(w.dropped)
-		p.Users, p.InFlight = max(p.Users, int(w.users)), max(p.InFlight, int(w.inFlight))
-		p.Sources = min(p.Sources, int(w.sources))
 		expected := 0
 		for _, s := range t.sources {
 			if s.expected(time.Duration(k) * time.Second) {
@@ -354,14 +333,11 @@ func (t *Tally) count(p *Point, i, every int, elapsed time.Duration) (rate float
 		}
 		p.Gap = p.Gap || int(w.sources) < expected
 	}
-	if last <= first {
-		p.Sources = 0
-	}
 	p.Stage = t.stageAt(time.Duration(first)*time.Second + time.Duration(max(last-first, 1))*time.Second/2)
 	if p.Stage == afterStages {
 		p.Stage = NoStage
 	}
 	rate = per(max(covered, 0.001), i == 0)
-	p.Arrivals, p.Offered, p.Throughput, p.Goodput, p.Errors = float64(scheduled)*rate, float64(due)*rate, float64(answered)*rate, float64(good)*rate, float64(errors)*rate
+	p.Offered, p.Goodput, p.Errors = float64(due)*rate, float64(good)*rate, float64(errors)*rate
 	return rate
 }

@@ -45,10 +45,8 @@ type Snapshot struct {
 type Totals struct {
 	Counted      time.Duration // the time that rates refer to
 	Requests     uint64
-	Attempts     uint64
 	Errors       uint64
 	ErrorRate    float64 // (errors + dropped) / (requests + dropped), 0..1
-	ByClass      [Classes]uint64
 	Iterations   uint64
 	Failed       uint64
 	Unfinished   uint64
@@ -73,13 +71,11 @@ type Totals struct {
 
 // Window is what the row of figures shows: the last Length of complete seconds.
 type Window struct {
-	Length                                             time.Duration
-	ArrivalsRPS, OfferedRPS, ThroughputRPS, GoodputRPS float64
-	ErrorRate                                          float64
-	Response, Service                                  Quantiles
-	Lag, Queued                                        Quantiles
-	InFlight, Users, QueuedNow, Connections            int
-	BytesIn, BytesOut                                  float64 // a second
+	Length                                  time.Duration
+	OfferedRPS, ThroughputRPS, GoodputRPS   float64
+	ErrorRate                               float64
+	Response, Lag                           Quantiles
+	InFlight, Users, QueuedNow, Connections int
 }
 
 // StepView is one row of the table of steps, over the whole run so far (warm-up left out as in the totals).
@@ -118,8 +114,6 @@ type StageView struct {
 	Index                                              int
 	Warmup                                             bool
 	From, To                                           time.Duration // run time; To is the present edge while it runs
-	Requests                                           uint64
-	Errors                                             uint64
 	ErrorRate                                          float64
 	ArrivalsRPS, OfferedRPS, ThroughputRPS, GoodputRPS float64
 	Response                                           Quantiles
@@ -189,16 +183,11 @@ const MaxPoints = 900
 
 // Point is one step of a Series. Rates are a second. Percentiles are NaN where nothing ended; milliseconds.
 type Point struct {
-	Arrivals, Offered, Throughput, Goodput, Errors float64
-	P50, P90, P95, P99, P999, Max                  float64
-	ServiceP99                                     float64
-	Lag99                                          float64
-	Users, InFlight                                int
-	Late, Dropped                                  uint64
-	Stage                                          int16
-	Sources                                        int  // that delivered it
-	Gap                                            bool // a living source did not deliver it
-	Heat                                           Heat // response time, waited
+	Offered, Goodput, Errors float64
+	P50, P90, P99, P999      float64
+	Stage                    int16
+	Gap                      bool // a living source did not deliver it
+	Heat                     Heat // response time, waited
 }
 
 // Heat is the number of requests in each of some neighbouring bands of Series.Bands; the bands below First and above the last

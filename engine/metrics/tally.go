@@ -339,8 +339,6 @@ func (t *Tally) addRecords(iv *Interval, src *sourceSum, at seconds, all *Histog
 		s := t.newSecond()
 		sec, late = &s, &s
 	}
-	var service Histogram
-	defer service.Release(&t.pages)
 	for i := range iv.Records {
 		r := &iv.Records[i]
 		step := t.isStep(r.Step)
@@ -352,7 +350,6 @@ func (t *Tally) addRecords(iv *Interval, src *sourceSum, at seconds, all *Histog
 			dropped += r.Dropped
 			if r.Outcome == Waited {
 				all.add(&t.pages, &r.Response)
-				service.add(&t.pages, &r.Service)
 			}
 			if r.Stage >= 0 && int(r.Stage) < len(t.stageSums) {
 				t.stageSums[r.Stage].add(r)
@@ -385,14 +382,13 @@ func (t *Tally) addRecords(iv *Interval, src *sourceSum, at seconds, all *Histog
 	row := &t.rows[at.last]
 	row.max = max(row.max, float32(float64(all.Max())/1e6))
 	sec.response.add(all, &t.series.buf)
-	sec.service.add(&service, &t.series.buf)
 	sec.lag.add(&iv.Lag, &t.series.buf)
-	sec.waiting.add(&iv.Waiting, &t.series.buf)
 	sec.droppedFrom = shortest(sec.dropped, sec.droppedFrom, dropped, droppedFrom)
 	sec.dropped += dropped
 	if late != nil {
 		t.series.late(at.last, &late.cell)
-	} else {
+	}
+	if late == nil || math.IsNaN(float64(row.p50)) { // NaN: nothing has ended in it before
 		row.percentiles(&sec.response)
 	}
 }

@@ -63,17 +63,21 @@ func TestTotalsLeaveOutWarmupPausesAndSetup(t *testing.T) {
 	if math.Abs(s.Steps[1].Share-1./3) > 1e-6 || math.Abs(s.Steps[2].Share-2./3) > 1e-6 {
 		t.Errorf("shares: %v %v", s.Steps[1].Share, s.Steps[2].Share)
 	}
-	want := []StageView{{Name: "warm-up", Warmup: true, To: 2 * time.Second, Requests: 40}, {Name: "low", Index: 1, From: 2 * time.Second, To: 5 * time.Second, Requests: 120}, {Name: "high", Index: 2, From: 7 * time.Second, To: 9 * time.Second, Requests: 160}}
+	want := []StageView{
+		{Name: "warm-up", Warmup: true, To: 2 * time.Second, ThroughputRPS: 20, Response: Quantiles{Count: 40}},
+		{Name: "low", Index: 1, From: 2 * time.Second, To: 5 * time.Second, ThroughputRPS: 40, Response: Quantiles{Count: 120}},
+		{Name: "high", Index: 2, From: 7 * time.Second, To: 9 * time.Second, ThroughputRPS: 80, Response: Quantiles{Count: 160}},
+	}
 	for i, w := range want {
 		g := s.Stages[i]
-		if g.Name != w.Name || g.From != w.From || g.To != w.To || g.Requests != w.Requests || g.Warmup != w.Warmup || g.Response.Count != w.Requests {
+		if g.Name != w.Name || g.From != w.From || g.To != w.To || g.ThroughputRPS != w.ThroughputRPS || g.Warmup != w.Warmup || g.Response.Count != w.Response.Count {
 			t.Errorf("stage %d: %+v", i, g)
 		}
 	}
-	if s.Stages[2].ThroughputRPS != 80 || s.Stages[0].ArrivalsRPS != 10 {
-		t.Errorf("stage rates: %v, %v", s.Stages[2].ThroughputRPS, s.Stages[0].ArrivalsRPS)
+	if s.Stages[0].ArrivalsRPS != 10 {
+		t.Errorf("stage rate: %v", s.Stages[0].ArrivalsRPS)
 	}
-	if s.Elapsed != 9*time.Second || len(s.Series.Points) != 9 || s.Series.Points[5].Stage != NoStage || s.Series.Points[8].Throughput != 80 {
+	if s.Elapsed != 9*time.Second || len(s.Series.Points) != 9 || s.Series.Points[5].Stage != NoStage || s.Series.Points[8].Goodput != 80 {
 		t.Errorf("elapsed %v, %d points", s.Elapsed, len(s.Series.Points))
 	}
 }
@@ -88,14 +92,14 @@ func TestStageOfALateAnswer(t *testing.T) {
 	late.Final = true
 	tally.Add(late)
 	s := tally.Snapshot(3 * time.Second)
-	if a, b := s.Stages[0], s.Stages[1]; a.Requests != 20 || a.Response.Count != 30 || b.Requests != 10 || b.Response.Count != 0 || b.ThroughputRPS != 10 {
+	if a, b := s.Stages[0], s.Stages[1]; a.ThroughputRPS != 20 || a.Response.Count != 30 || b.Response.Count != 0 || b.ThroughputRPS != 10 {
 		t.Errorf("stages: %+v\n%+v", a, b)
 	}
 }
 
 // The order in which intervals come must not matter.
 func TestOrderDoesNotMatter(t *testing.T) {
-	build := func(order []int) *Snapshot {
+	build := func(order []int) (*Snapshot, []Second) {
 		tally := NewTally(shop, stages(), []SourceInfo{{Name: "ada", State: "running"}, {Name: "bob", State: "running"}})
 		tally.SetStage(1, 0, 8*time.Second)
 		for _, i := range order {
@@ -105,10 +109,10 @@ func TestOrderDoesNotMatter(t *testing.T) {
 			tally.Add(iv)
 			tally.Snapshot(0)
 		}
-		return tally.Snapshot(9 * time.Second)
+		return tally.Snapshot(9 * time.Second), tally.Intervals()
 	}
-	a := build([]int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15})
-	b := build([]int{0, 1, 3, 5, 7, 9, 11, 13, 15, 2, 6, 4, 10, 8, 12, 14})
+	a, rows := build([]int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15})
+	b, others := build([]int{0, 1, 3, 5, 7, 9, 11, 13, 15, 2, 6, 4, 10, 8, 12, 14})
 	ignore := cmp.FilterPath(func(p cmp.Path) bool { return strings.HasSuffix(p.String(), ".Sources") }, cmp.Ignore())
 	gauges := cmp.FilterPath(func(p cmp.Path) bool { return strings.Contains(p.String(), "Audit") }, cmp.Ignore())
 	nan := cmp.Comparer(func(x, y float64) bool { return x == y || math.IsNaN(x) && math.IsNaN(y) })
@@ -116,8 +120,11 @@ func TestOrderDoesNotMatter(t *testing.T) {
 	if d := cmp.Diff(a, b, ignore, gauges, nan, nan32); d != "" {
 		t.Errorf("another order, another picture:\n%s", d)
 	}
-	if p := a.Series.Points[3]; p.Sources != 2 || p.Users != 10 || p.InFlight != 4 || p.Gap {
-		t.Errorf("point: %+v", p)
+	if d := cmp.Diff(rows, others, nan); d != "" {
+		t.Errorf("another order, other seconds:\n%s", d)
+	}
+	if w := rows[3]; w.Sources != 2 || w.Users != 10 || w.InFlight != 4 || a.Series.Points[3].Gap {
+		t.Errorf("second: %+v", w)
 	}
 }
 
@@ -131,16 +138,16 @@ func TestPictureWaitsForAllSourcesButNotForEver(t *testing.T) {
 		t.Errorf("complete up to %v, want 1s: bob has not delivered the second", s.Elapsed)
 	}
 	s := tally.Snapshot(3700 * time.Millisecond)
-	if s.Elapsed != 3*time.Second || !s.Series.Points[2].Gap || s.Series.Points[0].Gap || s.Series.Points[2].Sources != 1 {
+	if s.Elapsed != 3*time.Second || !s.Series.Points[2].Gap || s.Series.Points[0].Gap || tally.Intervals()[2].Sources != 1 {
 		t.Errorf("after the grace: complete up to %v, points %+v", s.Elapsed, s.Series.Points)
 	}
 	tally.Add(oneSecond("bob", 1, 0, 1, time.Millisecond))
 	tally.Add(oneSecond("bob", 2, 0, 1, time.Millisecond))
 	amended := tally.Snapshot(4 * time.Second)
-	if amended.Series.Points[2].Gap || amended.Series.Points[2].Throughput != 4 || amended.Totals.Requests != 12 {
+	if amended.Series.Points[2].Gap || amended.Series.Points[2].Goodput != 4 || amended.Totals.Requests != 12 {
 		t.Errorf("late data did not amend: %+v", amended.Series.Points[2])
 	}
-	if !s.Series.Points[2].Gap || s.Series.Points[2].Throughput != 2 {
+	if !s.Series.Points[2].Gap || s.Series.Points[2].Goodput != 2 {
 		t.Error("a snapshot changed after it was published")
 	}
 	tally.SetSource(SourceInfo{Name: "bob", State: "lost", LostAt: 3 * time.Second, Reason: "gone"})
@@ -161,7 +168,7 @@ func TestWindowIsTheLastTenSeconds(t *testing.T) {
 		tally.Add(oneSecond("", i, 0, 10, d))
 	}
 	w := tally.Snapshot(30 * time.Second).Window
-	if w.Length != 10*time.Second || w.OfferedRPS != 20 || w.GoodputRPS != 20 || w.Response.Max != 2*time.Millisecond || w.Response.Count != 200 || w.Users != 5 || w.BytesIn != 2000 {
+	if w.Length != 10*time.Second || w.OfferedRPS != 20 || w.GoodputRPS != 20 || w.Response.Max != 2*time.Millisecond || w.Response.Count != 200 || w.Users != 5 {
 		t.Errorf("window: %+v", w)
 	}
 	if w := tally.window(30*time.Second, 15*time.Second); w.Response.Count != 300 || w.Response.Max != 2*time.Second {
@@ -229,7 +236,7 @@ func TestRefusalsMakeNoMedian(t *testing.T) {
 	iv.Final = true
 	tally.Add(iv)
 	s := tally.Snapshot(time.Second)
-	if v := s.Totals; v.Response.P50 != 30*time.Second || v.CutShort.Count != 9 || v.Errors != 10 || v.ThroughputRPS != 0 || v.ByClass[Refused] != 9 {
+	if v := s.Totals; v.Response.P50 != 30*time.Second || v.CutShort.Count != 9 || v.Errors != 10 || v.ThroughputRPS != 0 || s.Steps[1].ByClass[Refused] != 9 {
 		t.Errorf("totals: %+v", v)
 	}
 	if e := s.Errors; len(e) != 2 || e[0].Class != Refused || e[0].Count != 9 || e[0].Step.Step != "home" || e[0].Hint == "" || e[0].Series[0] != 9 {
@@ -251,7 +258,7 @@ func TestJoinedIntervalIsSpreadOverItsSeconds(t *testing.T) {
 		arrivals += s.Arrivals
 	}
 	s := tally.Snapshot(4 * time.Second)
-	if arrivals != 44 || s.Totals.OfferedRPS != 22 || s.Series.Points[1].Users != 5 || s.Totals.Response.Count != 88 {
+	if arrivals != 44 || s.Totals.OfferedRPS != 22 || tally.Intervals()[1].Users != 5 || s.Totals.Response.Count != 88 {
 		t.Errorf("arrivals %v, offered %v", arrivals, s.Totals.OfferedRPS)
 	}
 }
@@ -290,10 +297,10 @@ func TestShortEndOfARun(t *testing.T) {
 		if !near(row.Throughput, 6/c.over) || !near(row.Goodput, 6/c.over) || !near(row.Offered, 6/c.over) || !near(row.Arrivals, 3/c.over) {
 			t.Errorf("%v behind %d s: %+v, want counts of %v s", c.length, c.seconds, row, c.over)
 		}
-		if point.Throughput != row.Throughput || point.Goodput != row.Goodput || point.Offered != row.Offered || point.Arrivals != row.Arrivals || !near(s.Errors[0].Series[c.seconds], 3/c.over) {
+		if point.Goodput != row.Goodput || point.Offered != row.Offered || !near(s.Errors[0].Series[c.seconds], 3/c.over) {
 			t.Errorf("%v behind %d s: the charts and the list differ: %+v, %+v, errors %v", c.length, c.seconds, point, row, s.Errors[0].Series)
 		}
-		if c.seconds > 0 && (rows[c.seconds-1].Throughput != 10 || s.Series.Points[c.seconds-1].Throughput != 10) {
+		if c.seconds > 0 && (rows[c.seconds-1].Throughput != 10 || s.Series.Points[c.seconds-1].Goodput != 10) {
 			t.Errorf("%v behind %d s: it changed the second before: %+v", c.length, c.seconds, rows[c.seconds-1])
 		}
 		lasted := float64(c.seconds) + max(c.length, time.Millisecond).Seconds()
@@ -318,8 +325,8 @@ func TestWindowAtTheEndOfARun(t *testing.T) {
 		arrivals += float64(5 + i)
 	}
 	want := arrivals / 10.003
-	if w := s.Window; w.Length != 10003*time.Millisecond || math.Abs(w.ArrivalsRPS-want) > 1e-9 || math.Abs(s.Steps[1].WindowRPS-want) > 1e-9 || math.Abs(s.Sources[0].Done-want) > 1e-9 {
-		t.Errorf("%v: %v arrivals a second, %v of the step, %v of the source; want %v", w.Length, w.ArrivalsRPS, s.Steps[1].WindowRPS, s.Sources[0].Done, want)
+	if w := s.Window; w.Length != 10003*time.Millisecond || math.Abs(w.OfferedRPS-2*want) > 1e-9 || math.Abs(s.Steps[1].WindowRPS-want) > 1e-9 || math.Abs(s.Sources[0].Done-want) > 1e-9 {
+		t.Errorf("%v: %v offered a second, %v of the step, %v of the source; want twice, once and once %v", w.Length, w.OfferedRPS, s.Steps[1].WindowRPS, s.Sources[0].Done, want)
 	}
 }
 
@@ -337,8 +344,8 @@ func TestShortEndOfALongRun(t *testing.T) {
 		end.Length, end.Final = 3*time.Millisecond, true
 		tally.Add(end)
 		points := tally.Snapshot(2 * time.Hour).Series.Points
-		if last := points[len(points)-1]; math.Abs(last.Throughput-c.want) > 1e-6 {
-			t.Errorf("%d seconds: %v a second in the last point, want %v", c.seconds, last.Throughput, c.want)
+		if last := points[len(points)-1]; math.Abs(last.Goodput-c.want) > 1e-6 {
+			t.Errorf("%d seconds: %v a second in the last point, want %v", c.seconds, last.Goodput, c.want)
 		}
 	}
 }
@@ -403,8 +410,8 @@ func pointsAreMerged(t *testing.T, rng *rand.Rand) {
 				heat += uint64(n)
 			}
 			same := func(got float64, want time.Duration) bool { return float32(got) == float32(ms(want)) }
-			if !same(p.P50, want.Quantile(.5)) || !same(p.P99, want.Quantile(.99)) || !same(p.P999, want.Quantile(.999)) || !same(p.Max, want.Max()) || heat != want.Count() {
-				t.Errorf("point %d of %v: %+v, want p50 %v, p99 %v, at most %v, %d in all", i, series.Every, p, want.Quantile(.5), want.Quantile(.99), want.Max(), want.Count())
+			if !same(p.P50, want.Quantile(.5)) || !same(p.P99, want.Quantile(.99)) || !same(p.P999, want.Quantile(.999)) || heat != want.Count() {
+				t.Errorf("point %d of %v: %+v, want p50 %v, p99 %v, %d in all", i, series.Every, p, want.Quantile(.5), want.Quantile(.99), want.Count())
 			}
 			if math.IsNaN(float64(series.P99[1][i])) || series.P99[2][i] < series.P99[1][i] {
 				t.Errorf("point %d of %v: p99 of the steps %v and %v", i, series.Every, series.P99[1][i], series.P99[2][i])
@@ -413,7 +420,7 @@ func pointsAreMerged(t *testing.T, rng *rand.Rand) {
 	}
 }
 
-// What comes later than its second keeps histograms amends counts, the heat bands and the longest time; in a point that is not over
+// What comes later than its second keeps histograms amends counts and the heat bands; in a point that is not over
 // yet it counts as any other.
 func TestWhatComesTooLateForItsPercentiles(t *testing.T) {
 	tally := NewTally(shop, stages(), nil)
@@ -441,22 +448,22 @@ func TestWhatComesTooLateForItsPercentiles(t *testing.T) {
 	}
 	for _, k := range []int{100, 500} {
 		p, was := &s.Series.Points[k/4], &before.Series.Points[k/4]
-		if p.P99 != was.P99 || p.Max != 200 || count(p) != count(was)+2000 || p.Throughput <= was.Throughput {
+		if p.P99 != was.P99 || count(p) != count(was)+2000 || p.Goodput <= was.Goodput {
 			t.Errorf("second %d: %+v, was %+v", k, p, was)
 		}
-		if was.Max != 2 || count(was) > 80 {
+		if count(was) > 80 {
 			t.Errorf("a picture changed after it was published: %+v", was)
 		}
 	}
-	if p, was := &s.Series.Points[at/4], &before.Series.Points[at/4]; p.P50 < 99 || p.Max != 200 || count(p) != count(was)+2000 {
+	if p, was := &s.Series.Points[at/4], &before.Series.Points[at/4]; p.P50 < 99 || count(p) != count(was)+2000 {
 		t.Errorf("second %d: %+v, was %+v", at, p, was)
 	}
 	i := at - int(s.Recent.From/time.Second)
-	if p := &s.Recent.Points[i]; p.P99 > 3 || p.Max != 200 || count(p) != 2020 {
+	if p := &s.Recent.Points[i]; p.P99 > 3 || count(p) != 2020 {
 		t.Errorf("second %d by itself: %+v", at, p)
 	}
 	// A second of which nothing was known has the figures of what came.
-	if row := tally.Intervals()[500]; row.Throughput != 2000 {
+	if row := tally.Intervals()[500]; row.Throughput != 2000 || row.Max != 200 {
 		t.Errorf("second 500: %+v", row)
 	}
 }
@@ -535,8 +542,8 @@ func TestADayStaysFlat(t *testing.T) {
 	if s.Totals.Requests != 200*day || s.Totals.OfferedRPS != 200 || s.Series.Every != 128*time.Second || len(s.Series.Points) != day/128 {
 		t.Errorf("requests %d, offered %v, %d points of %v", s.Totals.Requests, s.Totals.OfferedRPS, len(s.Series.Points), s.Series.Every)
 	}
-	// One second in 64 is slow, so of each point 1/64 of the requests are: p99 is slow, p95 is not.
-	if p := s.Series.Points[400]; p.P95 > 3 || p.P99 < 40 || p.Max != 100 || p.Throughput != 200 {
+	// One second in 64 is slow, so of each point 1/64 of the requests are: p99 is slow, p90 is not.
+	if p := s.Series.Points[400]; p.P90 > 3 || p.P99 < 40 || p.Goodput != 200 {
 		t.Errorf("a joined point: %+v", p)
 	}
 	var fast, late uint32

@@ -131,7 +131,7 @@ func (t *Tally) totals(elapsed time.Duration) Totals {
 	r := t.over(parts)
 	s := &t.total
 	v := Totals{
-		Requests: s.requests, Attempts: s.attempts, Errors: s.errors, ErrorRate: s.errorRate(), ByClass: s.byClass, Dropped: s.dropped, Stale: s.stale,
+		Requests: s.requests, Errors: s.errors, ErrorRate: s.errorRate(), Dropped: s.dropped, Stale: s.stale,
 		BytesIn: s.in, BytesOut: s.out,
 		ArrivalsRPS: r.rate(r.scheduled), OfferedRPS: r.rate(r.due), ThroughputRPS: r.rate(r.answers), GoodputRPS: r.rate(r.good),
 		Response: s.quantiles(), Service: s.service.Summary(), CutShort: s.cut.Summary(), Lag: t.lag.Summary(), Queued: t.waiting.Summary(),
@@ -202,18 +202,14 @@ func (t *Tally) window(elapsed, d time.Duration) Window {
 	first, last := t.lastRows(elapsed, min(max(d, time.Second), time.Minute))
 	var v Window
 	var r rates
-	var service, response, lag, waiting Histogram
-	defer func() {
-		for _, h := range []*Histogram{&service, &response, &lag, &waiting} {
-			h.Release(&t.pages)
-		}
-	}()
-	var dropped, in, out uint64
+	var response, lag Histogram
+	defer response.Release(&t.pages)
+	defer lag.Release(&t.pages)
+	var dropped uint64
 	var droppedFrom time.Duration
 	for k := first; k < last; k++ {
 		w := &t.rows[k]
 		r.seconds += w.seconds()
-		r.scheduled += uint64(w.scheduled)
 		r.due += uint64(w.due)
 		r.requests += uint64(w.requests)
 		r.answers += uint64(w.answers)
@@ -224,20 +220,15 @@ func (t *Tally) window(elapsed, d time.Duration) Window {
 			continue
 		}
 		s.response.addTo(&response, &t.pages)
-		s.service.addTo(&service, &t.pages)
 		s.lag.addTo(&lag, &t.pages)
-		s.waiting.addTo(&waiting, &t.pages)
 		droppedFrom = shortest(dropped, droppedFrom, s.dropped, s.droppedFrom)
 		dropped += s.dropped
-		in += s.in
-		out += s.out
 	}
 	v.Length = time.Duration(r.seconds * float64(time.Second)).Round(time.Millisecond)
-	v.ArrivalsRPS, v.OfferedRPS, v.ThroughputRPS, v.GoodputRPS = r.rate(r.scheduled), r.rate(r.due), r.rate(r.answers), r.rate(r.good)
+	v.OfferedRPS, v.ThroughputRPS, v.GoodputRPS = r.rate(r.due), r.rate(r.answers), r.rate(r.good)
 	v.ErrorRate = errorRate(r.errors, dropped, r.requests)
-	v.Response, v.Service, v.Lag, v.Queued = response.Summary(), service.Summary(), lag.Summary(), waiting.Summary()
+	v.Response, v.Lag = response.Summary(), lag.Summary()
 	v.Response.dropped(dropped, droppedFrom)
-	v.BytesIn, v.BytesOut = r.rate(in), r.rate(out)
 	for _, s := range t.sources {
 		if s.any && (s.living() || s.edge >= elapsed) {
 			v.Users += s.gauge.users
@@ -317,7 +308,7 @@ func (t *Tally) stageViews(elapsed time.Duration) []StageView {
 		}
 		r := t.over(parts)
 		v := StageView{
-			Name: info.Name, Index: i, Warmup: info.Warmup, Requests: r.requests, Errors: r.errors,
+			Name: info.Name, Index: i, Warmup: info.Warmup,
 			ErrorRate:   errorRate(r.errors, r.dropped, r.requests),
 			ArrivalsRPS: r.rate(r.scheduled), OfferedRPS: r.rate(r.due), ThroughputRPS: r.rate(r.answers), GoodputRPS: r.rate(r.good),
 			Response: t.stageSums[i].quantiles(),
