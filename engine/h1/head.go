@@ -18,7 +18,6 @@ type Head struct {
 
 	KeepAlive       bool // the connection may carry another exchange after End
 	Chunked         bool // the body is chunked
-	CloseDelimited  bool // the body ends where the connection does
 	SetCookie       bool // there is a Set-Cookie field
 	Location        bool // there is a Location field
 	ContentEncoding bool // there is a Content-Encoding field

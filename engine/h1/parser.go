@@ -262,7 +262,7 @@ func (p *Parser) headEnd(h *Head) (Event, *Error) {
 		p.state = ended
 	default: // 8
 		p.state = untilClose
-		h.CloseDelimited, h.KeepAlive = true, false
+		h.KeepAlive = false
 	}
 	return HeadEnd, nil
 }

@@ -13,25 +13,26 @@ import (
 
 // answer is everything a parser says about one exchange, in a form that does not depend on how bytes were cut.
 type answer struct {
-	Interim   []int // statuses of the informational heads
-	Head      headFacts
-	Body      string
-	Ended     bool
-	Kind      Kind // of the error of Feed or EOF, 0 if none
-	Remaining int  // bytes not consumed
+	Interim    []int // statuses of the informational heads
+	Head       headFacts
+	UntilClose bool // the body ends where the connection does
+	Body       string
+	Ended      bool
+	Kind       Kind // of the error of Feed or EOF, 0 if none
+	Remaining  int  // bytes not consumed
 }
 
 type headFacts struct {
-	Status, Minor                                                            int
-	ContentLength                                                            int64
-	Raw                                                                      string
-	KeepAlive, Chunked, CloseDelimited, SetCookie, Location, ContentEncoding bool
+	Status, Minor                                            int
+	ContentLength                                            int64
+	Raw                                                      string
+	KeepAlive, Chunked, SetCookie, Location, ContentEncoding bool
 }
 
 func factsOf(h *Head) headFacts {
 	return headFacts{
 		h.Status, h.Minor, h.ContentLength, string(h.Raw),
-		h.KeepAlive, h.Chunked, h.CloseDelimited, h.SetCookie, h.Location, h.ContentEncoding,
+		h.KeepAlive, h.Chunked, h.SetCookie, h.Location, h.ContentEncoding,
 	}
 }
 
@@ -79,7 +80,7 @@ func readAnswer(t testing.TB, sc *Scratch, p *Parser, noBody bool, pieces ...[]b
 			case Informational:
 				a.Interim = append(a.Interim, sc.Head.Status)
 			case HeadEnd:
-				a.Head = factsOf(&sc.Head)
+				a.Head, a.UntilClose = factsOf(&sc.Head), p.state == untilClose
 			case Body:
 				if len(chunk) == 0 {
 					t.Fatal("an empty piece of body")
