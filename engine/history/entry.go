@@ -21,7 +21,6 @@ import (
 // Entry is one run in a list.
 type Entry struct {
 	ID, Name, Path string
-	Target         string
 	Started        time.Time
 	Size           int64 // bytes on disk
 	State          State
@@ -129,7 +128,7 @@ func lastWord(r io.ReaderAt, size int64) time.Duration {
 }
 
 func (e *Entry) describe(h *ledger.Header) {
-	e.ID, e.Name, e.Target, e.Started = h.ID, h.Name, h.Target, h.Started
+	e.ID, e.Name, e.Started = h.ID, h.Name, h.Started
 }
 
 // openHeader reads a record up to behind its header.

@@ -103,7 +103,7 @@ func TestListReadsTheTrailer(t *testing.T) {
 	if len(runs) != 2 || runs[0].ID != "aaaaa22222" || runs[1].ID != "aaaaa11111" {
 		t.Fatalf("want the newest first: %+v", runs)
 	}
-	if runs[0].Name != "Other Name!" || runs[0].Target != "https://shop.test" || runs[0].State != Finished {
+	if runs[0].Name != "Other Name!" || runs[0].State != Finished {
 		t.Errorf("%+v", runs[0])
 	}
 	s := live.Snapshot()
