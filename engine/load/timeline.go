@@ -27,7 +27,6 @@ type piece struct {
 	from, to time.Duration // half-open; the last may end at Never
 	clock    time.Duration // of the profile at from
 	runs     bool          // the clock runs
-	held     bool
 	paused   bool
 	stage    int
 	factor   float64
@@ -50,7 +49,6 @@ type State struct {
 	Stage  int           // index of the stage; the last one after the end, -1 before the start
 	Factor float64       // present factor
 	Rate   float64       // arrivals a second (open) or users (closed): the profile's level times Factor, at most Spec.MaxRate; 0 while paused and after the end
-	Held   bool
 	Paused bool
 	Over   bool // the profile has ended or was stopped
 }
@@ -180,7 +178,7 @@ func capped(s shape, limit float64, length time.Duration) (head, tail shape, cut
 // add appends a piece of the given length.
 func (b *builder) add(length time.Duration, stage int, s shape) {
 	p := piece{
-		from: b.run, to: Never, clock: b.clock, runs: !b.held && !b.paused, held: b.held, paused: b.paused,
+		from: b.run, to: Never, clock: b.clock, runs: !b.held && !b.paused, paused: b.paused,
 		stage: stage, factor: b.factor, shape: s, sum: b.sum, epoch: len(b.line.epochs) - 1,
 	}
 	if length < Never-b.run {
@@ -222,7 +220,7 @@ func (l *Timeline) At(t time.Duration) State {
 		return s
 	}
 	p := &l.pieces[i]
-	s := State{Clock: p.clock, Stage: p.stage, Factor: p.factor, Rate: p.level(t), Held: p.held, Paused: p.paused}
+	s := State{Clock: p.clock, Stage: p.stage, Factor: p.factor, Rate: p.level(t), Paused: p.paused}
 	if p.runs {
 		s.Clock += t - p.from
 	}

@@ -71,16 +71,17 @@ func TestLiveChanges(t *testing.T) {
 	}
 }
 
-func TestStateSaysHeldAndPaused(t *testing.T) {
+func TestStateSaysWhatStandsStill(t *testing.T) {
 	log := NewLog(hill())
 	appendAll(t, log, Change{At: sec, Kind: Hold}, Change{At: 2 * sec, Kind: Pause}, Change{At: 3 * sec, Kind: Stop})
 	line := log.Timeline()
 	for _, c := range []struct {
-		t                  time.Duration
-		held, paused, over bool
-	}{{0, false, false, false}, {sec, true, false, false}, {2 * sec, true, true, false}, {3 * sec, false, false, true}} {
-		if s := line.At(c.t); s.Held != c.held || s.Paused != c.paused || s.Over != c.over {
-			t.Errorf("at %v: %+v", c.t, s)
+		t                    time.Duration
+		stands, paused, over bool // stands: the profile's clock
+	}{{0, false, false, false}, {sec, true, false, false}, {2 * sec, true, true, false}, {3 * sec, true, false, true}} {
+		s := line.At(c.t)
+		if stands := line.At(c.t+sec/2).Clock == s.Clock; stands != c.stands || s.Paused != c.paused || s.Over != c.over {
+			t.Errorf("at %v: %+v, its clock stands: %v", c.t, s, stands)
 		}
 	}
 	if s := line.At(-1); s.Stage != -1 {
