@@ -19,8 +19,7 @@ import (
 type Resolved struct {
 	Host  string       // as the scenario names it
 	Via   string       // what is dialled instead (connect-to, resolve), if anything
-	Addrs []netip.Addr // empty if it does not resolve
-	Err   error
+	Addrs []netip.Addr // empty if it does not resolve; Connect says why
 }
 
 // Reached is the outcome of connecting once to one origin.
@@ -55,7 +54,7 @@ func (e *Engine) Resolve(ctx context.Context) []Resolved {
 		if h := e.origins.host(name); h.number.IsValid() {
 			r.Addrs = []netip.Addr{h.number}
 		} else {
-			r.Addrs, r.Err = e.origins.addresses(ctx, name)
+			r.Addrs, _ = e.origins.addresses(ctx, name)
 		}
 		out = append(out, r)
 	}
@@ -71,7 +70,7 @@ func (e *Engine) ResolveProxy(ctx context.Context) (Resolved, bool) {
 	if h := e.origins.host(r.Host); h.number.IsValid() {
 		r.Addrs = []netip.Addr{h.number}
 	} else {
-		r.Addrs, r.Err = e.origins.addresses(ctx, r.Host)
+		r.Addrs, _ = e.origins.addresses(ctx, r.Host)
 	}
 	return r, true
 }
