@@ -232,7 +232,7 @@ func (j *Judge) Results(totals *metrics.Totals) []Result {
 }
 
 func (j *Judge) result(s *state, totals *metrics.Totals) Result {
-	r := Result{Expr: s.Expr, Limit: s.Limit, Stop: s.Stop, Window: s.Window}
+	r := Result{Expr: s.Expr, Window: s.Window}
 	if s.Window > 0 {
 		r.Known, r.Value, r.Worst, r.OK, r.Since = s.known, s.value, s.worst, s.known && !s.failed, s.since
 		r.Ends = s.Stop && s.failed
