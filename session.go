@@ -275,12 +275,7 @@ func (s *session) header() (ledger.Header, error) {
 func (s *session) conduct(ctx context.Context, h ledger.Header) error {
 	ctx, cut := context.WithCancel(ctx)
 	defer cut()
-	head := conductor.Header{
-		ID: h.ID, Name: h.Name, Target: h.Target, Scenario: h.Path, Model: s.file.Load.Model, Arrivals: s.file.Load.Arrivals,
-		Seed: s.file.Load.Seed, Version: h.Version, Basis: h.Basis, Started: h.Started, MaxRate: s.file.Load.MaxRate,
-		Steps: engine.StepNames(s.program), Scenarios: s.file.Scenarios,
-	}
-	head.Record = s.path
+	head := conductor.Header{Name: h.Name, Target: h.Target, Model: s.file.Load.Model, Basis: h.Basis, Scenarios: s.file.Scenarios}
 	cfg := conductor.Config{
 		Header: head, Ledger: s.ledger, Record: s.record, Source: s.fleet, Spec: s.file.Load,
 		AllowRate: s.allowRate, Snapshot: s.snapshot, Recover: s.crash.Recover,

@@ -48,8 +48,7 @@ func newFeed() *feed {
 	f.series.P99, f.errors = make([][]float32, len(feedSteps)), make([][]float64, 3)
 	f.view = conductor.View{
 		Run: conductor.Header{
-			ID: "k3f9", Name: "Shop checkout", Target: "https://shop.staging.internal", Scenario: "shop.yaml", Version: "dev", Seed: 42,
-			Steps:     feedSteps,
+			Name: "Shop checkout", Target: "https://shop.staging.internal",
 			Scenarios: []*scenario.Scenario{{Name: "buyer", Weight: 3}, {Name: "browser", Weight: 7}},
 		},
 		Factor: 1, Total: 280 * time.Second,
@@ -163,7 +162,7 @@ func (f *feed) snapshot(now time.Duration) *conductor.View {
 	}
 	last := f.series.Points[n-1]
 	arrivals, answered := last.Offered/3, last.Goodput+last.Errors
-	v.Stage, v.Rate = int(last.Stage), arrivals
+	v.Stage = int(last.Stage)
 	mean := last.P50 / 0.69
 	s.Window = metrics.Window{
 		Length: time.Duration(min(n, 10)) * time.Second, OfferedRPS: last.Offered, ThroughputRPS: answered, GoodputRPS: last.Goodput,

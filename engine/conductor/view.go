@@ -39,7 +39,6 @@ type View struct {
 	Total    time.Duration // run time at which the profile ends under the changes so far
 	Stage    int           // present stage; -1 before the first and after the last
 	Factor   float64       // of all that follows: 1 unless changed by hand
-	Rate     float64       // asked at this moment: arrivals a second, or users in the closed model
 	Profile  load.Profile
 	Snapshot *metrics.Snapshot // never nil
 	Points   []knee.Point      // measured so far, for the panel of the knee
@@ -52,18 +51,10 @@ type View struct {
 
 // Header says what is run; it does not change while a run goes on.
 type Header struct {
-	ID, Name, Target string // target: host and port as shown; secrets masked
-	Scenario         string // file, or empty in quick mode
-	Model            load.Model
-	Arrivals         load.Arrivals
-	Seed             uint64
-	Version          string
-	Basis            string // why the target may be loaded
-	Record           string // where the run's record is
-	Started          time.Time
-	MaxRate          float64 // 0: no cap
-	Steps            []metrics.StepName
-	Scenarios        []*scenario.Scenario
+	Name, Target string // target: host and port as shown; secrets masked
+	Model        load.Model
+	Basis        string // why the target may be loaded
+	Scenarios    []*scenario.Scenario
 }
 
 // The ways a run ends.
