@@ -130,7 +130,7 @@ func TestShippedScenariosRun(t *testing.T) {
 	for _, info := range scenarios.List() {
 		t.Run(info.Name, func(t *testing.T) {
 			t.Parallel()
-			file, err := scenario.Parse(info.Name+".yaml", info.Text, scenarioEnv())
+			file, err := openScenario(info.Name)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -16,7 +16,6 @@ var names = []string{"demo", "smoke", "constant", "users", "spike", "journey", "
 type Info struct {
 	Name  string // what Open takes: the file's name without .yaml
 	Title string // the first line of its opening comment
-	Text  []byte // the whole file; the caller's own copy
 }
 
 // List returns all shipped scenarios in the order in which they are meant to be met.
@@ -28,12 +27,12 @@ func List() []Info {
 			panic(err) // the files are part of the binary and a test opens each of them
 		}
 		first, _, _ := strings.Cut(string(text), "\n")
-		list = append(list, Info{Name: name, Title: strings.TrimSpace(strings.TrimPrefix(first, "#")), Text: text})
+		list = append(list, Info{Name: name, Title: strings.TrimSpace(strings.TrimPrefix(first, "#"))})
 	}
 	return list
 }
 
-// Open returns the text of a shipped scenario by its name, with or without .yaml.
+// Open returns the text of a shipped scenario by its name, with or without .yaml; it is the caller's own copy.
 func Open(name string) ([]byte, error) {
 	text, err := files.ReadFile(strings.TrimSuffix(name, ".yaml") + ".yaml")
 	if err != nil {

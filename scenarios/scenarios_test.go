@@ -25,15 +25,19 @@ func TestEveryFileIsListed(t *testing.T) {
 
 func TestEveryFileExplainsItself(t *testing.T) {
 	for _, info := range List() {
-		if !bytes.HasPrefix(info.Text, []byte("# ")) || len(info.Title) < 20 {
+		text, err := Open(info.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.HasPrefix(text, []byte("# ")) || len(info.Title) < 20 {
 			t.Errorf("%s opens with %q, want a comment that says what it shows", info.Name, info.Title)
 		}
 		for _, want := range []string{"\nname: ", "\ntarget: http://127.0.0.1:8080\n", "\nslo:"} {
-			if !bytes.Contains(info.Text, []byte(want)) {
+			if !bytes.Contains(text, []byte(want)) {
 				t.Errorf("%s has no line %q", info.Name, strings.TrimSpace(want))
 			}
 		}
-		if bytes.ContainsRune(info.Text, '\t') || !bytes.HasSuffix(info.Text, []byte("\n")) {
+		if bytes.ContainsRune(text, '\t') || !bytes.HasSuffix(text, []byte("\n")) {
 			t.Errorf("%s: has a tab, or no newline at its end", info.Name)
 		}
 	}
