@@ -34,11 +34,6 @@ const agentIntro = "LT/1 {"
 type Booted struct {
 	rw   io.ReadWriteCloser
 	rest []byte // read already
-
-	System string // as `uname -s; uname -m` of the peer print it; empty if the agent was there
-	Path   string // of the agent's program on the peer; likewise
-	Cached bool   // nothing had to be uploaded
-	Sent   int64  // bytes of the upload, as they travelled
 }
 
 // Read reads what the agent says. One goroutine may read at a time.
@@ -161,7 +156,6 @@ func (r *run) stalled() {
 
 func (r *run) do() (*Booted, error) {
 	r.patient(dialPatience)
-	b := &Booted{rw: r.rw, Cached: true}
 	for {
 		word, rest, err := r.scan.next()
 		if err != nil {
@@ -175,23 +169,21 @@ func (r *run) do() (*Booted, error) {
 			if r.phase == Dial {
 				r.step("hello", 0)
 			}
-			b.rest = r.scan.buf
-			return b, nil
+			return &Booted{rw: r.rw, rest: r.scan.buf}, nil
 		case "hi":
-			r.phase, r.system, b.System = Probe, rest, rest
+			r.phase, r.system = Probe, rest
 			r.step("probe", 0)
 			r.patient(patience)
 		case "need":
 			if r.phase != Probe {
 				return nil, &Error{Phase: r.phase, Why: "the peer asked for the program twice"}
 			}
-			r.phase, b.Cached = Upload, false
+			r.phase = Upload
 			packed, _, _ := strings.Cut(rest, " ")
 			data, size, err := r.offer.open(r.system, packed == "gzip")
 			if err != nil {
 				return nil, &Error{Phase: Upload, Why: err.Error(), Err: err}
 			}
-			b.Sent = size
 			kind := "raw"
 			if packed == "gzip" {
 				kind = "gzip"
@@ -207,7 +199,6 @@ func (r *run) do() (*Booted, error) {
 				return nil, &Error{Phase: Upload, Why: "the peer started the agent before it had all of it"}
 			}
 			r.phase = Exec
-			_, b.Path, _ = strings.Cut(rest, " ")
 			r.step("hello", 0)
 			r.patient(patience)
 		case "fail":

@@ -109,11 +109,10 @@ func TestRun(t *testing.T) {
 		name  string
 		play  func(*far)
 		steps string
-		want  Booted
 		err   string // contained in the error; empty: none
 	}{
 		{
-			name: "cached", steps: "[dial probe hello]", want: Booted{System: "Linux x86_64", Path: "/a b/x", Cached: true},
+			name: "cached", steps: "[dial probe hello]",
 			play: func(f *far) {
 				io.WriteString(f, "Welcome!\r\nLTB1 or not\n")
 				f.say("hi Linux x86_64")
@@ -122,7 +121,7 @@ func TestRun(t *testing.T) {
 			},
 		},
 		{
-			name: "uploaded raw", steps: "[dial probe upload hello]", want: Booted{System: "Linux amd64", Path: "/x", Sent: int64(len(content))},
+			name: "uploaded raw", steps: "[dial probe upload hello]",
 			play: func(f *far) {
 				f.say("hi Linux amd64")
 				f.say("need raw /d")
@@ -136,13 +135,13 @@ func TestRun(t *testing.T) {
 			},
 		},
 		{
-			name: "uploaded packed", steps: "[dial probe upload hello]", want: Booted{System: "Linux x86_64", Path: "/x", Sent: -1},
+			name: "uploaded packed", steps: "[dial probe upload hello]",
 			play: func(f *far) {
 				f.say("hi Linux x86_64")
 				f.say("need gzip /d")
 				var n int64
-				if _, err := fmt.Sscanf(f.line(), "gzip %d", &n); err != nil {
-					t.Error(err)
+				if _, err := fmt.Sscanf(f.line(), "gzip %d", &n); err != nil || n <= 0 || n >= int64(len(content)) {
+					t.Errorf("%d bytes of %d: %v", n, len(content), err)
 				}
 				z, err := gzip.NewReader(io.LimitReader(f.in, n))
 				if err != nil {
@@ -157,7 +156,7 @@ func TestRun(t *testing.T) {
 			},
 		},
 		{
-			name: "an agent that is there", steps: "[dial hello]", want: Booted{Cached: true},
+			name: "an agent that is there", steps: "[dial hello]",
 			play: func(f *far) {
 				io.WriteString(f, "MOTD without an end")
 				introduce(f)
@@ -295,7 +294,7 @@ func TestRun(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				got, steps, err := against(t, b, nil, c.play)
+				_, steps, err := against(t, b, nil, c.play)
 				if c.err != "" {
 					var e *Error
 					if err == nil || !strings.Contains(err.Error(), c.err) || !errors.As(err, &e) {
@@ -308,12 +307,6 @@ func TestRun(t *testing.T) {
 				}
 				if fmt.Sprint(steps) != c.steps {
 					t.Errorf("steps %v", steps)
-				}
-				if c.want.Sent < 0 && got.Sent > 0 && got.Sent < int64(len(content)) {
-					c.want.Sent = got.Sent
-				}
-				if got.System != c.want.System || got.Path != c.want.Path || got.Cached != c.want.Cached || got.Sent != c.want.Sent {
-					t.Errorf("%+v", got)
 				}
 			})
 		})

@@ -3,9 +3,11 @@
 package boot
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -38,34 +40,53 @@ func standIn(t *testing.T) *Binaries {
 // dial starts the stand-in through a launcher, in an environment of its own.
 func dial(t *testing.T, b *Binaries, home string, argv ...string) (*Conn, error) {
 	t.Helper()
+	return dialTold(t, b, home, Told{}, argv...)
+}
+
+func dialTold(t *testing.T, b *Binaries, home string, told Told, argv ...string) (*Conn, error) {
+	t.Helper()
 	env := []string{"env", "-u", "LT_CACHE", "-u", "XDG_CACHE_HOME", "HOME=" + home}
 	a, err := New(Entry{Exec: append(env, argv...)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	a.Name = "peer"
-	c, err := NewDialer("", b, nil).Dial(t.Context(), a, Told{})
+	c, err := NewDialer("", b, nil).Dial(t.Context(), a, told)
 	if c != nil {
 		t.Cleanup(func() { c.Close() })
 	}
 	return c, err
 }
 
-// works fails unless the agent speaks and hears.
-func works(t *testing.T, c *Conn) {
+// begin is dial for a start that has to succeed; uploaded says whether the program was brought along.
+func begin(t *testing.T, b *Binaries, home string, argv ...string) (c *Conn, uploaded bool) {
 	t.Helper()
-	want := "LT/1 {}\n" + c.Path + " agent --stdio in /\n"
-	got := make([]byte, len(want))
-	if _, err := io.ReadFull(c, got); err != nil || string(got) != want {
+	c, err := dialTold(t, b, home, Told{Step: func(name string, _ float64) { uploaded = uploaded || name == "upload" }}, argv...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, uploaded
+}
+
+// works fails unless the agent speaks and hears. It returns the path of its program, as the agent itself says it.
+func works(t *testing.T, c *Conn) string {
+	t.Helper()
+	r := bufio.NewReader(c)
+	if got, err := r.ReadString('\n'); err != nil || got != "LT/1 {}\n" {
+		t.Fatalf("read %q, %v; stderr %q", got, err, c.Said())
+	}
+	got, err := r.ReadString('\n')
+	path, whole := strings.CutSuffix(got, " agent --stdio in /\n")
+	if err != nil || !whole {
 		t.Fatalf("read %q, %v; stderr %q", got, err, c.Said())
 	}
 	if _, err := io.WriteString(c, "echo\n"); err != nil {
 		t.Fatal(err)
 	}
-	got = make([]byte, 5)
-	if _, err := io.ReadFull(c, got); err != nil || string(got) != "echo\n" {
+	if got, err := r.ReadString('\n'); err != nil || got != "echo\n" {
 		t.Fatalf("heard %q, %v", got, err)
 	}
+	return path
 }
 
 func files(t *testing.T, dir string) []string {
@@ -90,16 +111,13 @@ func TestScriptInEveryShell(t *testing.T) {
 			lab.Need(t, shell[0])
 			b, home := standIn(t), t.TempDir()
 			for n := range 2 {
-				c, err := dial(t, b, home, append(slices.Clone(shell), "-c", "{boot}")...)
-				if err != nil {
-					t.Fatal(err)
+				c, uploaded := begin(t, b, home, append(slices.Clone(shell), "-c", "{boot}")...)
+				path := works(t, c)
+				if uploaded != (n == 0) || !strings.HasPrefix(path, home) {
+					t.Errorf("start %d: uploaded %v, %s runs", n, uploaded, path)
 				}
-				if c.Cached != (n == 1) || !strings.HasPrefix(c.Path, home) || (c.Sent > 0) != (n == 0) {
-					t.Errorf("start %d: %+v", n, c.Booted)
-				}
-				works(t, c)
 				c.Close()
-				if got := files(t, filepath.Dir(c.Path)); len(got) != 1 || got[0] != b.programs[0].SHA256 {
+				if got := files(t, filepath.Dir(path)); len(got) != 1 || got[0] != b.programs[0].SHA256 {
 					t.Errorf("start %d leaves %q", n, got)
 				}
 			}
@@ -173,10 +191,19 @@ func FuzzOneLine(f *testing.F) {
 	})
 }
 
-// unpacked makes the peer ask for the program as it is.
-type unpacked struct{ io.ReadWriteCloser }
+// unpacked makes the peer ask for the program as it is, and keeps what is written to it.
+type unpacked struct {
+	io.ReadWriteCloser
+	written bytes.Buffer
+}
 
-func (u unpacked) Read(p []byte) (int, error) {
+func (u *unpacked) Write(p []byte) (int, error) {
+	n, err := u.ReadWriteCloser.Write(p)
+	u.written.Write(p[:n])
+	return n, err
+}
+
+func (u *unpacked) Read(p []byte) (int, error) {
 	n, err := u.ReadWriteCloser.Read(p)
 	copy(p, bytes.ReplaceAll(p[:n], []byte("need gzip"), []byte("need raw ")))
 	return n, err
@@ -192,12 +219,13 @@ func TestUploadWithoutGzip(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	booted, err := Run(t.Context(), unpacked{p}, o, nil)
+	u := &unpacked{ReadWriteCloser: p}
+	booted, err := Run(t.Context(), u, o, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if booted.Sent != int64(len(stand)) {
-		t.Errorf("sent %d bytes", booted.Sent)
+	if got, want := u.written.String(), fmt.Sprintf("raw %d\n%s", len(stand), stand); got != want {
+		t.Errorf("sent %q, want %q", got, want)
 	}
 	works(t, &Conn{Booted: booted, proc: p})
 }
@@ -217,26 +245,21 @@ func TestNoisyLoginsAreSkipped(t *testing.T) {
 // A program that broke in the cache is noticed and brought again, in the same connection.
 func TestBrokenCacheIsMended(t *testing.T) {
 	b, home := standIn(t), t.TempDir()
-	first, err := dial(t, b, home, "sh", "-c", "{boot}")
-	if err != nil {
-		t.Fatal(err)
-	}
+	first, _ := begin(t, b, home, "sh", "-c", "{boot}")
+	path := works(t, first)
 	first.Close()
 	for name, spoil := range map[string]func() error{
-		"cut":         func() error { return os.Truncate(first.Path, 20) },
-		"changed":     func() error { return os.WriteFile(first.Path, []byte(strings.Replace(stand, "cat", "tac", 1)), 0o700) },
-		"a directory": func() error { return errors.Join(os.Remove(first.Path), os.MkdirAll(first.Path+"/x", 0o700)) },
-		"a link":      func() error { return errors.Join(os.Remove(first.Path), os.Symlink("/bin/sh", first.Path)) },
+		"cut":         func() error { return os.Truncate(path, 20) },
+		"changed":     func() error { return os.WriteFile(path, []byte(strings.Replace(stand, "cat", "tac", 1)), 0o700) },
+		"a directory": func() error { return errors.Join(os.Remove(path), os.MkdirAll(path+"/x", 0o700)) },
+		"a link":      func() error { return errors.Join(os.Remove(path), os.Symlink("/bin/sh", path)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := spoil(); err != nil {
 				t.Fatal(err)
 			}
-			c, err := dial(t, b, home, "sh", "-c", "{boot}")
-			if err != nil {
-				t.Fatal(err)
-			}
-			if c.Cached {
+			c, uploaded := begin(t, b, home, "sh", "-c", "{boot}")
+			if !uploaded {
 				t.Error("it was taken as it was")
 			}
 			works(t, c)
@@ -244,12 +267,12 @@ func TestBrokenCacheIsMended(t *testing.T) {
 		})
 	}
 	// Without the right to execute it is whole all the same.
-	if err := os.Chmod(first.Path, 0o600); err != nil {
+	if err := os.Chmod(path, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, err := dial(t, b, home, "sh", "-c", "{boot}")
-	if err != nil || !c.Cached {
-		t.Fatalf("%+v, %v", c, err)
+	c, uploaded := begin(t, b, home, "sh", "-c", "{boot}")
+	if uploaded {
+		t.Fatal("it was brought again")
 	}
 	works(t, c)
 }
@@ -271,11 +294,11 @@ func TestOldProgramsGo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	works(t, c)
+	path := works(t, c)
 	if got := files(t, dir); len(got) != 2 || !slices.Contains(got, "young") || !slices.Contains(got, b.programs[0].SHA256) {
 		t.Errorf("left are %q", got)
 	}
-	if info, err := os.Stat(c.Path); err != nil || time.Since(info.ModTime()) > time.Hour {
+	if info, err := os.Stat(path); err != nil || time.Since(info.ModTime()) > time.Hour {
 		t.Errorf("the start is not noted: %v", err)
 	}
 }
@@ -340,11 +363,11 @@ func TestDirectoriesOfOthersAreNotUsed(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer forget(conn.Path)
-			if strings.HasPrefix(conn.Path, home) {
-				t.Errorf("it used %s", conn.Path)
+			path := works(t, conn)
+			defer forget(path)
+			if strings.HasPrefix(path, home) {
+				t.Errorf("it used %s", path)
 			}
-			works(t, conn)
 		})
 	}
 	// A home whose cache is elsewhere is the user's own affair.
@@ -357,10 +380,9 @@ func TestDirectoriesOfOthersAreNotUsed(t *testing.T) {
 		}
 		real, err := filepath.EvalSymlinks(home)
 		must(t, err)
-		if !strings.HasPrefix(conn.Path, real+"/big/lt/agents/") {
-			t.Errorf("it used %s", conn.Path)
+		if path := works(t, conn); !strings.HasPrefix(path, real+"/big/lt/agents/") {
+			t.Errorf("it used %s", path)
 		}
-		works(t, conn)
 	})
 }
 
@@ -424,11 +446,11 @@ func TestFileSystems(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer forget(conn.Path)
-			if !strings.Contains(conn.Path, c.path) {
-				t.Errorf("it used %s", conn.Path)
+			path := works(t, conn)
+			defer forget(path)
+			if !strings.Contains(path, c.path) {
+				t.Errorf("it used %s", path)
 			}
-			works(t, conn)
 		})
 	}
 }

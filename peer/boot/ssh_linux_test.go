@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -45,13 +46,12 @@ func TestStartOverSSH(t *testing.T) {
 		must(t, err)
 		c, err := NewDialer(l.SSH(), b, nil).Dial(t.Context(), list[0], Told{Step: func(s string, _ float64) { steps = append(steps, s) }})
 		must(t, err)
-		if c.Cached != (n == 1) || !strings.HasPrefix(c.Path, l.Host("p1").Home+"/.cache/lt/agents/") {
-			t.Errorf("start %d: %+v", n, c.Booted)
+		if slices.Contains(steps, "upload") != (n == 0) || steps[0] != "dial" || steps[1] != "probe" || steps[len(steps)-1] != "hello" {
+			t.Errorf("start %d: steps %q", n, steps)
 		}
-		if steps[0] != "dial" || steps[1] != "probe" || steps[len(steps)-1] != "hello" {
-			t.Errorf("steps %q", steps)
+		if path := works(t, c); !strings.HasPrefix(path, l.Host("p1").Home+"/.cache/lt/agents/") {
+			t.Errorf("start %d: %s runs", n, path)
 		}
-		works(t, c)
 		c.Close()
 		if len(l.Host("p1").Processes()) > 1+len(l.Host("p1").Sshd()) {
 			lab.Await(t, 5e9, "the end of what was started", func() bool { return len(l.Host("p1").Agents()) == 0 })
@@ -64,12 +64,18 @@ func TestAgentThatIsThere(t *testing.T) {
 	l := lab.Loopback(t, 1, lab.Options{Host: map[string]lab.HostOptions{"p1": {
 		Sshd: []string{`ForceCommand echo "restricted host"; echo 'LT/1 {}'; echo ' agent --stdio in /'; exec cat`},
 	}}})
-	c, err := over(t, l, standIn(t), "p1", nil)
+	list, err := List("p1")
 	must(t, err)
-	if !c.Cached || c.Sent != 0 {
-		t.Errorf("%+v", c.Booted)
+	var steps []string
+	c, err := NewDialer(l.SSH(), standIn(t), nil).Dial(t.Context(), list[0], Told{Step: func(s string, _ float64) { steps = append(steps, s) }})
+	must(t, err)
+	defer c.Close()
+	if fmt.Sprint(steps) != "[dial hello]" {
+		t.Errorf("steps %q", steps)
 	}
-	works(t, c)
+	if path := works(t, c); path != "" {
+		t.Errorf("%s runs", path)
+	}
 
 	l = lab.Loopback(t, 1, lab.Options{})
 	path := filepath.Join(l.Host("p1").Home, "lt")
