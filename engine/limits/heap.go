@@ -12,15 +12,16 @@ const (
 	// kernel's part of every connection, and what else runs on the machine, need the rest.
 	heapShare = 0.8
 
-	// leastGoal is the heap, in bytes, below which garbage is left alone. The runtime collects it when the heap is twice what is in
-	// use: then every page of a histogram that is touched for the first time takes two, for hours, and the 5 MB of a usual run are
-	// gone through more often than they need be, on the cores that measure.
-	leastGoal = 12 << 20
+	// leastGoal is the heap, in bytes, below which garbage is left alone, where it is no more than goalShare of the memory that may be
+	// used. The runtime collects it when the heap is twice what is in use: then every page of a histogram that is touched for the
+	// first time takes two, for hours, and the 5 MB of a usual run are gone through more often than they need be, on the cores that
+	// measure.
+	leastGoal = 16 << 20
+	goalShare = 0.125
 
-	// usualPercent is the runtime's own rule.
+	// usualPercent is the runtime's own rule, which comes with a least goal of its own.
 	usualPercent = 100
-	// mostPercent is that at which the runtime's own least goal, of 4 MB for every 100 %, is leastGoal.
-	mostPercent = 300
+	usualGoal    = 4 << 20
 	// nearGoal is how far from leastGoal the goal may be before it is set again, which stops the world for some ten microseconds.
 	nearGoal = 0.1
 )
@@ -36,21 +37,25 @@ func BoundHeap() {
 // Collector sets when garbage is collected. It is for the whole process; one goroutine may use it.
 type Collector struct {
 	samples []metrics.Sample
-	percent int // as it was set last
+	goal    float64 // the least, in bytes
+	percent int     // as it was set last
 	asked   bool
 }
 
 // OpenCollector begins with the runtime's own rule, which Close brings back.
 func OpenCollector() *Collector {
-	c := &Collector{percent: usualPercent, asked: os.Getenv("GOGC") != ""}
+	c := &Collector{goal: leastGoal, percent: usualPercent, asked: os.Getenv("GOGC") != ""}
+	if m := Memory(); m > 0 {
+		c.goal = max(usualGoal, min(c.goal, float64(m)*goalShare))
+	}
 	for _, name := range []string{"/gc/heap/live:bytes", "/gc/scan/stack:bytes", "/gc/scan/globals:bytes", "/gc/heap/goal:bytes"} {
 		c.samples = append(c.samples, metrics.Sample{Name: name})
 	}
 	return c
 }
 
-// Tune lets the heap grow to leastGoal, or to twice what is in use if that is more, before garbage is collected. It is meant to be
-// called once a second. A GOGC of the user's stays as it is.
+// Tune lets the heap grow to the least goal, or to twice what is in use if that is more, before garbage is collected. It is meant to
+// be called once a second. A GOGC of the user's stays as it is.
 func (c *Collector) Tune() {
 	if c.asked {
 		return
@@ -62,11 +67,12 @@ func (c *Collector) Tune() {
 		return // nothing was collected yet
 	}
 	percent := usualPercent
-	if live+scanned < leastGoal { // the runtime's goal: live + scanned * percent / 100
-		percent = min(int((leastGoal-live)/scanned*100), mostPercent)
-		if math.Abs(goal-leastGoal) <= nearGoal*leastGoal {
+	if live+scanned < c.goal {
+		if math.Abs(goal-c.goal) <= nearGoal*c.goal {
 			return
 		}
+		// The runtime's goal is live + scanned * percent / 100, and no less than usualGoal * percent / 100.
+		percent = int(100 * min((c.goal-live)/scanned, c.goal/usualGoal))
 	}
 	c.set(percent)
 }

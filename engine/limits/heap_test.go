@@ -42,12 +42,15 @@ func TestCollectorsGoal(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(usualPercent))
 	t.Setenv("GOGC", "")
 	c := OpenCollector()
+	if m := Memory(); m > 0 && m < leastGoal/goalShare {
+		t.Skipf("there are only %d bytes of memory", m)
+	}
 	for _, kept := range []int{0, 1 << 20, 3 << 20, 20 << 20, 1 << 20} {
 		ballast := make([]byte, kept)
 		runtime.GC()
 		c.Tune()
 		live, goal := heapFigure("/gc/heap/live:bytes"), heapFigure("/gc/heap/goal:bytes")
-		want := max(leastGoal, live+(live+heapFigure("/gc/scan/stack:bytes")+heapFigure("/gc/scan/globals:bytes")))
+		want := max(c.goal, live+(live+heapFigure("/gc/scan/stack:bytes")+heapFigure("/gc/scan/globals:bytes")))
 		if math.Abs(goal-want) > nearGoal*want+1<<16 {
 			t.Errorf("%.1f MB in use: the goal is %.1f MB, want %.1f", live/1e6, goal/1e6, want/1e6)
 		}
@@ -56,6 +59,20 @@ func TestCollectorsGoal(t *testing.T) {
 	c.Close()
 	if got := debug.SetGCPercent(usualPercent); got != usualPercent {
 		t.Errorf("afterwards the collector is at %d %%", got)
+	}
+}
+
+// Where memory is short the runtime's own rule stays.
+func TestCollectorInASmallGroup(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(usualPercent))
+	defer func(old int64) { heapLimit = old }(heapLimit)
+	t.Setenv("GOGC", "")
+	heapLimit = 32 << 20
+	c := OpenCollector()
+	runtime.GC()
+	c.Tune()
+	if got := debug.SetGCPercent(usualPercent); got != usualPercent || c.goal != usualGoal {
+		t.Errorf("in 32 MB the goal is %.0f bytes and the collector at %d %%", c.goal, got)
 	}
 }
 
