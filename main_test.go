@@ -63,6 +63,9 @@ func TestScripts(t *testing.T) {
 			}))
 			e.Defer(s.Close)
 			e.Setenv("URL", s.URL)
+			secure := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") }))
+			e.Defer(secure.Close)
+			e.Setenv("SECURE", secure.URL)
 			proof := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if r.URL.Path != authz.ProofPath {
 					http.NotFound(w, r)

@@ -49,8 +49,9 @@ type session struct {
 	started  time.Time
 	loopback bool // every target is on this machine
 	screen   bool
-	exit     int   // of a run that never began
-	cut      error // why the record does not hold all of the run
+	found    []string // what the diary begins with
+	exit     int      // of a run that never began
+	cut      error    // why the record does not hold all of the run
 }
 
 // runOptions are the flags that say how a run is shown, judged and written down.
@@ -226,9 +227,11 @@ func (s *session) preflight(ctx context.Context) error {
 			}
 			return coded{exitFailed, errors.New(text)}
 		}
-		if r.TLS != "" && !s.screen {
-			fmt.Fprintf(s.w.stderr, "%s speaks %s, HTTP/1.1\n", r.Origin, r.TLS)
+		spoken := r.Origin.String() + " speaks HTTP/1.1"
+		if r.TLS != "" {
+			spoken += " over " + r.TLS
 		}
+		s.found = append(s.found, spoken)
 	}
 	for _, f := range limits.Check(peer.Need(s.file, s.loopback, s.opt.fleet.localShare(s.file))) {
 		if f.Severity == limits.Note {
@@ -278,7 +281,7 @@ func (s *session) conduct(ctx context.Context, h ledger.Header) error {
 	head := conductor.Header{Name: h.Name, Target: h.Target, Model: s.file.Load.Model, Basis: h.Basis, Scenarios: s.file.Scenarios}
 	cfg := conductor.Config{
 		Header: head, Ledger: s.ledger, Record: s.record, Source: s.fleet, Spec: s.file.Load,
-		AllowRate: s.allowRate, Snapshot: s.snapshot, Recover: s.crash.Recover,
+		AllowRate: s.allowRate, Snapshot: s.snapshot, Recover: s.crash.Recover, Found: s.found,
 	}
 	if s.screen {
 		cfg.Every = time.Second / time.Duration(s.opt.fps)
