@@ -49,9 +49,9 @@ type session struct {
 	started  time.Time
 	loopback bool // every target is on this machine
 	screen   bool
-	found    []string // what the diary begins with
-	exit     int      // of a run that never began
-	cut      error    // why the record does not hold all of the run
+	found    []ledger.Event // what the diary begins with
+	exit     int            // of a run that never began
+	cut      error          // why the record does not hold all of the run
 }
 
 // runOptions are the flags that say how a run is shown, judged and written down.
@@ -231,20 +231,20 @@ func (s *session) preflight(ctx context.Context) error {
 		if r.TLS != "" {
 			spoken += " over " + r.TLS
 		}
-		s.found = append(s.found, spoken)
+		s.found = append(s.found, ledger.Event{Kind: ledger.EventNote, Text: spoken})
 	}
 	for _, f := range limits.Check(peer.Need(s.file, s.loopback, s.opt.fleet.localShare(s.file))) {
 		if f.Severity == limits.Note {
 			continue
 		}
-		word := "note"
+		e := ledger.Event{Kind: ledger.EventNote, Text: f.Text}
 		if f.Severity == limits.Stop {
-			word = "warning" // the run goes on: the need is the most that it can come to, and errors of our own are told apart
+			e.Kind = ledger.EventGuard // the run goes on: the need is the most that it can come to, and errors of our own are told apart
 		}
-		fmt.Fprintf(s.w.stderr, "%s: %s\n", word, f.Text)
 		if f.Remedy != "" {
-			fmt.Fprintf(s.w.stderr, "  try: %s\n", f.Remedy)
+			e.Text += "; try: " + f.Remedy
 		}
+		s.found = append(s.found, e)
 	}
 	return nil
 }

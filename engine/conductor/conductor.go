@@ -53,7 +53,7 @@ type Config struct {
 	Record *history.Writer // nil: the run leaves no record. The run writes it in the background and closes it
 	Source Source
 	Spec   load.Spec
-	Found  []string // what was found out before the start, such as what a target speaks: the diary begins with it
+	Found  []Event // what was found out before the start, such as what a target speaks: the diary begins with it
 	// AllowRate is asked before the load is raised by hand; an error is the sentence that refuses it.
 	AllowRate func(peak float64) error
 	// Snapshot writes a report of the run so far to a file and returns where it is. It is called between two items, so the
@@ -111,8 +111,8 @@ func Start(ctx context.Context, c Config) *Run {
 	if c.Record != nil {
 		c.Record.Behind()
 	}
-	for _, text := range c.Found {
-		r.event(0, EventNote, "%s", text)
+	for _, e := range c.Found {
+		r.event(0, e.Kind, "%s", e.Text)
 	}
 	c.Source.Start(ctx)
 	if c.Watch != nil {
