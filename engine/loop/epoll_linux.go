@@ -24,10 +24,6 @@ const (
 
 	// nap is the longest sleep that goes past the scheduler.
 	nap = 5 * time.Millisecond
-
-	// interrupted is the length from which a round of polling, which takes a
-	// microsecond, counts as one in which the thread did not run.
-	interrupted = 100 * time.Microsecond
 )
 
 // epoll is the Linux poller. Its reads and writes never block and so go past
@@ -140,19 +136,17 @@ func (p *epoll) wait(due time.Duration) {
 }
 
 // spin polls until there are events or due has come, from now on, and counts
-// the time of it in which the thread ran: what the machine gave to others
-// meanwhile costs no CPU, so nobody may take it off the CPU used.
+// the CPU that the thread used for it: what the machine gave to others meanwhile
+// costs none, so nobody may take it off the CPU used.
 func (p *epoll) spin(due, now time.Duration) (n int) {
-	polled := time.Duration(0)
+	began, known := readClock(unix.CLOCK_THREAD_CPUTIME_ID)
 	for n == 0 && now < due {
 		n = p.poll()
-		before := now
 		now = p.l.look()
-		if round := now - before; round < interrupted {
-			polled += round
-		}
 	}
-	p.l.polled.Add(int64(polled))
+	if ended, ok := readClock(unix.CLOCK_THREAD_CPUTIME_ID); ok && known {
+		p.l.polled.Add(ended - began)
+	}
 	return n
 }
 

@@ -283,7 +283,7 @@ func TestPolledIsCPU(t *testing.T) {
 		t.Error(err)
 	}
 	cpu, _ := l.ThreadCPU()
-	if p := l.Polled(); p <= 0 || p > cpu+cpu/10 {
+	if p := l.Polled(); p <= 0 || p > cpu {
 		t.Errorf("polled for %v in %v of CPU", p, cpu)
 	}
 }

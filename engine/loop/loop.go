@@ -357,10 +357,10 @@ func (l *Loop) hasMail() bool {
 func (l *Loop) Now() time.Duration { return time.Since(l.o.Epoch) }
 
 // SetTimer makes Handler.Timer be called with id at the time at or up to a
-// millisecond after it, never before; how late the turn itself comes adds to
-// that. An id has one pending time, which setting it again moves. A time more
-// than 49 days after the epoch never comes. Ids are small dense numbers: a
-// table as long as the highest one is kept, 16 bytes each.
+// sixteenth of a millisecond after it, never before; how late the turn itself
+// comes adds to that. An id has one pending time, which setting it again moves.
+// A time more than two years after the epoch never comes. Ids are small dense
+// numbers: a table as long as the highest one is kept, 24 bytes each.
 func (l *Loop) SetTimer(id uint32, at time.Duration) { l.wheel.set(id, at) }
 
 // CancelTimer makes id not pending. It will not fire, even if it was already due.

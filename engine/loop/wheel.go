@@ -1,22 +1,22 @@
 package loop
 
 import (
-	"math"
 	"math/bits"
 	"time"
 )
 
-// tick is the wheel's resolution: the width of a slot.
-const tick = time.Millisecond
+// tick is the wheel's resolution: the width of a slot. What a timer comes late for it counts as the target's response time, which may
+// well be a tenth of a millisecond.
+const tick = time.Millisecond / 16
 
 const (
-	levels     = 4                     // 8 bits of the tick number each
+	levels     = 5                     // 8 bits of the tick number each
 	levelSlots = 256                   // slots a level
 	heads      = 1 + levels*levelSlots // list heads: index 0 is no node, then a slot each
 	dueHead    = heads                 // head of the list of timers taken out to fire
 	firstTimer = dueHead + 1           // node of the timer with id 0
-	off        = math.MaxUint32        // the tick on which what is cancelled is due
-	lastTick   = off - 1               // 49.7 days after the epoch
+	lastTick   = 1<<(8*levels) - 1     // 795 days after the epoch
+	off        = lastTick + 1          // the tick on which what is cancelled is due
 	wordBits   = 64                    // of the occupancy bitmaps
 	words      = levelSlots / wordBits // of the bitmap of a level
 )
@@ -25,13 +25,13 @@ const (
 // timer has no place, since no list contains node 0.
 type node struct {
 	next, prev uint32
-	at         uint32 // tick of its place, not after due
-	due        uint32 // tick on which the timer fires; off if it is cancelled
+	at         uint64 // tick of its place, not after due
+	due        uint64 // tick on which the timer fires; off if it is cancelled
 }
 
 // wheel is a hierarchical timing wheel (Varghese and Lauck, "Hashed and
-// Hierarchical Timing Wheels", 1987): 4 levels of 256 slots, 1 ms a slot on
-// the lowest, so all of 2^32 ms is covered.
+// Hierarchical Timing Wheels", 1987): 5 levels of 256 slots, 62.5 us a slot on
+// the lowest, so all of 2^40 ticks is covered.
 //
 // A timer due on tick t lies on the level of the highest byte in which t and
 // now differ, in the slot that this byte of t names. Hence on each level every
@@ -46,9 +46,9 @@ type node struct {
 // more, each of them cold where there are many users.
 //
 // Set and cancel cost a few memory accesses and never allocate once the table
-// has grown to the highest id; a timer is 16 bytes.
+// has grown to the highest id; a timer is 24 bytes.
 type wheel struct {
-	now    uint32 // every timer due before this tick has been taken out
+	now    uint64 // every timer due before this tick has been taken out
 	nodes  []node
 	filled [levels][words]uint64 // which slots have timers
 }
@@ -61,7 +61,7 @@ func (w *wheel) init() {
 }
 
 // tickAfter is the first tick not before d, so that a timer never fires early.
-func tickAfter(d time.Duration) (uint32, bool) {
+func tickAfter(d time.Duration) (uint64, bool) {
 	if d <= 0 {
 		return 0, true
 	}
@@ -69,7 +69,7 @@ func tickAfter(d time.Duration) (uint32, bool) {
 	if d%tick != 0 {
 		n++
 	}
-	return uint32(n), n <= lastTick
+	return uint64(n), n <= lastTick
 }
 
 // set makes timer id due at time d, wherever it was before. A d beyond the
@@ -114,8 +114,8 @@ func (w *wheel) cancel(id uint32) {
 func (w *wheel) insert(i uint32) {
 	at := w.nodes[i].due
 	w.nodes[i].at = at
-	level := uint32(bits.Len32((at^w.now)|1)-1) / 8
-	slot := at >> (8 * level) & (levelSlots - 1)
+	level := uint32(bits.Len64((at^w.now)|1)-1) / 8
+	slot := uint32(at>>(8*level)) & (levelSlots - 1)
 	w.filled[level][slot/wordBits] |= 1 << (slot % wordBits)
 	w.append(1+level*levelSlots+slot, i)
 }
@@ -139,7 +139,7 @@ func (w *wheel) unlink(i uint32) {
 
 // first is the lowest occupied slot of the lowest occupied level: its head,
 // the first tick it covers, and its level. ok is false when no timer pends.
-func (w *wheel) first() (head, at, level uint32, ok bool) {
+func (w *wheel) first() (head uint32, at uint64, level uint32, ok bool) {
 	for level = range uint32(levels) {
 		for i, word := range w.filled[level] {
 			if word == 0 {
@@ -147,7 +147,7 @@ func (w *wheel) first() (head, at, level uint32, ok bool) {
 			}
 			slot := uint32(i*wordBits + bits.TrailingZeros64(word))
 			shift := 8 * level
-			at = w.now&^(1<<(shift+8)-1) | slot<<shift
+			at = w.now&^(1<<(shift+8)-1) | uint64(slot)<<shift
 			return 1 + level*levelSlots + slot, at, level, true
 		}
 	}
@@ -171,7 +171,7 @@ func (w *wheel) next() time.Duration {
 // advance takes out every timer due at time d, in the order of their ticks;
 // pop then gives them one by one.
 func (w *wheel) advance(d time.Duration) {
-	to := uint32(min(max(d/tick, 0), lastTick))
+	to := uint64(min(max(d/tick, 0), lastTick))
 	for {
 		head, at, level, ok := w.first()
 		if !ok || at > to {

@@ -15,13 +15,13 @@ func TestWheelAgainstModel(t *testing.T) {
 		var w wheel
 		w.init()
 		due := map[uint32]time.Duration{}
-		ticks := map[uint32]uint32{}
+		ticks := map[uint32]uint64{}
 		now := time.Duration(0)
 		delay := rapid.OneOf(
 			rapid.Int64Range(-int64(time.Second), int64(3*time.Millisecond)),
 			rapid.Int64Range(0, int64(300*time.Millisecond)),
 			rapid.Int64Range(0, int64(100*time.Second)),
-			rapid.Int64Range(0, int64(40*24*time.Hour)),
+			rapid.Int64Range(0, int64(500*24*time.Hour)),
 		)
 		t.Repeat(map[string]func(*rapid.T){
 			"set": func(t *rapid.T) {
@@ -30,7 +30,7 @@ func TestWheelAgainstModel(t *testing.T) {
 				w.set(id, at)
 				if n, ok := tickAfter(at); ok {
 					due[id] = at
-					ticks[id] = max(n, uint32(now/tick))
+					ticks[id] = max(n, uint64(now/tick))
 				} else {
 					delete(due, id)
 				}
@@ -46,7 +46,7 @@ func TestWheelAgainstModel(t *testing.T) {
 					t.Skip("beyond the range")
 				}
 				w.advance(now)
-				last := uint32(0)
+				last := uint64(0)
 				for {
 					id, ok := w.pop()
 					if !ok {
@@ -178,7 +178,7 @@ func TestWheelBeyondRange(t *testing.T) {
 	var w wheel
 	w.init()
 	w.set(3, time.Second)
-	w.set(3, 60*24*time.Hour)
+	w.set(3, 800*24*time.Hour)
 	w.advance(2 * time.Second)
 	if id, ok := w.pop(); ok {
 		t.Fatalf("timer %d, set beyond the range, fired", id)
