@@ -19,8 +19,6 @@ func (e *Engine) collect(shards []*shard) {
 	audit := newAudit(e, shards)
 	memory := watchMemory(e)
 	defer memory.close()
-	garbage := limits.OpenCollector()
-	defer garbage.Close()
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
 	done := make([]bool, len(shards))
@@ -45,7 +43,6 @@ func (e *Engine) collect(shards []*shard) {
 				}
 			}
 			e.deliver(audit, whole, open == 0)
-			garbage.Tune()
 		}
 	}
 }

@@ -3,8 +3,7 @@
 // In order of use: RaiseFiles at the start; Facts for the record, which says what kind of machine made the load; Check
 // before the run, which holds what a run needs against the facts and says what to change; Read once a second while it
 // goes on, for the signs that something else was in the way (steal, throttling, collections, full tables); and Pressure ten
-// times a second, since memory can run out between two readings. BoundHeap and Collector keep the memory of the process itself
-// where it should be.
+// times a second, since memory can run out between two readings.
 //
 // Everything comes from the kernel and the Go runtime. What a system does not tell is zero, empty or false and never an
 // error: a limit that is not known is not a reason to stop.
@@ -29,6 +28,10 @@ func Cores() float64 {
 // heapLimit is GOMEMLIMIT as the process was started with, in bytes; math.MaxInt64: none.
 var heapLimit = debug.SetMemoryLimit(-1) // a negative argument only asks
 
+// heapShare is how much of the memory that may be used the heap may grow to before the collector works as hard as it can: the
+// kernel's part of every connection, and what else runs on the machine, need the rest.
+const heapShare = 0.8
+
 // Memory is the least of the control group's limit, the physical memory and GOMEMLIMIT, in bytes; 0 is unknown.
 func Memory() uint64 { return least(ownMemory(), groupMemory()) }
 
@@ -39,6 +42,14 @@ func ownMemory() uint64 {
 		limit = least(limit, uint64(max(heapLimit, 0)))
 	}
 	return limit
+}
+
+// BoundHeap keeps the heap of the process within its machine. A GOMEMLIMIT of the user's stays as it is. It is meant to be called
+// once, at the start.
+func BoundHeap() {
+	if m := Memory(); m > 0 && heapLimit == math.MaxInt64 {
+		debug.SetMemoryLimit(int64(float64(m) * heapShare))
+	}
 }
 
 // least is the smaller of two limits, of which zero means that there is none.

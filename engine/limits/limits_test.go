@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math"
 	"runtime"
+	"runtime/debug"
 	"testing"
 )
 
@@ -19,6 +20,28 @@ func TestMemoryHeedsTheRuntimesLimit(t *testing.T) {
 	heapLimit = 100 << 20
 	if got := Memory(); got > 100<<20 || got == 0 || before > 0 && got > before {
 		t.Errorf("Memory() = %d with a limit of 100 MiB, %d before", got, before)
+	}
+}
+
+// The heap is bound below what may be used, which stays what it was; a bound of the user's is not touched.
+func TestBoundHeap(t *testing.T) {
+	old, asked := debug.SetMemoryLimit(-1), heapLimit
+	defer func() { debug.SetMemoryLimit(old); heapLimit = asked }()
+	debug.SetMemoryLimit(math.MaxInt64)
+	heapLimit = math.MaxInt64
+	may := Memory()
+	if may == 0 {
+		t.Skip("this system does not tell how much memory there is")
+	}
+	BoundHeap()
+	if got := debug.SetMemoryLimit(-1); got <= 0 || uint64(got) >= may || Memory() != may {
+		t.Errorf("the heap is bound to %d of %d bytes, and %d may be used then", got, may, Memory())
+	}
+	heapLimit = 100 << 20
+	debug.SetMemoryLimit(heapLimit)
+	BoundHeap()
+	if got := debug.SetMemoryLimit(-1); got != 100<<20 {
+		t.Errorf("GOMEMLIMIT of 100 MiB became %d", got)
 	}
 }
 
