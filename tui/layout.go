@@ -15,7 +15,7 @@ const (
 // layout says which rows of the screen belong to what. It is a function of the size and of whether there are SLOs, and the
 // only place where rows are counted.
 type layout struct {
-	w, h                               int
+	w                                  int
 	header, slos, figures, tabs        int // row; slos is -1 without a row
 	body, bodyHeight                   int // of the panel
 	foot, keys                         int // row of the panel's sentence and of the line of keys
@@ -24,7 +24,7 @@ type layout struct {
 }
 
 func makeLayout(w, h int, slos bool) layout {
-	l := layout{w: w, h: h, slos: -1, small: w < leastWidth || h < leastHeight}
+	l := layout{w: w, slos: -1, small: w < leastWidth || h < leastHeight}
 	y := 0
 	row := func() int { y++; return y - 1 }
 	l.header = row()

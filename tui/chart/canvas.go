@@ -29,7 +29,7 @@ const continued = rune(-1)
 
 // grid is what all windows on one frame share.
 type grid struct {
-	w, h  int
+	w     int
 	cells []cell
 	th    *theme.Theme
 }
@@ -44,7 +44,7 @@ type Canvas struct {
 // NewCanvas makes an empty grid of w by h cells, each clamped to 0..1000, and returns the window on all of it.
 func NewCanvas(w, h int, th *theme.Theme) Canvas {
 	w, h = max(0, min(w, 1000)), max(0, min(h, 1000))
-	return Canvas{g: &grid{w: w, h: h, cells: make([]cell, w*h), th: th}, w: w, h: h}
+	return Canvas{g: &grid{w: w, cells: make([]cell, w*h), th: th}, w: w, h: h}
 }
 
 // W is the window's width in cells.
