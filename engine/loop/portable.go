@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -31,7 +32,6 @@ type pipe struct {
 	cancel  context.CancelFunc // of the attempt to connect
 	nc      net.Conn
 	pending int           // bytes written and not yet told as sent
-	broken  error         // what writing failed with; told when reading ends too
 	used    chan struct{} // the reader may use its buffer again
 	gone    chan struct{} // closed with the connection
 
@@ -39,6 +39,9 @@ type pipe struct {
 	queue   []byte     // for the writer
 	leaving bool       // the writer closes nc when queue is empty
 	more    chan struct{}
+
+	sending sync.Mutex            // held while the writer writes
+	broken  atomic.Pointer[Error] // what writing failed with; told when reading ends too
 }
 
 func newPortable(l *Loop) *portable {
@@ -213,6 +216,9 @@ func (q *pipe) read(l *Loop, c *Conn) {
 	buf := make([]byte, portableRead)
 	for {
 		n, err := q.nc.Read(buf)
+		if isEOF(err) {
+			q.settle()
+		}
 		l.post(mail{do: arrived, c: c, b: buf[:n], err: err})
 		if err != nil {
 			return
@@ -225,13 +231,41 @@ func (q *pipe) read(l *Loop, c *Conn) {
 	}
 }
 
+// settle waits until it is known what became of what is being sent. The error of
+// a reset is told once, to the reader or to the writer, and the other one sees a
+// mere end. What cannot be sent at once is not waited for: nobody reads an answer
+// to it any more.
+func (q *pipe) settle() {
+	select {
+	case <-q.gone: // the owner has closed it, and what it wrote last may take its time
+		return
+	default:
+	}
+	if !q.sending.TryLock() {
+		_ = q.nc.SetWriteDeadline(time.Now())
+		q.sending.Lock()
+	}
+	q.sending.Unlock()
+}
+
+// send writes b.
+func (q *pipe) send(b []byte) error {
+	q.sending.Lock()
+	defer q.sending.Unlock()
+	_, err := q.nc.Write(b)
+	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		q.broken.Store(&Error{opWrite, cause(err)})
+	}
+	return err
+}
+
 func arrived(l *Loop, m *mail) {
 	c := m.c
 	if len(m.b) > 0 && c.state < failing {
 		l.received(c, m.b)
 	}
 	if m.err != nil {
-		switch broken := c.pipe.broken; {
+		switch broken := c.pipe.broken.Load(); {
 		case c.state >= failing:
 		case broken != nil && c.state == open:
 			l.finish(c, broken)
@@ -262,25 +296,20 @@ func (q *pipe) write(l *Loop, c *Conn) {
 			<-q.more
 			continue
 		}
-		_, err := q.nc.Write(b)
-		l.post(mail{do: departed, c: c, n: len(b), err: err, when: l.Now()})
-		if err != nil {
+		if q.send(b) != nil {
+			// The other side may have said why before it stopped listening. The
+			// reader is on its way to that and then to the end, for a connection
+			// that cannot be written any more ends for both.
 			<-q.gone
 			return
 		}
+		l.post(mail{do: departed, c: c, n: len(b), when: l.Now()})
 	}
 }
 
 func departed(l *Loop, m *mail) {
 	c := m.c
 	if c.state >= failing {
-		return
-	}
-	if m.err != nil {
-		// The other side may have said why before it stopped listening. The
-		// reader is on its way to that and then to the end, for a connection
-		// that cannot be written any more ends for both.
-		c.pipe.broken = &Error{opWrite, cause(m.err)}
 		return
 	}
 	c.pipe.pending -= m.n
