@@ -11,6 +11,7 @@ package limits
 
 import (
 	"math"
+	"os"
 	"runtime"
 	"runtime/debug"
 )
@@ -44,11 +45,19 @@ func ownMemory() uint64 {
 	return limit
 }
 
-// BoundHeap keeps the heap of the process within its machine. A GOMEMLIMIT of the user's stays as it is. It is meant to be called
-// once, at the start.
+// garbagePercent is how much garbage there may be of what is in use before it is collected; the runtime's own rule is 100. A run
+// throws away some 50 KB a second: memory is worth more than to look through 4 MB half as often, and what is touched of a histogram
+// for the first time takes half as much again and not twice.
+const garbagePercent = 50
+
+// BoundHeap keeps the heap of the process small and within its machine. GOMEMLIMIT and GOGC of the user's stay as they are. It is
+// meant to be called once, at the start.
 func BoundHeap() {
 	if m := Memory(); m > 0 && heapLimit == math.MaxInt64 {
 		debug.SetMemoryLimit(int64(float64(m) * heapShare))
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbagePercent)
 	}
 }
 

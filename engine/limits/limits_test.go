@@ -27,6 +27,8 @@ func TestMemoryHeedsTheRuntimesLimit(t *testing.T) {
 func TestBoundHeap(t *testing.T) {
 	old, asked := debug.SetMemoryLimit(-1), heapLimit
 	defer func() { debug.SetMemoryLimit(old); heapLimit = asked }()
+	defer debug.SetGCPercent(debug.SetGCPercent(100))
+	t.Setenv("GOGC", "")
 	debug.SetMemoryLimit(math.MaxInt64)
 	heapLimit = math.MaxInt64
 	may := Memory()
@@ -37,11 +39,19 @@ func TestBoundHeap(t *testing.T) {
 	if got := debug.SetMemoryLimit(-1); got <= 0 || uint64(got) >= may || Memory() != may {
 		t.Errorf("the heap is bound to %d of %d bytes, and %d may be used then", got, may, Memory())
 	}
+	if got := debug.SetGCPercent(100); got != garbagePercent {
+		t.Errorf("garbage is collected at %d %%", got)
+	}
 	heapLimit = 100 << 20
 	debug.SetMemoryLimit(heapLimit)
+	t.Setenv("GOGC", "70")
+	debug.SetGCPercent(70)
 	BoundHeap()
 	if got := debug.SetMemoryLimit(-1); got != 100<<20 {
 		t.Errorf("GOMEMLIMIT of 100 MiB became %d", got)
+	}
+	if got := debug.SetGCPercent(100); got != 70 {
+		t.Errorf("GOGC of 70 became %d", got)
 	}
 }
 
