@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"lt/engine/conductor"
@@ -153,7 +154,9 @@ func (f *feed) snapshot(now time.Duration) *conductor.View {
 	v := f.view
 	v.State, v.Elapsed, v.Begun = conductor.Running, now, len(f.series.Points) > 0
 	n := len(f.series.Points)
-	s := &metrics.Snapshot{Elapsed: time.Duration(n) * time.Second, Series: f.series, Recent: f.series}
+	series := f.series
+	series.P99 = slices.Clone(series.P99) // the feed goes on
+	s := &metrics.Snapshot{Elapsed: time.Duration(n) * time.Second, Series: series, Recent: series}
 	v.Snapshot = s
 	v.Stage = -1
 	if n == 0 {
