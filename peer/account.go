@@ -204,9 +204,10 @@ func (f *Fleet) close(s *source, now time.Time) metrics.Account {
 		each = max(1, float64(got.Requests)/float64(got.Started))
 	}
 	about := "at most"
-	if f.closedModel() { // how many its users made is the target's doing: as many as before
+	if f.closedModel() { // how many its users made is the target's doing: as many as before, or as those of the others meanwhile
 		about = "about"
-		a.Unreported = uint64(float64(got.Requests)*float64(a.Window)/float64(max(time.Second, s.edge-s.from))) + uint64(s.inHand)
+		rate := float64(got.Requests) / max(time.Second, s.edge-s.from).Seconds()
+		a.Unreported = uint64(max(rate, s.meanwhile.of(s.users))*a.Window.Seconds()) + uint64(s.inHand)
 	} else {
 		beyond := s.since // of one that is given up
 		if s.dead.IsZero() {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"lt/engine/load"
+	"lt/engine/metrics"
 	"lt/engine/scenario"
 )
 
@@ -249,5 +250,22 @@ func TestSimUsersOfAPeerThatDidNotRun(t *testing.T) {
 				t.Errorf("not running for %v it says %.1f user-seconds and the fleet %.1f; accounts whole %v: %q", c.stood, own, s.fleet.gap.without, v.whole, v.events)
 			}
 		}
+	}
+}
+
+// What the users of a lost peer did is taken from what the others' users did meanwhile.
+func TestPaceOfUsers(t *testing.T) {
+	var p pace
+	if got := p.of(15); got != 0 {
+		t.Errorf("nobody made %g a second", got)
+	}
+	for _, iv := range []*metrics.Interval{
+		{Length: time.Second, Users: 30, Records: []metrics.Record{{Requests: 50}, {Requests: 10}}},
+		{Length: 2 * time.Second, Users: 15, Records: []metrics.Record{{Requests: 60}}},
+	} {
+		p.add(iv)
+	}
+	if got := p.of(15); got != 30 { // 120 requests in 60 user-seconds
+		t.Errorf("15 users make %g requests a second, want 30", got)
 	}
 }

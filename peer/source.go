@@ -57,13 +57,15 @@ type source struct {
 	lives               int             // before this one
 	renewing            bool            // its next life is starting
 
-	edge     time.Duration // run time up to which it reported
-	missed   int64         // arrivals of its own that were counted as begun by nobody
-	inHand   int           // iterations in hand or queued when it last reported
-	skewed   bool          // its first interval with a start in it was seen
-	held     held          // of memory, when it last reported
-	hot      bool          // its newest interval says that it has no processor time to spare
-	strained []bool        // by second, the newest last: it could not keep up
+	edge      time.Duration // run time up to which it reported
+	missed    int64         // arrivals of its own that were counted as begun by nobody
+	inHand    int           // iterations in hand or queued when it last reported
+	users     int           // that it had then
+	meanwhile pace          // of the others since then
+	skewed    bool          // its first interval with a start in it was seen
+	held      held          // of memory, when it last reported
+	hot       bool          // its newest interval says that it has no processor time to spare
+	strained  []bool        // by second, the newest last: it could not keep up
 }
 
 // living says whether a source takes part, or may still.
@@ -315,7 +317,12 @@ func (e *ears) Interval(n int, iv *metrics.Interval) {
 func (f *Fleet) interval(s *source, iv *metrics.Interval, now time.Time) {
 	iv.Source = s.name
 	s.edge = max(s.edge, iv.From+iv.Length)
-	s.inHand = iv.InFlight + iv.Queued
+	s.inHand, s.users, s.meanwhile = iv.InFlight+iv.Queued, iv.Users, pace{}
+	for _, o := range f.all {
+		if o != nil && o != s && o.edge <= iv.From && o.dead.IsZero() {
+			o.meanwhile.add(iv)
+		}
+	}
 	if a := &iv.Audit; a.Memory > 0 {
 		s.held = held{a.Memory, a.MemLimit, iv.From + iv.Length}
 	}
@@ -327,6 +334,27 @@ func (f *Fleet) interval(s *source, iv *metrics.Interval, now time.Time) {
 	}
 	f.judge(s, iv)
 	f.put(metrics.Report{Source: s.n, Interval: iv})
+}
+
+// pace is how fast users went on.
+type pace struct {
+	requests uint64
+	users    float64 // user-seconds
+}
+
+func (p *pace) add(iv *metrics.Interval) {
+	for i := range iv.Records {
+		p.requests += iv.Records[i].Requests
+	}
+	p.users += float64(iv.Users) * iv.Length.Seconds()
+}
+
+// of is what so many users make of requests a second.
+func (p *pace) of(users int) float64 {
+	if p.users <= 0 {
+		return 0
+	}
+	return float64(p.requests) / p.users * float64(users)
 }
 
 // Warn implements observer.
