@@ -12,24 +12,8 @@
 # It wants Linux with two cores, bash, awk, taskset, script (bsdutils), nginx and Go; about six minutes, all on loopback.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-export PATH=$PATH:/usr/sbin:/sbin
 out=${OUT:-docs/bench/FIGURES.md} rounds=${ROUNDS:-11} port=${PORT:-18090}
-work=$(mktemp -d)
-chmod 755 "$work"
-server= slow=
-finish() {
-	[[ -z $slow ]] || kill "$slow" 2>/dev/null || true
-	[[ -z $server ]] || kill "$server" 2>/dev/null || true
-	wait
-	rm -rf "$work"
-}
-trap finish EXIT
-export LT_STATE_DIR=$work/state
-lt=${LT:-}
-if [[ -z $lt ]]; then
-	lt=$work/lt
-	CGO_ENABLED=0 go build -trimpath -o "$lt" .
-fi
+. docs/bench/common.sh
 
 cat >"$work/nginx.conf" <<NGINX
 daemon off; pid $work/pid; error_log $work/error.log; worker_processes 1;
@@ -47,9 +31,9 @@ http {
 }
 NGINX
 taskset -c 0 nginx -c "$work/nginx.conf" &
-server=$!
+started+=($!)
 url=http://127.0.0.1:$port
-for _ in $(seq 50); do (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && break || sleep 0.1; done
+listening "$port"
 
 # value FILE OBJECT KEY: a number out of the first object of that name in a summary.
 value() {
@@ -86,7 +70,7 @@ first=$(awk '{a[NR] = $1} END {printf "%d ms (%d .. %d)", a[int((NR + 1) / 2)], 
 echo "screen and record on against off" >&2
 slow_port=$((port + 1))
 taskset -c 0 "$lt" target --addr "127.0.0.1:$slow_port" --service 10ms --servers 60000 --queue 1000 >/dev/null 2>&1 &
-slow=$!
+started+=($!)
 slow_url=http://127.0.0.1:$slow_port/
 sleep 0.5
 for r in $(seq "$rounds"); do

@@ -11,24 +11,8 @@
 # It wants Linux with two cores, bash, awk, taskset, curl, nginx and Go; all on loopback.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-export PATH=$PATH:/usr/sbin:/sbin
 out=${OUT:-docs/bench/HOUR.md} minutes=${MINUTES:-60} port=${PORT:-18190}
-work=$(mktemp -d)
-chmod 755 "$work"
-server= run=
-finish() {
-	[[ -z $run ]] || kill "$run" 2>/dev/null || true
-	[[ -z $server ]] || kill "$server" 2>/dev/null || true
-	wait
-	rm -rf "$work"
-}
-trap finish EXIT
-export LT_STATE_DIR=$work/state
-lt=${LT:-}
-if [[ -z $lt ]]; then
-	lt=$work/lt
-	CGO_ENABLED=0 go build -trimpath -o "$lt" .
-fi
+. docs/bench/common.sh
 
 cat >"$work/nginx.conf" <<NGINX
 daemon off; pid $work/pid; error_log $work/error.log; worker_processes 1;
@@ -43,8 +27,8 @@ http {
 }
 NGINX
 taskset -c 0 nginx -c "$work/nginx.conf" &
-server=$!
-for _ in $(seq 50); do (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && break || sleep 0.1; done
+started+=($!)
+listening "$port"
 answered() { curl -s "http://127.0.0.1:$port/status" | awk 'NR == 3 {print $3}'; }
 
 {
@@ -57,11 +41,11 @@ before=$(answered)
 began=$(date +%s)
 taskset -c 1 "$lt" run "$work/long.yaml" --plain -o "$work/long.json" >/dev/null &
 run=$!
+started+=("$run")
 while sleep 10 && [[ -d /proc/$run ]]; do
 	awk -v t="$(($(date +%s) - began))" '/^VmRSS|^RssFile/ {s = s " " $2} END {if (s) print t s}' "/proc/$run/status" 2>/dev/null >>"$work/resident" || true
 done
 wait "$run"
-run=
 asked=$(($(answered) - before - 1)) # the second question is among them
 
 value() { # KEY: the first number of that name in the summary
