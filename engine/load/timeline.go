@@ -245,7 +245,8 @@ func (l *Timeline) Span(t time.Duration) (from, to time.Duration) {
 // Rate is State.Rate at t.
 func (l *Timeline) Rate(t time.Duration) float64 { return l.At(t).Rate }
 
-// Least is the lowest State.Rate in the run times from..to, both of them included.
+// Least is the greatest lower bound of State.Rate in the run times from..to, both of them included: a level that a stage
+// comes to at its end counts, though at that moment the next one begins.
 func (l *Timeline) Least(from, to time.Duration) float64 {
 	least := min(l.Rate(from), l.Rate(to))
 	for i := l.find(from); i < len(l.pieces) && l.pieces[i].from <= to; i++ {
