@@ -102,11 +102,16 @@ func (g groups) limit() uint64 {
 	return most
 }
 
-// throttling are the periods in which the quota was used up and all periods, of the innermost group that tells.
+// throttling are the periods in which the quota was used up and all periods, of the innermost group that has a quota: the others count
+// no periods.
 func (g groups) throttling() (throttled, periods uint64) {
 	for _, dir := range g.cpu {
-		if text, err := os.ReadFile(filepath.Join(dir, "cpu.stat")); err == nil {
-			return parseCPUStat(text)
+		text, err := os.ReadFile(filepath.Join(dir, "cpu.stat"))
+		if err != nil {
+			continue
+		}
+		if throttled, periods = parseCPUStat(text); periods > 0 {
+			return throttled, periods
 		}
 	}
 	return 0, 0

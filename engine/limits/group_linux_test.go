@@ -106,6 +106,11 @@ func TestThrottling(t *testing.T) {
 	if throttled, periods := parseGroups(root, []byte("0::/a/b\n")).throttling(); throttled != 7 || periods != 120 {
 		t.Errorf("%d of %d, want 7 of 120", throttled, periods)
 	}
+	// A group without a quota of its own counts nothing, and the one around it may have one.
+	slice := tree(t, map[string]string{"a/b/cpu.stat": "usage_usec 5\nuser_usec 5\nsystem_usec 0\n", "a/cpu.stat": "usage_usec 5\nnr_periods 30\nnr_throttled 20\n"})
+	if throttled, periods := parseGroups(slice, []byte("0::/a/b\n")).throttling(); throttled != 20 || periods != 30 {
+		t.Errorf("%d of %d, want 20 of 30", throttled, periods)
+	}
 	if throttled, periods := parseGroups(root, []byte("0::/elsewhere\n")).throttling(); throttled != 9 || periods != 9 {
 		t.Errorf("%d of %d, want those of the root", throttled, periods)
 	}

@@ -25,7 +25,7 @@ func (r *Reading) system() {
 	}
 	r.MemLimit = memoryLimit()
 	r.Files = openFiles()
-	r.Ports = usedPorts(r.Files)
+	r.Ports = usedPorts("/proc/net", r.Files)
 	if text, err := os.ReadFile("/proc/stat"); err == nil {
 		r.steal, r.total = parseStat(text)
 	}
@@ -65,10 +65,10 @@ func openFiles() int {
 
 // usedPorts is how many local ports are in use or waiting, at most. The kernel counts all sockets of the machine, the
 // target's ends among them when it runs here too; this process cannot own more of them than it has descriptors.
-func usedPorts(descriptors int) int {
+func usedPorts(dir string, descriptors int) int {
 	inUse, waiting := 0, 0
-	for _, name := range []string{"/proc/net/sockstat", "/proc/net/sockstat6"} {
-		if text, err := os.ReadFile(name); err == nil {
+	for _, name := range []string{"sockstat", "sockstat6"} {
+		if text, err := os.ReadFile(filepath.Join(dir, name)); err == nil {
 			u, w := parseSockstat(text)
 			inUse, waiting = inUse+u, waiting+w
 		}
