@@ -39,9 +39,9 @@ func (b Basis) Allow(host string, a netip.Addr) error {
 func (b Basis) AllowRate(rate float64, users int) error {
 	switch {
 	case b.proved && b.MaxRate > 0 && !(rate <= b.MaxRate):
-		return &Refusal{"", Public, fmt.Sprintf("%.4g arrivals/s are above the %g/s that the proof of ownership allows: raise max_rate in it and start again", rate, b.MaxRate)}
+		return &Refusal{"", Public, fmt.Sprintf("%s arrivals/s are above the %s/s that the proof of ownership allows: raise max_rate in it and start again", figure(rate), figure(b.MaxRate))}
 	case b.MaxRate > 0 && !(rate <= b.MaxRate):
-		return &Refusal{"", Public, fmt.Sprintf("%.4g arrivals/s are above the %g/s that a public target may be sent freely: start again with --authorize HOST", rate, b.MaxRate)}
+		return &Refusal{"", Public, fmt.Sprintf("%s arrivals/s are above the %s/s that a public target may be sent freely: start again with --authorize HOST", figure(rate), figure(b.MaxRate))}
 	case b.MaxUsers > 0 && users > b.MaxUsers:
 		return &Refusal{"", Public, fmt.Sprintf("%d users are above the %d that may load a public target freely: start again with --authorize HOST", users, b.MaxUsers)}
 	}

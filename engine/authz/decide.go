@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -187,7 +188,7 @@ func (r *Request) within() bool {
 func (r *Request) above() string {
 	var why []string
 	if !(r.PeakArrivals <= FreeRate) {
-		why = append(why, fmt.Sprintf("%.4g arrivals/s are above the free %g/s", r.PeakArrivals, FreeRate))
+		why = append(why, fmt.Sprintf("%s arrivals/s are above the free %s/s", figure(r.PeakArrivals), figure(FreeRate)))
 	}
 	if r.Users > FreeUsers {
 		why = append(why, fmt.Sprintf("%d users are above the free %d", r.Users, FreeUsers))
@@ -381,6 +382,15 @@ func fold(s string) string {
 
 func isASCII(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool { return r > unicode.MaxASCII }) < 0
+}
+
+// figure writes a rate with six digits that count, or all that stand before its point, and never with an exponent.
+func figure(v float64) string {
+	if v >= 1e6 {
+		return strconv.FormatFloat(v, 'f', 0, 64)
+	}
+	v, _ = strconv.ParseFloat(strconv.FormatFloat(v, 'g', 6, 64), 64)
+	return strconv.FormatFloat(v, 'f', -1, 64)
 }
 
 // clean leaves out what would not print: these sentences meet terminals and reports.

@@ -48,6 +48,7 @@ func TestDecide(t *testing.T) {
 		"public, modest":  {r: Request{Hosts: []Host{shop}, PeakArrivals: 50}, basis: "public address within the free limits (50 arrivals/s, 20 users)", capped: true, public: true},
 		"public, 20":      {r: Request{Hosts: []Host{shop}, Users: 20}, basis: "public address within the free limits (50 arrivals/s, 20 users)", capped: true, public: true},
 		"public, 51":      {r: Request{Hosts: []Host{shop}, PeakArrivals: 50.5}, refused: "shop.example (203.0.113.7) is a public address 50.5 arrivals/s above the free 50/s --authorize shop.example authorize: {owner, ticket, until} nothing was sent"},
+		"public, 20000":   {r: Request{Hosts: []Host{shop}, PeakArrivals: 20_000}, refused: "20000 arrivals/s above the free 50/s"},
 		"public, 21":      {r: Request{Hosts: []Host{shop}, Users: 21}, refused: "21 users are above the free 20"},
 		"public, a peer":  {r: Request{Hosts: []Host{shop}, PeakArrivals: 1, Peers: 1}, refused: "1 further source"},
 		"public, knee":    {r: Request{Hosts: []Host{shop}, PeakArrivals: 1, FindKnee: true}, refused: "search for the knee"},
@@ -135,6 +136,14 @@ func TestDecide(t *testing.T) {
 				t.Errorf("at most %g/s and %d users, want capped %v", b.MaxRate, b.MaxUsers, c.capped)
 			}
 		})
+	}
+}
+
+func TestRatesHaveNoExponent(t *testing.T) {
+	for v, want := range map[float64]string{0: "0", 50: "50", 50.5: "50.5", 100. / 3: "33.3333", 1. / 3600: "0.000277778", 20_000: "20000", 123_456.7: "123457", 1e6: "1000000", 12_345_678.9: "12345679"} {
+		if got := figure(v); got != want {
+			t.Errorf("%v is written %s, want %s", v, got, want)
+		}
 	}
 }
 

@@ -187,7 +187,7 @@ func (p Proof) Missing() string {
 func (l ProofLine) Limits() string {
 	var s string
 	if l.MaxRate > 0 {
-		s += fmt.Sprintf(", at most %.6g arrivals/s", l.MaxRate)
+		s += fmt.Sprintf(", at most %s arrivals/s", figure(l.MaxRate))
 	}
 	if !l.Until.IsZero() {
 		s += ", until " + proofDate(l.Until)
@@ -203,9 +203,9 @@ func (l ProofLine) lacks(r *Request) string {
 	case !l.Until.IsZero() && r.Now.Add(r.Duration).After(l.Until):
 		return fmt.Sprintf("ends %s, before this run of %s would", proofDate(l.Until), r.Duration)
 	case l.MaxRate > 0 && r.Users > 0:
-		return fmt.Sprintf("allows at most %.6g arrivals/s, and a fixed number of users has no rate that could be held to it: give the load as rate:", l.MaxRate)
+		return fmt.Sprintf("allows at most %s arrivals/s, and a fixed number of users has no rate that could be held to it: give the load as rate:", figure(l.MaxRate))
 	case l.MaxRate > 0 && !(r.PeakArrivals <= l.MaxRate):
-		return fmt.Sprintf("allows at most %.6g arrivals/s, and this run goes up to %.6g", l.MaxRate, r.PeakArrivals)
+		return fmt.Sprintf("allows at most %s arrivals/s, and this run goes up to %s", figure(l.MaxRate), figure(r.PeakArrivals))
 	}
 	return ""
 }
