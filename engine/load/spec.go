@@ -61,7 +61,7 @@ type Spec struct {
 
 // FieldError is one problem of a Spec outside its stages.
 type FieldError struct {
-	Field string // arrivals, iterations, max_in_flight, drop_after, graceful, max_rate, weight
+	Field string // load, arrivals, iterations, max_in_flight, drop_after, graceful, think, max_rate, weight
 	Msg   string
 }
 
