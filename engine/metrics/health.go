@@ -96,8 +96,7 @@ type health struct {
 	ownSince, stallSince, limitSince         time.Duration
 	limitHit                                 int // intervals
 	lag, response                            Histogram
-	slow                                     streak // seconds of lag
-	slowLag, slowResponse                    time.Duration
+	slow                                     streak // seconds of lag, held against the response time
 	causes                                   [len(causes)]streak
 }
 
@@ -105,20 +104,27 @@ type health struct {
 type streak struct {
 	run    int // intervals it holds now
 	from   time.Duration
-	hit    bool // it once held long enough
+	peak   figure // of these
+	hit    bool   // it once held long enough
 	since  time.Duration
-	worst  float64
-	length time.Duration // in all, once it was hit
+	worst  figure        // of all intervals in which it held long enough
+	length time.Duration // of them
 }
 
+// figure is a value, and what it is held against where that changes.
+type figure struct{ value, against float64 }
+
 // see enters one interval; need is how many in a row it takes.
-func (s *streak) see(holds bool, value float64, at, length time.Duration, need int) {
+func (s *streak) see(holds bool, f figure, iv *Interval, need int) {
 	if !holds {
 		s.run = 0
 		return
 	}
 	if s.run == 0 {
-		s.from = at
+		s.from, s.peak = iv.From, f
+	}
+	if f.value > s.peak.value {
+		s.peak = f
 	}
 	s.run++
 	if s.run < need {
@@ -128,11 +134,13 @@ func (s *streak) see(holds bool, value float64, at, length time.Duration, need i
 		s.hit, s.since = true, s.from
 	}
 	if s.run == need {
-		s.length += at + length - s.from
+		s.length += iv.From + iv.Length - s.from
 	} else {
-		s.length += length
+		s.length += iv.Length
 	}
-	s.worst = max(s.worst, value)
+	if s.peak.value > s.worst.value {
+		s.worst = s.peak
+	}
 }
 
 // Add enters one interval of one source; response holds the response times of everything in it that waited.
@@ -174,13 +182,10 @@ func (h *health) add(iv *Interval, response *Histogram) {
 	h.response.Add(response)
 	lag, p99 := iv.Lag.Quantile(.99), response.Quantile(.99)
 	slow := lag > lagClean && response.Count() > 0 && float64(lag) > lagSaturated*float64(p99)
-	h.slow.see(slow, lag.Seconds(), iv.From, iv.Length, lasting)
-	if slow && lag >= h.slowLag {
-		h.slowLag, h.slowResponse = lag, p99
-	}
+	h.slow.see(slow, figure{lag.Seconds(), p99.Seconds()}, iv, lasting)
 	for i := range causes {
 		v := causes[i].value(&iv.Audit)
-		h.causes[i].see(v > causes[i].limit, v, iv.From, iv.Length, sustained)
+		h.causes[i].see(v > causes[i].limit, figure{value: v}, iv, sustained)
 	}
 }
 
@@ -240,7 +245,7 @@ func (h *health) verdict() Verdict {
 	}
 	for i := range h.causes {
 		if s := &h.causes[i]; s.hit {
-			r.add(Strained, "%s, for %s since %s", causes[i].say(s.worst), short(s.length), clock(s.since))
+			r.add(Strained, "%s, for %s since %s", causes[i].say(s.worst.value), short(s.length), clock(s.since))
 		}
 	}
 	v := Verdict{Reasons: append(r.saturated, r.strained...)}
@@ -297,7 +302,7 @@ func (h *health) judgeLag(r *reasons) {
 		r.add(Strained, "we began late: lag p99 is %s", short(lag99))
 	}
 	if state < Saturated && h.slow.hit {
-		r.add(Saturated, "we began late for %s since %s: lag p99 up to %s where the response time's was %s", short(h.slow.length), clock(h.slow.since), short(h.slowLag), short(h.slowResponse))
+		r.add(Saturated, "we began late for %s since %s: lag p99 up to %s where the response time's was %s", short(h.slow.length), clock(h.slow.since), seconds3(h.slow.worst.value), seconds3(h.slow.worst.against))
 	}
 }
 

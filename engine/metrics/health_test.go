@@ -65,6 +65,19 @@ func TestVerdict(t *testing.T) {
 			}
 			return h
 		}, Saturated, "we began late for 6 s since 0:30"},
+		{"and a hiccup apart says nothing of them", func(i int, iv *Interval) *Histogram {
+			h := fine(i, iv)
+			for range 1000 {
+				iv.Lag.Record(nil, 50*time.Microsecond)
+			}
+			if i >= 30 && i < 36 {
+				iv.Lag = *recorded(20 * time.Millisecond)
+			}
+			if i == 50 {
+				iv.Lag = *recorded(700 * time.Millisecond)
+			}
+			return h
+		}, Saturated, "we began late for 6 s since 0:30: lag p99 up to 20 ms"},
 		{"2 % never begun", with(func(_ int, iv *Interval) { iv.Started = 980 }), Saturated, "1200 of 60000 arrivals were never begun (2.0 %)"},
 		{"0.5 % never begun", with(func(_ int, iv *Interval) { iv.Started = 995 }), Strained, "300 of 60000"},
 		{"what the limit held is not ours", with(func(_ int, iv *Interval) { iv.Started, iv.Dropped, iv.Audit.LimitHit = 900, 100, true }), Strained, "max_in_flight"},
@@ -84,6 +97,12 @@ func TestVerdict(t *testing.T) {
 				iv.Audit.CPU = 1.8
 			}
 		}), Strained, "90 % of the processor time it may use (70 % is healthy): use more cores or another source, for 20 s since 0:40"},
+		{"CPU that goes down", with(func(i int, iv *Interval) {
+			iv.Audit.Cores = 1
+			if i > 39 && i < 43 {
+				iv.Audit.CPU = []float64{.99, .98, .71}[i-40]
+			}
+		}), Strained, "this program used 99 % of the processor time it may use (70 % is healthy): use more cores or another source, for 3 s since 0:40"},
 		{"CPU for a moment", with(func(i int, iv *Interval) {
 			iv.Audit.Cores = 1
 			if i%3 != 0 {
