@@ -116,9 +116,12 @@ const (
 	enoughP999 = 10_000
 )
 
-// atLeast is a percentile, or the maximum, with >= before it where it is only a lower bound of the true one.
+// atLeast is a percentile, or the maximum, with >= before it where it is only a lower bound of the true one; none of nothing.
 func atLeast(q *metrics.Quantiles, d time.Duration) string {
-	if q.LowerBound(d) {
+	switch {
+	case q.Count == 0:
+		return none
+	case q.LowerBound(d):
 		return ">= " + duration(d)
 	}
 	return duration(d)

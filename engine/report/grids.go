@@ -5,7 +5,6 @@ import (
 	"math"
 	"strconv"
 	"strings"
-	"time"
 
 	"lt/engine/knee"
 	"lt/engine/ledger"
@@ -48,15 +47,9 @@ func stepsGrid(steps []metrics.StepView) *grid {
 		if s.Kind != metrics.KindStep {
 			name += " (" + s.Kind.String() + ")"
 		}
-		p := func(q *metrics.Quantiles, d time.Duration) string {
-			if q.Count == 0 {
-				return none
-			}
-			return atLeast(q, d)
-		}
 		bad := share(s.Errors+s.Dropped, s.Requests+s.Dropped)
-		g.add(name, count(s.Requests), number(s.ThroughputRPS), bad, p(&s.Response, s.Response.P50), p(&s.Response, s.Response.P90),
-			p(&s.Response, s.Response.P99), p(&s.Response, s.Response.Max), p(&s.Service, s.Service.P99))
+		g.add(name, count(s.Requests), number(s.ThroughputRPS), bad, atLeast(&s.Response, s.Response.P50), atLeast(&s.Response, s.Response.P90),
+			atLeast(&s.Response, s.Response.P99), atLeast(&s.Response, s.Response.Max), atLeast(&s.Service, s.Service.P99))
 	}
 	return g
 }
@@ -80,11 +73,8 @@ func stagesGrid(stages []metrics.StageView) *grid {
 		if s.Warmup && !strings.Contains(strings.ToLower(name), "warm") {
 			name += " (warm-up)"
 		}
-		p50, p99 := none, none
-		if s.Response.Count > 0 {
-			p50, p99 = atLeast(&s.Response, s.Response.P50), atLeast(&s.Response, s.Response.P99)
-		}
-		g.add(name, clock(s.From), clock(s.To), number(s.ArrivalsRPS), number(s.OfferedRPS), number(s.GoodputRPS), percent(s.ErrorRate), p50, p99)
+		g.add(name, clock(s.From), clock(s.To), number(s.ArrivalsRPS), number(s.OfferedRPS), number(s.GoodputRPS), percent(s.ErrorRate),
+			atLeast(&s.Response, s.Response.P50), atLeast(&s.Response, s.Response.P99))
 	}
 	return g
 }
@@ -218,6 +208,21 @@ func sloGrid(results []slo.Result) *grid {
 	return g
 }
 
+// errorWords says what kind of errors a group holds, and its message where that says more.
+func errorWords(e *metrics.ErrorView) (what, message string) {
+	what = e.Class.String()
+	if e.Status > 0 {
+		what += fmt.Sprintf(" %d", e.Status)
+	}
+	if e.Message != what {
+		message = e.Message
+	}
+	if e.Class.CutShort() || e.Class == metrics.Timeout {
+		what += " in " + e.Phase.String()
+	}
+	return what, message
+}
+
 // headline says what the run is worth in one line.
 func headline(l *ledger.Ledger) string {
 	v := verdictOf(l)
@@ -233,7 +238,11 @@ func headline(l *ledger.Ledger) string {
 				failed++
 			}
 		}
-		parts = append(parts, fmt.Sprintf("%d of %d SLOs failed", failed, len(results)))
+		if failed > 0 {
+			parts = append(parts, fmt.Sprintf("%d of %d SLOs failed", failed, len(results)))
+		} else { // it ended the run, and what was in hand then brought the figures back
+			parts = append(parts, "an SLO failed on the way")
+		}
 	case ledger.None:
 		parts = append(parts, "no SLO to judge by")
 	}

@@ -78,14 +78,8 @@ func writeJUnit(w io.Writer, l *ledger.Ledger) error {
 		}
 		add("slo: "+r.Expr, "0", failure, "")
 	}
-	fault := ""
-	switch Code(l, false) {
-	case CodeFailed:
-		fault = "the run could not be done: there was no answer, or no source was left"
-	case CodeUser:
-		fault = "the run was ended by hand before its time"
-	}
-	add("run: comes to its end", length, "", fault)
+	failure, fault := untimely(l)
+	add("run: comes to its end", length, failure, fault)
 	fault = ""
 	if _, _, missing := l.Data(); len(missing) > 0 {
 		fault = strings.Join(missing, "; ")
@@ -122,6 +116,22 @@ func writeJUnit(w io.Writer, l *ledger.Ledger) error {
 	}
 	_, err = io.WriteString(w, "\n")
 	return err
+}
+
+// untimely says why a run did not come to its end: a failure if it was the target's, a fault if it was not; both are empty if it did.
+func untimely(l *ledger.Ledger) (failure, fault string) {
+	end, ended := l.End()
+	switch {
+	case ended && end.Ended == ledger.Failed || unanswered(l.Snapshot()):
+		return "", "the run could not be done: there was no answer, or no source was left"
+	case !ended:
+		return "", "the run has no end: it was killed, or goes on"
+	case end.Ended == ledger.ByUser:
+		return "", "the run was ended by hand before its time"
+	case end.Ended == ledger.BySLO:
+		return "an SLO ended the run before its time", ""
+	}
+	return "", ""
 }
 
 func problem(kind, text string) *junitProblem {

@@ -51,14 +51,7 @@ func writeMarkdown(w io.Writer, l *ledger.Ledger) error {
 	errors := &grid{head: []string{"error", "step", "message", "count", "hint"}, text: 5}
 	for i := range s.Errors[:min(len(s.Errors), markdownErrors)] {
 		e := &s.Errors[i]
-		what := e.Class.String()
-		if e.Status > 0 {
-			what += fmt.Sprintf(" %d", e.Status)
-		}
-		message := e.Message
-		if message == what { // said once
-			message = ""
-		}
+		what, message := errorWords(e)
 		errors.add(what, stepName(e.Step), message, count(e.Count), e.Hint)
 	}
 	section("Errors", errors)

@@ -478,8 +478,8 @@ func TestJUnitCountsWhatFailed(t *testing.T) {
 	if err := xml.Unmarshal(b.Bytes(), &doc); err != nil {
 		t.Fatal(err)
 	}
-	// Ended by hand with an SLO that fails: the code says SLO, and so does the file.
-	if doc.Tests != 5 || doc.Failures != 1 || doc.Errors != 0 || len(doc.Suites[0].Cases) != 5 {
+	// The SLO that fails is a failure of the target; that it was ended by hand is an error of the test.
+	if doc.Tests != 5 || doc.Failures != 1 || doc.Errors != 1 || len(doc.Suites[0].Cases) != 5 {
 		t.Errorf("%+v", doc)
 	}
 	sum := 0.0
@@ -494,6 +494,39 @@ func TestJUnitCountsWhatFailed(t *testing.T) {
 	}
 	if _, err := time.Parse("2006-01-02T15:04:05", doc.Suites[0].Timestamp); err != nil {
 		t.Error(err)
+	}
+}
+
+// A run that did not come to its end is not said to have done so, whatever else is wrong with it.
+func TestJUnitSaysHowARunEnded(t *testing.T) {
+	holds, fails := []string{"p99 < 10s"}, []string{"p99 < 1us"}
+	for name, tt := range map[string]struct {
+		o    ledgertest.Options
+		want string
+	}{
+		"finished":                          {ledgertest.Options{SLO: fails}, ""},
+		"by hand":                           {ledgertest.Options{Ended: ledger.ByUser}, "ended by hand"},
+		"by hand, slo fails":                {ledgertest.Options{Ended: ledger.ByUser, SLO: fails}, "ended by hand"},
+		"by hand, incomplete":               {ledgertest.Options{Ended: ledger.ByUser, Sources: []string{"local", "ada"}, Missing: true}, "ended by hand"},
+		"by an slo that holds again":        {ledgertest.Options{Ended: ledger.BySLO, SLO: holds}, "an SLO ended the run"},
+		"killed":                            {ledgertest.Options{NoEnd: true}, "has no end"},
+		"never answered, and ended by hand": {ledgertest.Options{Dead: true, Ended: ledger.ByUser}, "could not be done"},
+	} {
+		got := ""
+		if _, text, ok := strings.Cut(written(t, report.JUnit, ledgertest.Ledger(t, tt.o)), `name="run: comes to its end"`); ok {
+			got, _, _ = strings.Cut(text, "</testcase>")
+		}
+		if !strings.Contains(got, tt.want) || strings.Contains(got, "message=") != (tt.want != "") {
+			t.Errorf("%s: %s, want %q", name, got, tt.want)
+		}
+	}
+}
+
+// An SLO that ended the run has failed, also where the figures of the whole run are within it.
+func TestHeadlineOfARunThatAnSLOEnded(t *testing.T) {
+	got := table(t, ledgertest.Options{SLO: []string{"p99 < 10s"}, Ended: ledger.BySLO})
+	if !strings.HasPrefix(got, "FAILED: an SLO failed on the way, ") {
+		t.Errorf("it begins %.80q", got)
 	}
 }
 

@@ -128,13 +128,12 @@ func Table(w io.Writer, l *ledger.Ledger, style Style) error {
 	if style.NoRecord != "" {
 		p.sentence("", "", style.NoRecord)
 	}
-	if l.Judged() == ledger.None {
-		p.sentence("", "", judged)
-		if style.Exit > 0 { // for another reason than an SLO
-			p.line(fmt.Sprintf("Exit code %d.", style.Exit))
-		}
-	} else if style.Exit >= 0 {
+	judges := l.Judged() != ledger.None
+	if style.Exit > 0 || style.Exit == 0 && judges {
 		p.line(fmt.Sprintf("Exit code %d.", style.Exit))
+	}
+	if !judges {
+		p.sentence("", "", judged)
 	}
 	return p.err
 }
@@ -186,16 +185,10 @@ func (p *page) errors(errors []metrics.ErrorView) {
 			break
 		}
 		e := &errors[i]
-		what := e.Class.String()
-		if e.Status > 0 {
-			what += fmt.Sprintf(" %d", e.Status)
-		}
-		if e.Class.CutShort() || e.Class == metrics.Timeout {
-			what += " in " + e.Phase.String()
-		}
+		what, message := errorWords(e)
 		line := fmt.Sprintf("%s × %s, %s", count(e.Count), what, stepName(e.Step))
-		if e.Message != "" && e.Message != what {
-			line += ": " + e.Message
+		if message != "" {
+			line += ": " + message
 		}
 		p.sentence("", "", line)
 		if e.Hint != "" && !said[e.Hint] {
