@@ -99,3 +99,47 @@ func TestEachRaiseCounts(t *testing.T) {
 		t.Errorf("%d changes in the record: %+v", n, items)
 	}
 }
+
+// As often down as up is the profile itself: the last bit of a product must not stand above what a target may be asked.
+func TestDownAndUpIsNoChange(t *testing.T) {
+	var asked []float64
+	synctest.Test(t, func(t *testing.T) {
+		run, s := conducted(t, steady(), 5*time.Second, func(_ *ledger.Header, c *conductor.Config) {
+			c.Source = distant{c.Source.(*sources)}
+			c.AllowRate = func(peak float64) error { asked = append(asked, peak); return nil }
+		})
+		synctest.Wait()
+		for range 7 {
+			run.Send(conductor.Factor{By: 1 / 1.1})
+		}
+		for range 7 {
+			run.Send(conductor.Factor{By: 1.1})
+		}
+		time.Sleep(3 * time.Second)
+		s.Cut()
+		run.Wait()
+		if f := s.Timeline().At(8 * time.Second).Factor; f != 1 {
+			t.Errorf("the factor is %v", f)
+		}
+	})
+	if n := len(asked); n != 7 || asked[n-1] != 10 {
+		t.Errorf("asked for %v, want 10 at the end", asked)
+	}
+}
+
+// A raise that max_rate caps says so.
+func TestACappedRaiseSaysSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		spec := steady()
+		spec.MaxRate = 10.5
+		run, s := conducted(t, spec, 5*time.Second, func(_ *ledger.Header, c *conductor.Config) { c.Source = distant{c.Source.(*sources)} })
+		synctest.Wait()
+		run.Send(conductor.Factor{By: 1.1})
+		time.Sleep(3 * time.Second)
+		s.Cut()
+		run.Wait()
+		if got := texts(run); !strings.Contains(got, "load set to 110 % of the profile, at most max_rate 10.5") {
+			t.Errorf("said\n%s", got)
+		}
+	})
+}

@@ -2,6 +2,7 @@ package conductor
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"lt/engine/ledger"
@@ -152,6 +153,9 @@ func (r *Run) factor(by float64) {
 	}
 	st := r.cfg.Source.Timeline().At(at)
 	f := min(max(st.Factor*by, minFactor), maxFactor)
+	if math.Abs(f-1) < 1e-6 {
+		f = 1 // as often down as up is the profile itself, not a last bit above what is allowed
+	}
 	if by > 1 && r.cfg.AllowRate != nil {
 		if err := r.cfg.AllowRate(r.cfg.Spec.Profile.Peak() * f); err != nil {
 			r.event(r.now(), EventGuard, "not raised: %s", err)
@@ -162,8 +166,12 @@ func (r *Run) factor(by float64) {
 		r.event(r.now(), EventNote, "not raised: max_rate is %g", lim)
 		return
 	}
+	what := fmt.Sprintf("load set to %.0f %% of the profile", f*100)
+	if lim := r.cfg.Spec.MaxRate; lim > 0 && r.cfg.Spec.Profile.Peak()*f > lim {
+		what += fmt.Sprintf(", at most max_rate %g", lim)
+	}
 	at, err := r.cfg.Source.Change(load.Factor, f)
-	r.changed(at, err, fmt.Sprintf("load set to %.0f %% of the profile", f*100), &ledger.Change{At: at, Kind: load.Factor.String(), Factor: f})
+	r.changed(at, err, what, &ledger.Change{At: at, Kind: load.Factor.String(), Factor: f})
 }
 
 // snapshot writes a report of the run so far.

@@ -355,12 +355,13 @@ func (r *Run) tidings(rep metrics.Report) {
 	r.fresh = true
 }
 
-// begin is run time zero: the record learns what became of each source on the way here.
+// begin is run time zero: the record learns when that is, and what became of each source on the way here.
 func (r *Run) begin() {
 	if r.begun {
 		return
 	}
 	r.begun = true
+	r.add(&ledger.Begin{At: r.cfg.Source.Epoch().Round(0)}) // by the wall, for whoever compares with other logs
 	for _, m := range r.cfg.Source.Members() {
 		r.member(&m)
 	}
@@ -370,8 +371,10 @@ func (r *Run) begin() {
 // member notices what became of a source. The record gets what changes its account; how it starts step by step, and what its
 // clock says from second to second, is for the screen alone.
 func (r *Run) member(m *metrics.Member) {
-	changed := r.roll.note(m, time.Since(r.called))
-	if changed && r.begun {
+	at := time.Since(r.called)
+	if !r.begun {
+		r.roll.see(m, at) // the record gets it when the run begins
+	} else if r.roll.note(m, at) {
 		r.add(sourceState(r.now(), m))
 	}
 }

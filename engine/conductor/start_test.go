@@ -222,11 +222,36 @@ func TestStartOfAFleet(t *testing.T) {
 		if got := again.Snapshot().Sources[1]; got.State != "lost" || got.Reason != "silent for 6 s" || got.LostAt != 3*time.Second || got.Share != 0 {
 			t.Errorf("the record has %+v", got)
 		}
+		if got := again.Header().Started; !got.Equal(s.Epoch()) {
+			t.Errorf("the record says that the run began at %v, and run time zero was %v", got, s.Epoch())
+		}
 		for _, e := range again.Events() {
 			if strings.Contains(e.Text, "secret") {
 				t.Errorf("the record has the answer to a prompt: %q", e.Text)
 			}
 		}
+	})
+}
+
+// A source that was refused before run time zero is so in the record from there on: nobody waits for what it measured.
+func TestTheRecordBeginsWithWhoWasRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSources(steady(), two()...)
+		run, path := fleetRun(t, s, steady())
+		s.becomes(1, "", func(m *metrics.Member) { m.State, m.Reason, m.Share = "refused", "dial: connection refused", 0 })
+		time.Sleep(time.Second)
+		s.begin(0)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		so, _, err := history.Open("", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := so.Snapshot().Sources[1]; got.State != "refused" || got.Reason == "" {
+			t.Errorf("while the run goes on the record has %s, %q", got.State, got.Reason)
+		}
+		s.Cut()
+		run.Wait()
 	})
 }
 

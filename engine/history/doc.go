@@ -20,6 +20,7 @@
 //	kind 8  end       JSON, ledger.End
 //	kind 9  trailer   JSON, Trailer; always the last frame
 //	kind 10 gap       JSON, ledger.Gap
+//	kind 11 begin     JSON, ledger.Begin
 //
 // A reader skips kinds and JSON keys that it does not know. It refuses a header longer than 8 MiB, and takes an interval longer
 // than 96 MiB and any other frame longer than 1 MiB for damage. A frame that is cut off or whose sum is wrong ends the record:

@@ -44,6 +44,7 @@ const (
 	kindEnd
 	kindTrailer
 	kindGap
+	kindBegin
 )
 
 // castagnoli is the polynomial of CRC-32C, for which processors have an instruction.
@@ -91,6 +92,8 @@ func appendItem(b []byte, item ledger.Item) ([]byte, error) {
 		return appendFrame(b, kindEnd, appendJSON(it))
 	case *ledger.Gap:
 		return appendFrame(b, kindGap, appendJSON(it))
+	case *ledger.Begin:
+		return appendFrame(b, kindBegin, appendJSON(it))
 	}
 	return b, fmt.Errorf("%T is not an item of a run", item)
 }
@@ -119,6 +122,8 @@ func decodeItem(k kind, payload []byte) (ledger.Item, error) {
 		item = new(ledger.End)
 	case kindGap:
 		item = new(ledger.Gap)
+	case kindBegin:
+		item = new(ledger.Begin)
 	default:
 		return nil, nil
 	}

@@ -27,8 +27,8 @@ type Header struct {
 	Path        string             `json:"scenario"`       // the file as given; empty in quick mode
 	Text        string             `json:"text,omitempty"` // its content; empty in quick mode
 	Target      string             `json:"target"`         // secrets masked
-	Started     time.Time          `json:"started"`
-	Version     string             `json:"version"` // of the program
+	Started     time.Time          `json:"started"`        // when lt was called; Begin has run time zero
+	Version     string             `json:"version"`        // of the program
 	Seed        uint64             `json:"seed"`
 	Model       string             `json:"model"`    // open, closed
 	Arrivals    string             `json:"arrivals"` // poisson, even; without meaning in the closed model

@@ -32,6 +32,11 @@ type Event struct {
 	Text string        `json:"text"`
 }
 
+// Begin says when run time zero was. The header is written before: peers start, a name is typed.
+type Begin struct {
+	At time.Time `json:"at"`
+}
+
 // StageEdge says that a stage of the profile began at run time At, or ended.
 type StageEdge struct {
 	Index int           `json:"index"`

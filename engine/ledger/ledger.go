@@ -107,6 +107,8 @@ func (l *Ledger) Add(item Item) {
 		l.interval(it)
 	case *Event:
 		l.event(it)
+	case *Begin:
+		l.header.Started = it.At
 	case *StageEdge:
 		l.edge(it)
 	case *Pause:
@@ -249,7 +251,7 @@ func (l *Ledger) finish(e *End) {
 	l.tellSeconds()
 }
 
-// Header is what the run began with.
+// Header is what the run began with; Started is run time zero, once that was told.
 func (l *Ledger) Header() Header { return l.header }
 
 // Snapshot is the picture of the run as far as its items tell. Asked again without a new item it costs next to nothing.
