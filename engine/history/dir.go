@@ -34,8 +34,10 @@ func Dir(getenv func(string) string) (string, error) {
 	if h, err := os.UserHomeDir(); err == nil && filepath.IsAbs(h) {
 		return filepath.Join(h, ".local", "state", "lt"), nil
 	}
-	return "", errors.New("there is no home directory to keep runs in; set LT_STATE_DIR to a folder")
+	return "", errNoDir
 }
+
+var errNoDir = errors.New("there is no home directory to keep runs in; set LT_STATE_DIR to a folder")
 
 // record is a file among the runs, as its name and its directory entry tell.
 type record struct {

@@ -179,7 +179,8 @@ func readTrailer(r io.ReaderAt, size int64) (t Trailer, ok bool) {
 }
 
 // Open reads one run: "last", a path, an id or its beginning, or a name, of which the newest run counts. It goes through a
-// ledger as the live run did. A record that was cut off is read up to its last whole frame, and Entry.Torn says so.
+// ledger as the live run did. A record that was cut off is read up to its last whole frame, and Entry.Torn says so. dir is a user's folder
+// of state, see Dir; only a path needs none.
 func Open(dir, which string) (*ledger.Ledger, Entry, error) {
 	path, err := locate(dir, which)
 	if err != nil {
@@ -316,6 +317,9 @@ func locate(dir, which string) (string, error) {
 		}
 		return which, nil
 	}
+	if dir == "" {
+		return "", errNoDir
+	}
 	all, err := records(dir)
 	if err != nil {
 		return "", err
@@ -340,7 +344,7 @@ func locate(dir, which string) (string, error) {
 		return found[0].path, nil
 	case 0:
 		for _, r := range all {
-			if r.name == which {
+			if r.name == shortName(which) {
 				return r.path, nil
 			}
 		}

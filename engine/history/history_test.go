@@ -110,13 +110,16 @@ func TestListReadsTheTrailer(t *testing.T) {
 	if runs[0].Requests != s.Totals.Requests || runs[0].P99 != s.Totals.Response.P99 || runs[0].Duration != live.Now() {
 		t.Errorf("trailer %+v differs from the run", runs[0].Trailer)
 	}
+	if runs[0].AtLeast {
+		t.Error("nothing was dropped, and the p99 is only a lower bound")
+	}
 	if runs[1].SLO != ledger.Fail || runs[0].SLO != ledger.None || !runs[0].Complete {
 		t.Errorf("verdicts %+v, %+v", runs[0].Trailer, runs[1].Trailer)
 	}
 	if base := filepath.Base(runs[0].Path); base != "2026-11-21T05-55-01_other-name_aaaaa22222.lt" {
 		t.Errorf("file name %s", base)
 	}
-	for which, want := range map[string]string{"last": "aaaaa22222", "aaaaa1": "aaaaa11111", "aaaaa22222": "aaaaa22222", "shop-checkout": "aaaaa11111", runs[1].Path: "aaaaa11111"} {
+	for which, want := range map[string]string{"last": "aaaaa22222", "aaaaa1": "aaaaa11111", "aaaaa22222": "aaaaa22222", "shop-checkout": "aaaaa11111", "Other Name!": "aaaaa22222", runs[1].Path: "aaaaa11111"} {
 		if _, e, err := Open(dir, which); err != nil || e.ID != want {
 			t.Errorf("open %s: %v, %v; want %s", which, e.ID, err, want)
 		}
@@ -126,6 +129,12 @@ func TestListReadsTheTrailer(t *testing.T) {
 	}
 	if _, _, err := Open(dir, "zzz"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("an unknown id: %v", err)
+	}
+	if _, e, err := Open("", runs[1].Path); err != nil || e.ID != "aaaaa11111" {
+		t.Errorf("a path, and no folder of runs: %v, %v", e.ID, err)
+	}
+	if _, _, err := Open("", "last"); err == nil || !strings.Contains(err.Error(), "LT_STATE_DIR") {
+		t.Errorf("no folder of runs: %v", err)
 	}
 	if _, _, err := Open(t.TempDir(), "last"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no runs at all: %v", err)
@@ -177,6 +186,16 @@ func TestEveryPrefixIsReadable(t *testing.T) {
 	}
 	if last != len(items) {
 		t.Errorf("the whole record has %d items, want %d", last, len(items))
+	}
+}
+
+// Dropped arrivals make a percentile a lower bound in a list as well.
+func TestListTellsALowerBound(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, ledgertest.Options{Dropped: 2}, nil)
+	runs, err := List(dir)
+	if err != nil || len(runs) != 1 || !runs[0].AtLeast || runs[0].P99 < 10*time.Second {
+		t.Errorf("%+v, %v", runs, err)
 	}
 }
 

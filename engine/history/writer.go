@@ -16,11 +16,13 @@ import (
 // suffix of a record's name.
 const suffix = ".lt"
 
-// Trailer is what a list of runs shows of one, so that it need not be read as a whole. Its figures are those of the summary.
+// Trailer is what a list of runs shows of one, so that it need not be read as a whole. Its figures are those of the summary, but for
+// Duration, which is that of the whole run, its drain among it.
 type Trailer struct {
 	Duration  time.Duration `json:"duration_ns"`
 	Requests  uint64        `json:"requests"`
-	P99       time.Duration `json:"p99_ns"` // response time
+	P99       time.Duration `json:"p99_ns"`       // response time; 0: nothing was answered or waited for in vain
+	AtLeast   bool          `json:"p99_at_least"` // dropped arrivals reach it: it is only a lower bound
 	Ended     ledger.Ended  `json:"ended"`
 	SLO       ledger.Judged `json:"slo"`
 	Generator string        `json:"generator"` // ok, strained, saturated
@@ -94,7 +96,12 @@ func NewWriter(f File, path string, h ledger.Header) (*Writer, error) {
 
 // fileName is 2026-11-21T04-55-01_name_id.lt: sorted by time, told apart by the id, readable in between. The time is UTC.
 func fileName(h ledger.Header) string {
-	name := strings.Map(func(r rune) rune {
+	return h.Started.UTC().Format(stamp) + "_" + shortName(h.Name) + "_" + h.ID + suffix
+}
+
+// shortName is the name of a run as it stands in that of a file.
+func shortName(name string) string {
+	name = strings.Map(func(r rune) rune {
 		switch {
 		case r >= 'a' && r <= 'z', r >= '0' && r <= '9', r == '-':
 			return r
@@ -102,7 +109,7 @@ func fileName(h ledger.Header) string {
 			return r + 'a' - 'A'
 		}
 		return '-'
-	}, h.Name)
+	}, name)
 	for strings.Contains(name, "--") {
 		name = strings.ReplaceAll(name, "--", "-")
 	}
@@ -110,7 +117,7 @@ func fileName(h ledger.Header) string {
 	if name == "" {
 		name = "run"
 	}
-	return h.Started.UTC().Format(stamp) + "_" + name + "_" + h.ID + suffix
+	return name
 }
 
 const stamp = "2006-01-02T15-04-05"
@@ -238,9 +245,10 @@ func (w *Writer) finish() error {
 // trailerOf sums up a run.
 func trailerOf(l *ledger.Ledger) Trailer {
 	s := l.Snapshot()
+	response := &s.Totals.Response
 	complete, _, _ := l.Data()
 	t := Trailer{
-		Duration: l.Now(), Requests: s.Totals.Requests, P99: s.Totals.Response.P99,
+		Duration: l.Now(), Requests: s.Totals.Requests, P99: response.P99, AtLeast: response.LowerBound(response.P99),
 		SLO: l.Judged(), Generator: s.Verdict.Health.String(), Complete: complete,
 	}
 	if end, ok := l.End(); ok {
