@@ -45,20 +45,12 @@ func (c Class) CutShort() bool {
 // Outcome names one of the two histograms that a request's time goes to.
 type Outcome uint8
 
-// Waited is a complete answer of any status, a failed check, a timeout or a dropped arrival; CutShort is everything else.
+// Waited is a complete answer of any status, a failed check, a timeout or a dropped arrival; Cut is everything else.
 const (
 	Waited Outcome = iota
 	Cut
 	Outcomes = int(iota)
 )
-
-// OutcomeOf is the outcome under which a request that ended with class c is recorded.
-func OutcomeOf(c Class) Outcome {
-	if c.CutShort() {
-		return Cut
-	}
-	return Waited
-}
 
 // Phase is a part of one request's service time.
 type Phase uint8

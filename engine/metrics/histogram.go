@@ -19,7 +19,7 @@ const (
 // Longest is the longest time that a histogram tells apart; what is longer counts as this long and is counted as clamped.
 const Longest = time.Hour
 
-// Histogram holds times from 0 to 1 h with an error of less than 0.1 %. The zero value is empty and ready.
+// Histogram holds times from 0 to 1 h with an error of less than 0.1 % and half a microsecond. The zero value is empty and ready.
 //
 // Times are rounded to the nearest microsecond and counted in the bucket that HdrHistogram would use. Count, minimum,
 // maximum, sum and sum of squares are kept beside the buckets and are exact to the nanosecond.

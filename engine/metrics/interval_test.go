@@ -96,6 +96,17 @@ func TestJoiningFollowingSlices(t *testing.T) {
 	}
 }
 
+// However many notes intervals have that a link joins, what comes of it can be read.
+func TestJoinedNotesCanBeRead(t *testing.T) {
+	iv := new(Interval)
+	for i := range 2 * maxNotes {
+		iv.Merge(&Interval{From: time.Duration(i) * time.Second, Length: time.Second, Notes: []string{"the same", fmt.Sprint("note ", i)}})
+	}
+	if got, _, err := DecodeInterval(iv.AppendBinary(nil)); err != nil || len(got.Notes) != maxNotes {
+		t.Errorf("%d notes were written: %v", len(iv.Notes), err)
+	}
+}
+
 func TestCutStartsAnew(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	r := NewRecorder(4, new(Pages))

@@ -33,7 +33,7 @@ func (iv *Interval) Merge(o *Interval) {
 	iv.mergeRecords(o.Records)
 	iv.mergeErrors(o.Errors)
 	for _, n := range o.Notes {
-		if !slices.Contains(iv.Notes, n) {
+		if len(iv.Notes) < maxNotes && !slices.Contains(iv.Notes, n) {
 			iv.Notes = append(iv.Notes, n)
 		}
 	}
@@ -100,7 +100,7 @@ func (iv *Interval) mergeRecords(from []Record) {
 func (r *Record) add(o *Record) {
 	r.Requests += o.Requests
 	r.Attempts += o.Attempts
-	r.DroppedFrom = shortest(r.Dropped, r.DroppedFrom, o.Dropped, o.DroppedFrom)
+	r.DroppedFrom = Shortest(r.Dropped, r.DroppedFrom, o.Dropped, o.DroppedFrom)
 	r.Dropped += o.Dropped
 	for c, n := range o.Errors {
 		r.Errors[c] += n
@@ -117,8 +117,8 @@ func (r *Record) add(o *Record) {
 	}
 }
 
-// shortest is the shorter of two times, each the shortest of so many; where there are none it does not count.
-func shortest(n uint64, a time.Duration, m uint64, b time.Duration) time.Duration {
+// Shortest is the shorter of two times, each the shortest of so many; where there are none it does not count.
+func Shortest(n uint64, a time.Duration, m uint64, b time.Duration) time.Duration {
 	switch {
 	case n == 0:
 		return b

@@ -32,6 +32,14 @@ const (
 	otherKinds = "other kinds of error"
 )
 
+// outcome says with which times the sample's count. A request that could not be made for want of a value that can be sent had no answer.
+func (s *Sample) outcome() Outcome {
+	if s.Class.CutShort() || s.Class == Extract && s.Status == 0 {
+		return Cut
+	}
+	return Waited
+}
+
 // Counters are what a shard counts beside its samples; the fields are those of Interval.
 type Counters struct {
 	Scheduled, Started, Due, Late, Iterations, Failed, Unfinished, Opened uint64
@@ -75,7 +83,7 @@ func NewRecorder(steps int, pages *Pages) *Recorder {
 
 // Sample records one step that ended. s is not kept.
 func (r *Recorder) Sample(s *Sample) {
-	rec := r.record(s.Stage, s.Step, OutcomeOf(s.Class))
+	rec := r.record(s.Stage, s.Step, s.outcome())
 	rec.Requests++
 	rec.Attempts += uint64(max(s.Attempts, 1))
 	rec.BytesIn += uint64(s.BytesIn)
@@ -110,7 +118,7 @@ func (r *Recorder) Sample(s *Sample) {
 // it came due while the loop did not run.
 func (r *Recorder) Drop(stage int16, step uint16, waited time.Duration, stalled bool) {
 	rec := r.record(stage, step, Waited)
-	rec.DroppedFrom = shortest(rec.Dropped, rec.DroppedFrom, 1, min(max(waited, 0), Longest))
+	rec.DroppedFrom = Shortest(rec.Dropped, rec.DroppedFrom, 1, min(max(waited, 0), Longest))
 	rec.Dropped++
 	rec.Response.Record(r.pages, waited)
 	r.dropped++

@@ -63,23 +63,25 @@ func per(seconds float64, only bool) float64 {
 type seconds struct{ first, last int }
 
 func (s seconds) part(x uint64, k int) uint32 {
-	n, i := uint64(s.last-s.first+1), uint64(k-s.first)
-	return uint32(min(x*(i+1)/n-x*i/n, math.MaxUint32))
+	return uint32(min(Part(x, uint64(k-s.first), uint64(s.last-s.first+1)), math.MaxUint32))
 }
 
-// maxRows bounds the run time that a tally follows by second: 2,000 h and more, twice the longest profile, which take 630 MB.
-// What claims to be later counts there.
-const maxRows = 7_500_000
+// Part is the k-th, from 0, of n even parts of a count, which together are all of it.
+func Part(x, k, n uint64) uint64 { return x*(k+1)/n - x*k/n }
 
-// maxJoin is how many seconds one interval may cover and be spread over; a longer one counts in its last.
-const maxJoin = 60
+// maxRows bounds the run time that a tally follows by second to what the longest points of the series hold: 2,048 h, twice the longest
+// profile, which take 650 MB. What claims to be later counts in the last row.
+const maxRows = MaxPoints << (levels - 1)
+
+// MaxJoin is how many seconds one interval may cover and be spread over; a longer one counts in its last ones.
+const MaxJoin = 60
 
 // spread enters the interval's own counts and gauges into its rows.
 func (t *Tally) spread(iv *Interval, src *sourceSum) seconds {
 	end := iv.From + max(iv.Length, 1)
 	at := seconds{int(max(iv.From, 0) / time.Second), int(max(end-1, 0) / time.Second)}
-	at.last = min(max(at.last, 0), maxRows)
-	at.first = max(min(at.first, at.last), at.last-maxJoin+1)
+	at.last = min(max(at.last, 0), maxRows-1)
+	at.first = max(min(at.first, at.last), at.last-MaxJoin+1)
 	for len(t.rows) <= at.last {
 		t.rows = append(t.rows, row{p50: float32(math.NaN())})
 	}

@@ -24,7 +24,7 @@ type series struct {
 	buf    sketch
 }
 
-// levels is enough for maxRows.
+// levels is how many lengths a point may have. The longest is 8,192 s.
 const levels = 14
 
 // level is the run in points of one length.
@@ -175,18 +175,22 @@ func (s *series) late(row int, c *cell) {
 			return
 		}
 		if at := row/l.every - l.first; at >= 0 && at < len(l.points) {
-			l.points[at].amend(c)
+			l.amend(at, c)
 		}
 	}
 }
 
-func (t *pointTimes) amend(c *cell) {
-	more := c.point()
-	if len(t.heat.Counts) == 0 {
-		*t = more
-		return
+// amend enters c into a sealed point. Where nothing was known, c is what is known.
+func (l *level) amend(at int, c *cell) {
+	for i, line := range l.p99 {
+		if math.IsNaN(float64(line[at])) {
+			line[at] = c.step99(i)
+		}
 	}
-	if len(more.heat.Counts) > 0 {
+	switch t, more := &l.points[at], c.point(); {
+	case len(t.heat.Counts) == 0:
+		*t = more
+	case len(more.heat.Counts) > 0:
 		t.heat = t.heat.plus(more.heat)
 	}
 }

@@ -83,7 +83,7 @@ func (s *sum) add(r *Record) {
 	s.attempts += r.Attempts
 	s.errors += failed
 	s.answers += answers(r)
-	s.droppedFrom = shortest(s.dropped, s.droppedFrom, r.Dropped, r.DroppedFrom)
+	s.droppedFrom = Shortest(s.dropped, s.droppedFrom, r.Dropped, r.DroppedFrom)
 	s.dropped += r.Dropped
 	s.stale += r.Stale
 	s.reused += r.Reused
@@ -189,9 +189,9 @@ func (s *sourceSum) living() bool {
 	return false
 }
 
-// expected reports whether the source should have delivered the second that begins at t.
+// expected reports whether the source should have delivered the second that begins at t: one that was lost lived until then.
 func (s *sourceSum) expected(t time.Duration) bool {
-	return s.any && t >= s.first-time.Second/2 && (t < s.edge || s.living())
+	return s.any && t >= s.first-time.Second/2 && (t < s.edge || s.living() || s.State == "lost" && t < s.LostAt)
 }
 
 // span is a piece of run time that a stage held, or a pause.
@@ -346,7 +346,7 @@ func (t *Tally) addRecords(iv *Interval, src *sourceSum, at seconds, all *Histog
 			requests += r.Requests
 			failed += r.ErrorCount()
 			answered += answers(r)
-			droppedFrom = shortest(dropped, droppedFrom, r.Dropped, r.DroppedFrom)
+			droppedFrom = Shortest(dropped, droppedFrom, r.Dropped, r.DroppedFrom)
 			dropped += r.Dropped
 			if r.Outcome == Waited {
 				all.add(&t.pages, &r.Response)
@@ -383,7 +383,7 @@ func (t *Tally) addRecords(iv *Interval, src *sourceSum, at seconds, all *Histog
 	row.max = max(row.max, float32(float64(all.Max())/1e6))
 	sec.response.add(all, &t.series.buf)
 	sec.lag.add(&iv.Lag, &t.series.buf)
-	sec.droppedFrom = shortest(sec.dropped, sec.droppedFrom, dropped, droppedFrom)
+	sec.droppedFrom = Shortest(sec.dropped, sec.droppedFrom, dropped, droppedFrom)
 	sec.dropped += dropped
 	if late != nil {
 		t.series.late(at.last, &late.cell)

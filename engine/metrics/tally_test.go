@@ -158,6 +158,68 @@ func TestPictureWaitsForAllSourcesButNotForEver(t *testing.T) {
 	}
 }
 
+// The seconds between a source's last word and its loss are a gap, also when the picture is made anew; those after it are none.
+func TestALostSourceLeavesAGap(t *testing.T) {
+	tally := NewTally(shop, stages(), []SourceInfo{{Name: "ada", State: "running"}, {Name: "bob", State: "running"}})
+	for i := range 9 {
+		tally.Add(oneSecond("ada", i, 1, 1, time.Millisecond))
+		if i < 3 {
+			tally.Add(oneSecond("bob", i, 1, 1, time.Millisecond))
+		}
+		if i == 6 {
+			tally.SetSource(SourceInfo{Name: "bob", State: "lost", LostAt: 7 * time.Second})
+		}
+		tally.Snapshot(time.Duration(i+2) * time.Second)
+	}
+	for range 2 {
+		for i, p := range tally.Snapshot(9 * time.Second).Series.Points {
+			if want := i >= 3 && i < 7; p.Gap != want {
+				t.Errorf("second %d is a gap: %t", i, p.Gap)
+			}
+		}
+		tally.SetStage(1, 0, 0) // everything anew
+	}
+}
+
+// A stage without a whole second of its own has its share of those that it touches.
+func TestRatesOfShortStages(t *testing.T) {
+	tally := NewTally(shop, stages(), nil)
+	tally.SetStage(0, 0, 700*time.Millisecond)
+	tally.SetStage(1, 700*time.Millisecond, 1900*time.Millisecond)
+	tally.SetStage(NoStage, 1900*time.Millisecond, 2500*time.Millisecond)
+	tally.SetStage(2, 2500*time.Millisecond, 2900*time.Millisecond)
+	for i, n := range []int{100, 90, 50} { // in 1, 0.9 and 0.4 s
+		iv := oneSecond("", i, 1, n, time.Millisecond)
+		iv.Final = i == 2
+		tally.Add(iv)
+	}
+	s := tally.Snapshot(3 * time.Second)
+	for i, want := range []float64{100, 100, 125} {
+		if got := s.Stages[i].ArrivalsRPS; math.Abs(got-want) > 1 {
+			t.Errorf("stage %d: %v arrivals a second, want %v", i, got, want)
+		}
+	}
+	if s.Totals.Scheduled != 140 { // of the first second most is warm-up
+		t.Errorf("%d arrivals count", s.Totals.Scheduled)
+	}
+}
+
+// A request that could not be sent had no answer: it makes no median and no throughput.
+func TestWhatCouldNotBeSentMakesNoMedian(t *testing.T) {
+	tally := NewTally(shop, nil, nil)
+	r := NewRecorder(len(shop), nil)
+	for range 9 {
+		r.Sample(&Sample{Step: 1, Class: Extract, Phase: PhaseSend, Message: "a line break in a header", End: 20 * time.Microsecond})
+	}
+	r.Sample(&Sample{Step: 1, Class: Extract, Status: 200, Phase: PhaseReceive, Message: "no token", End: 30 * time.Millisecond})
+	iv := r.Cut(0, 0, time.Second)
+	iv.Final = true
+	tally.Add(iv)
+	if v := tally.Snapshot(time.Second).Totals; v.Response.P50 != 30*time.Millisecond || v.CutShort.Count != 9 || v.Errors != 10 || v.ThroughputRPS != 1 {
+		t.Errorf("totals: %+v", v)
+	}
+}
+
 func TestWindowIsTheLastTenSeconds(t *testing.T) {
 	tally := NewTally(shop, nil, nil)
 	for i := range 30 {
@@ -465,6 +527,35 @@ func TestWhatComesTooLateForItsPercentiles(t *testing.T) {
 	// A second of which nothing was known has the figures of what came.
 	if row := tally.Intervals()[500]; row.Throughput != 2000 || row.Max != 200 {
 		t.Errorf("second 500: %+v", row)
+	}
+}
+
+func TestWhatComesTooLateAndIsAllThereIs(t *testing.T) {
+	tally := NewTally(shop, stages(), nil)
+	tally.SetStage(1, 0, 0)
+	for k := range 2 * liveSeconds {
+		if k != 50 {
+			tally.Add(oneSecond("ada", k, 1, 10, time.Millisecond))
+		}
+	}
+	tally.Add(oneSecond("bob", 50, 1, 1000, 100*time.Millisecond))
+	s := tally.Snapshot(2 * liveSeconds * time.Second).Series
+	if p := s.Points[50]; p.P99 != 200 || !(s.P99[1][50] > 99) || !(s.P99[2][50] > 199) { // NaN is neither
+		t.Errorf("p99 %v, of the steps %v and %v", p.P99, s.P99[1][50], s.P99[2][50])
+	}
+}
+
+// However late an interval claims to be, the series has a point for it.
+func TestTheLongestRunFitsIntoASeries(t *testing.T) {
+	var s series
+	s.init(1)
+	s.sealed = maxRows // as if they were
+	s.reach(maxRows, nil, nil)
+	if n := s.point(maxRows-1) + 1; n > MaxPoints {
+		t.Errorf("%d points", n)
+	}
+	if maxRows < 2000*3600 {
+		t.Errorf("%d seconds are all that a run may have", maxRows)
 	}
 }
 

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"time"
 )
@@ -27,8 +28,8 @@ func (t *Tally) complete(now time.Duration) time.Duration {
 	return max(0, min(delivered, newest))
 }
 
-// Snapshot is the picture at run time now. Called again without new data it costs next to nothing; otherwise only what has
-// changed is computed anew.
+// Snapshot is the picture at run time now. Called again without new data it costs next to nothing; otherwise only that of the series
+// which has changed is computed anew, and all else is.
 func (t *Tally) Snapshot(now time.Duration) *Snapshot {
 	elapsed := t.complete(now)
 	if t.last != nil && !t.changed && t.last.Elapsed == elapsed {
@@ -56,6 +57,11 @@ func (t *Tally) Snapshot(now time.Duration) *Snapshot {
 // part is a piece of run time.
 type part struct{ from, to time.Duration }
 
+// within is how much of it lies in [from, to).
+func (p part) within(from, to time.Duration) time.Duration {
+	return max(0, min(p.to, to)-max(p.from, from))
+}
+
 // counted are the pieces of run time that the totals' rates refer to: the stages that count, neighbours joined. Without
 // stages all of it.
 func (t *Tally) counted(elapsed time.Duration) []part {
@@ -68,20 +74,27 @@ func (t *Tally) counted(elapsed time.Duration) []part {
 func (t *Tally) pieces(elapsed time.Duration, want func(stage int16) bool) []part {
 	var parts []part
 	for i, s := range t.spans {
-		to := min(s.to, elapsed)
-		if i+1 < len(t.spans) {
-			to = min(to, t.spans[i+1].from)
-		}
-		if !want(s.stage) || to <= s.from {
+		p := held(t.spans[i:])
+		p.to = min(p.to, elapsed)
+		if !want(s.stage) || p.to <= p.from {
 			continue
 		}
-		if n := len(parts); n > 0 && parts[n-1].to == s.from {
-			parts[n-1].to = to
+		if n := len(parts); n > 0 && parts[n-1].to == p.from {
+			parts[n-1].to = p.to
 		} else {
-			parts = append(parts, part{s.from, to})
+			parts = append(parts, p)
 		}
 	}
 	return parts
+}
+
+// held is the run time of the first of some spans, which ends where the next one begins at the latest.
+func held(spans []span) part {
+	p := part{spans[0].from, spans[0].to}
+	if len(spans) > 1 {
+		p.to = min(p.to, spans[1].from)
+	}
+	return p
 }
 
 // rates are counts over the rows inside some pieces of run time, and how long these rows are together.
@@ -90,27 +103,46 @@ type rates struct {
 	seconds                                                  float64
 }
 
+// add adds a share of a row.
+func (r *rates) add(w *row, share float64) {
+	of := func(n uint32) uint64 { return uint64(math.Round(float64(n) * share)) }
+	r.scheduled += of(w.scheduled)
+	r.due += of(w.due)
+	r.requests += of(w.requests)
+	r.answers += of(w.answers)
+	r.good += of(w.good)
+	r.errors += of(w.errors)
+	r.dropped += of(w.dropped)
+}
+
 // over adds up the rows that lie wholly inside the pieces. A piece that holds no whole row (shorter than two seconds, or
-// the last of a run) is taken from the rows that it touches, and its own length counts.
-func (t *Tally) over(parts []part) rates {
+// the last of a run) has of each row that it touches the share that it has of its time under load, and its own length counts.
+func (t *Tally) over(parts []part, elapsed time.Duration) rates {
 	var sum rates
 	for _, p := range parts {
 		first, last := int((p.from+time.Second-1)/time.Second), int(p.to/time.Second)
-		length := float64(last - first)
-		if last <= first {
-			first, last = int(p.from/time.Second), int((p.to+time.Second-1)/time.Second)
-			length = (p.to - p.from).Seconds()
+		if last > first {
+			sum.seconds += float64(last - first)
+			for k := first; k < min(last, len(t.rows)); k++ {
+				sum.add(&t.rows[k], 1)
+			}
+			continue
 		}
-		sum.seconds += length
-		for k := first; k < min(last, len(t.rows)); k++ {
-			w := &t.rows[k]
-			sum.scheduled += uint64(w.scheduled)
-			sum.due += uint64(w.due)
-			sum.requests += uint64(w.requests)
-			sum.answers += uint64(w.answers)
-			sum.good += uint64(w.good)
-			sum.errors += uint64(w.errors)
-			sum.dropped += uint64(w.dropped)
+		sum.seconds += (p.to - p.from).Seconds()
+		for k := int(p.from / time.Second); k < min(int((p.to+time.Second-1)/time.Second), len(t.rows)); k++ {
+			from := time.Duration(k) * time.Second
+			to := min(from+time.Second, elapsed)
+			sum.add(&t.rows[k], float64(p.within(from, to))/float64(max(t.loaded(from, to), p.within(from, to), 1)))
+		}
+	}
+	return sum
+}
+
+// loaded is how much of the run time [from, to) stages held, pauses left out.
+func (t *Tally) loaded(from, to time.Duration) (sum time.Duration) {
+	for i := range t.spans {
+		if t.spans[i].stage != NoStage {
+			sum += held(t.spans[i:]).within(from, to)
 		}
 	}
 	return sum
@@ -128,7 +160,7 @@ func (r *rates) rate(n uint64) float64 {
 // back; arrivals and iterations are by the second; rates are over the whole seconds inside the counted stages.
 func (t *Tally) totals(elapsed time.Duration) Totals {
 	parts := t.counted(elapsed)
-	r := t.over(parts)
+	r := t.over(parts, elapsed)
 	s := &t.total
 	v := Totals{
 		Requests: s.requests, Errors: s.errors, ErrorRate: s.errorRate(), Dropped: s.dropped, Stale: s.stale,
@@ -140,11 +172,15 @@ func (t *Tally) totals(elapsed time.Duration) Totals {
 		v.Counted += p.to - p.from
 	}
 	var scheduled, done uint64
+	spans := t.spans
 	for k := range t.rows {
-		w := &t.rows[k]
+		w, from := &t.rows[k], time.Duration(k)*time.Second
 		scheduled += uint64(w.scheduled)
 		done += uint64(w.started) + uint64(w.dropped)
-		if !t.counts(time.Duration(k) * time.Second) {
+		for len(spans) > 1 && spans[1].from <= from {
+			spans = spans[1:]
+		}
+		if !t.counts(spans, from) {
 			continue
 		}
 		v.Iterations += uint64(w.iterations)
@@ -163,17 +199,17 @@ func (t *Tally) totals(elapsed time.Duration) Totals {
 }
 
 // counts reports whether the arrivals of the second that begins at from stand in the totals: those of a second that is
-// partly a pause do, for nothing becomes due in a pause; one on the edge of a warm-up goes with its larger part.
-func (t *Tally) counts(from time.Duration) bool {
+// partly a pause do, for nothing becomes due in a pause; one on the edge of a warm-up goes with its larger part. spans are those
+// of which a part may lie in that second or later.
+func (t *Tally) counts(spans []span, from time.Duration) bool {
 	var in, out time.Duration
-	for i, s := range t.spans {
-		to := s.to
-		if i+1 < len(t.spans) {
-			to = min(to, t.spans[i+1].from)
+	for i, s := range spans {
+		if s.from >= from+time.Second {
+			break
 		}
-		within := min(to, from+time.Second) - max(s.from, from)
+		within := held(spans[i:]).within(from, from+time.Second)
 		switch {
-		case within <= 0 || s.stage == NoStage:
+		case s.stage == NoStage:
 		case t.left(s.stage):
 			out += within
 		default:
@@ -210,18 +246,14 @@ func (t *Tally) window(elapsed, d time.Duration) Window {
 	for k := first; k < last; k++ {
 		w := &t.rows[k]
 		r.seconds += w.seconds()
-		r.due += uint64(w.due)
-		r.requests += uint64(w.requests)
-		r.answers += uint64(w.answers)
-		r.good += uint64(w.good)
-		r.errors += uint64(w.errors)
+		r.add(w, 1)
 		s := t.findSecond(k)
 		if s == nil {
 			continue
 		}
 		s.response.addTo(&response, &t.pages)
 		s.lag.addTo(&lag, &t.pages)
-		droppedFrom = shortest(dropped, droppedFrom, s.dropped, s.droppedFrom)
+		droppedFrom = Shortest(dropped, droppedFrom, s.dropped, s.droppedFrom)
 		dropped += s.dropped
 	}
 	v.Length = time.Duration(r.seconds * float64(time.Second)).Round(time.Millisecond)
@@ -306,7 +338,7 @@ func (t *Tally) stageViews(elapsed time.Duration) []StageView {
 		if len(parts) == 0 && t.stageSums[i].requests == 0 {
 			continue
 		}
-		r := t.over(parts)
+		r := t.over(parts, elapsed)
 		v := StageView{
 			Name: info.Name, Index: i, Warmup: info.Warmup,
 			ErrorRate:   errorRate(r.errors, r.dropped, r.requests),
