@@ -51,6 +51,7 @@ type Curve struct {
 	seconds [open]second
 	newest  int // second that was reported last; -1 before the first
 	sources map[string]bool
+	stage   int // that holds or held last, pauses aside; -1 before the first
 	changed bool
 	points  []Point // the last answer of Points
 }
@@ -66,30 +67,30 @@ type piece struct {
 
 // part is a sum over seconds. mean and m2 are Welford's running mean and sum of squared differences of the goodput.
 type part struct {
-	n                                           int
-	arrivals, due, requests, answers, bad, lost uint64
-	lostFrom                                    time.Duration // the shortest wait of a lost one
-	inFlight                                    float64
-	mean, m2                                    float64
-	response                                    metrics.Histogram
-	p50, p99                                    []time.Duration // of every stride-th second
-	stride                                      int
+	n                                  int
+	arrivals, due, requests, bad, lost uint64
+	lostFrom                           time.Duration // the shortest wait of a lost one
+	inFlight                           float64
+	mean, m2                           float64
+	response                           metrics.Histogram
+	p50, p99                           []time.Duration // of every stride-th second
+	stride                             int
 }
 
 // second is one second of run time as the sources reported it.
 type second struct {
-	index                                       int
-	sources                                     int
-	covered                                     time.Duration
-	arrivals, due, requests, answers, bad, lost uint64
-	lostFrom                                    time.Duration
-	inFlight                                    int
-	response                                    metrics.Histogram
+	index                              int
+	sources                            int
+	covered                            time.Duration
+	arrivals, due, requests, bad, lost uint64
+	lostFrom                           time.Duration
+	inFlight                           int
+	response                           metrics.Histogram
 }
 
 // NewCurve makes a curve for a run with these stages and steps.
 func NewCurve(stages []Stage, steps []metrics.StepName) *Curve {
-	c := &Curve{stages: slices.Clone(stages), steps: slices.Clone(steps), newest: -1, sources: make(map[string]bool)}
+	c := &Curve{stages: slices.Clone(stages), steps: slices.Clone(steps), newest: -1, stage: -1, sources: make(map[string]bool)}
 	for i := range c.seconds {
 		c.seconds[i].index = -1
 	}
@@ -100,18 +101,24 @@ const forever = time.Duration(math.MaxInt64)
 
 // Begin says that a stage holds from run time at on: at its own begin, and again when a pause, a hold or a change by hand
 // has given the load another level. Whatever was measured before belongs to the piece before. A stage outside of the
-// profile, such as metrics.NoStage in a pause, ends the piece before and makes no point.
+// profile, such as metrics.NoStage in a pause, ends the piece before and makes no point. When the next level of a ramp in steps comes
+// is not known any more once a pause or a hold has stopped the profile's clock: from a change on it is cut as every ramp.
 func (c *Curve) Begin(stage int, at time.Duration) {
 	c.End(at)
-	if stage < 0 || stage >= len(c.stages) || c.stages[stage].Warmup {
+	if stage < 0 || stage >= len(c.stages) {
 		return
 	}
+	again := stage == c.stage
+	c.stage = stage
 	s := c.stages[stage]
+	if s.Warmup {
+		return
+	}
 	from := at + min(settle, s.Length/settleShare)
 	p := piece{stage: stage, from: ceil(from), to: forever} // only whole seconds are measured
 	switch {
 	case s.Held:
-	case s.Levels > 0 && s.Levels <= maxWindows && s.Length/time.Duration(s.Levels) >= window:
+	case !again && s.Levels > 0 && s.Levels <= maxWindows && s.Length/time.Duration(s.Levels) >= window:
 		p.every = s.Length / time.Duration(s.Levels)
 		p.from = ceil(at + min(settle, p.every/settleShare))
 		p.rest = p.from - at
@@ -181,31 +188,17 @@ func (c *Curve) record(s *second, r *metrics.Record, first, last, k int) {
 	}
 	s.requests += share(r.Requests, first, last, k)
 	s.bad += share(r.ErrorCount(), first, last, k)
-	if n := share(r.Dropped, first, last, k); n > 0 {
-		s.lostFrom = shortest(s.lost, s.lostFrom, r.DroppedFrom)
-		s.lost += n
-	}
-	if r.Outcome != metrics.Waited {
-		return
-	}
-	s.answers += share(r.Requests-min(r.Requests, r.Errors[metrics.Timeout]), first, last, k)
-	if k == last {
+	lost := share(r.Dropped, first, last, k)
+	s.lostFrom = metrics.Shortest(s.lost, s.lostFrom, lost, r.DroppedFrom)
+	s.lost += lost
+	if r.Outcome == metrics.Waited && k == last {
 		s.response.Add(&r.Response)
 	}
 }
 
-// shortest is the shorter of two times, of which the first counts if it is one of any.
-func shortest(n uint64, a, b time.Duration) time.Duration {
-	if n == 0 {
-		return b
-	}
-	return min(a, b)
-}
-
 // share spreads x over the seconds first..last so that the parts are the whole.
 func share(x uint64, first, last, k int) uint64 {
-	n, i := uint64(last-first+1), uint64(k-first)
-	return x*(i+1)/n - x*i/n
+	return metrics.Part(x, uint64(k-first), uint64(last-first+1))
 }
 
 // reach makes room for a second; those that fall out of the open ones are folded into their points.
@@ -213,18 +206,11 @@ func (c *Curve) reach(k int) {
 	if k <= c.newest {
 		return
 	}
-	for i := max(c.newest+1, k-open+1); i <= k; i++ {
-		s := &c.seconds[i%open]
-		c.fold(s)
-		*s = second{index: i}
+	for i := max(c.newest-open+1, 0); i <= min(c.newest, k-open); i++ {
+		c.fold(&c.seconds[i%open])
 	}
-	if k-c.newest > open { // a gap: what lies before it is over too
-		for i := range c.seconds {
-			if s := &c.seconds[i]; s.index >= 0 && s.index <= k-open {
-				c.fold(s)
-				*s = second{index: -1}
-			}
-		}
+	for i := max(c.newest+1, k-open+1); i <= k; i++ {
+		c.seconds[i%open] = second{index: i}
 	}
 	c.newest = k
 	c.seal()
@@ -288,12 +274,9 @@ func (p *part) add(s *second) {
 	p.arrivals += s.arrivals
 	p.due += s.due
 	p.requests += s.requests
-	p.answers += s.answers
 	p.bad += s.bad
-	if s.lost > 0 {
-		p.lostFrom = shortest(p.lost, p.lostFrom, s.lostFrom)
-		p.lost += s.lost
-	}
+	p.lostFrom = metrics.Shortest(p.lost, p.lostFrom, s.lost, s.lostFrom)
+	p.lost += s.lost
 	p.inFlight += float64(s.inFlight)
 	p.response.Add(&s.response)
 	good := float64(s.requests-min(s.requests, s.bad)) / s.covered.Seconds()

@@ -156,6 +156,56 @@ func TestStepsAreLevels(t *testing.T) {
 	}
 }
 
+// When a pause or a hold has stopped the profile's clock, the levels of a ramp in steps come later than they were meant to: each still has
+// points that are of no other.
+func TestStepsAfterAChangeAreWindows(t *testing.T) {
+	c := NewCurve([]Stage{{Length: 40 * time.Second, Levels: 4}}, steps)
+	c.Begin(0, 0)
+	for k := range 45 {
+		at, level := time.Duration(k)*time.Second, k/10
+		if k >= 18 { // five seconds late
+			level = max(1, k-5) / 10
+		}
+		if k == 13 || k == 18 { // held, and let go on
+			c.Level(at)
+		}
+		c.Add(interval("local", k, uint64(100*(1+level)), 0, time.Millisecond))
+	}
+	c.Finish(45 * time.Second)
+	pure := make(map[float64]bool)
+	for _, p := range c.Points() {
+		if p.GoodputLow == p.GoodputHigh {
+			pure[p.Offered] = true
+		}
+	}
+	for level := range 4 {
+		if rate := float64(100 * (1 + level)); !pure[rate] {
+			t.Errorf("no point is of %v/s alone: %+v", rate, c.Points())
+		}
+	}
+}
+
+// What lies before a gap in what was told is folded in the order of time: no window of a ramp is lost.
+func TestAGapLosesNoSeconds(t *testing.T) {
+	for begin := range open {
+		c := NewCurve([]Stage{{Length: 300 * time.Second}}, steps)
+		c.Begin(0, 0)
+		for k := range 100 {
+			if k < 20+begin || k >= 40+begin {
+				c.Add(interval("local", k, 10, 0, time.Millisecond))
+			}
+		}
+		c.Finish(100 * time.Second)
+		seconds := 0
+		for _, p := range c.Points() {
+			seconds += p.Seconds
+		}
+		if seconds != 100-20-2 {
+			t.Errorf("a gap from second %d on: %d seconds are in points", 20+begin, seconds)
+		}
+	}
+}
+
 func TestPausesAndWarmupMakeNoPoints(t *testing.T) {
 	c := NewCurve([]Stage{{Held: true, Warmup: true, Length: 10 * time.Second}, {Held: true, Length: 30 * time.Second}}, steps)
 	c.Begin(0, 0)
