@@ -251,12 +251,12 @@ func (c *Criterion) Check(f *scenario.File) error {
 // Unjudged are the criteria of a file whose window is longer than the longest time that counts in a row, which comes with them: no such
 // window will ever be full, and a criterion that nothing was measured for has failed.
 func Unjudged(f *scenario.File) (exprs []string, longest time.Duration) {
-	run := time.Duration(0)
+	var at, from time.Duration // now, and since when all counts
 	for _, st := range f.Load.Profile.Stages {
-		if run += st.For; st.Warmup {
-			run = 0
+		if at += st.For; st.Warmup {
+			from = at
 		}
-		longest = max(longest, run)
+		longest = max(longest, at.Truncate(time.Second)-(from+time.Second-1).Truncate(time.Second)) // windows are of whole seconds
 	}
 	for _, x := range f.SLO {
 		if c, err := Parse(x.Expr); err == nil && c.Window > longest {

@@ -134,4 +134,10 @@ func TestUnjudgedAreWindowsLongerThanWhatCounts(t *testing.T) {
 	if exprs, longest := Unjudged(f); len(exprs) != 1 || exprs[0] != "rate > 5 over 7s" || longest != 6*time.Second {
 		t.Errorf("%q, %v", exprs, longest)
 	}
+	f.Load.Profile.Stages = []load.Stage{{For: sec / 2, Warmup: true}, {For: 6 * sec}} // of which five are whole seconds
+	if exprs, longest := Unjudged(f); len(exprs) != 2 || longest != 5*sec {
+		t.Errorf("%q, %v", exprs, longest)
+	}
 }
+
+const sec = time.Second

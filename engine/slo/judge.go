@@ -46,12 +46,14 @@ type state struct {
 // sums is what a criterion needs to know of some time.
 type sums struct {
 	requests, errors, dropped, scheduled uint64
+	droppedFrom                          time.Duration // the shortest wait of a dropped arrival
 	response                             metrics.Histogram
 }
 
 func (s *sums) add(o *sums) {
 	s.requests += o.requests
 	s.errors += o.errors
+	s.droppedFrom = metrics.Shortest(s.dropped, s.droppedFrom, o.dropped, o.droppedFrom)
 	s.dropped += o.dropped
 	s.scheduled += o.scheduled
 	s.response.Add(&o.response)
@@ -77,10 +79,11 @@ func NewJudge(criteria []*Criterion, steps []metrics.StepName, stages []metrics.
 
 // Add takes one interval of one source, in any order between sources. What comes after its second was declared complete
 // amends the totals, but no window that was judged. Where a slow link joined several seconds, each has its part of the counts, and
-// the times are those of the last. Nothing of iv is kept.
+// the times are those of the last; of one that claims more than metrics.MaxJoin the last ones have it all. Nothing of iv is kept.
 func (j *Judge) Add(iv *metrics.Interval) {
-	first := int64(iv.From / time.Second)
-	n := uint64(max(1, int64((iv.From+iv.Length-1)/time.Second)-first+1))
+	last := int64((iv.From + max(iv.Length, 1) - 1) / time.Second)
+	first := max(int64(iv.From/time.Second), last-metrics.MaxJoin+1)
+	n := uint64(last - first + 1)
 	for _, s := range j.criteria {
 		if s.seconds == nil {
 			j.of(s, iv, func(r *metrics.Record) { s.total.record(r, 0, 1) })
@@ -89,7 +92,7 @@ func (j *Judge) Add(iv *metrics.Interval) {
 		for k := range n {
 			if second := first + int64(k); time.Duration(second)*time.Second >= j.now {
 				w := s.at(second)
-				w.scheduled += part(iv.Scheduled, k, n)
+				w.scheduled += metrics.Part(iv.Scheduled, k, n)
 				j.of(s, iv, func(r *metrics.Record) { w.record(r, k, n) })
 			}
 		}
@@ -115,9 +118,6 @@ func (s *state) at(second int64) *sums {
 	return w
 }
 
-// part is the k-th of n even parts of a count, which together are all of it.
-func part(count, k, n uint64) uint64 { return count*(k+1)/n - count*k/n }
-
 // left reports whether what was intended in a stage is left out.
 func (j *Judge) left(stage int16) bool {
 	return stage == metrics.NoStage || stage >= 0 && int(stage) < len(j.stages) && j.stages[stage].Warmup
@@ -125,9 +125,11 @@ func (j *Judge) left(stage int16) bool {
 
 // record adds the k-th of n seconds of a record.
 func (s *sums) record(r *metrics.Record, k, n uint64) {
-	s.requests += part(r.Requests, k, n)
-	s.errors += part(r.ErrorCount(), k, n)
-	s.dropped += part(r.Dropped, k, n)
+	s.requests += metrics.Part(r.Requests, k, n)
+	s.errors += metrics.Part(r.ErrorCount(), k, n)
+	dropped := metrics.Part(r.Dropped, k, n)
+	s.droppedFrom = metrics.Shortest(s.dropped, s.droppedFrom, dropped, r.DroppedFrom)
+	s.dropped += dropped
 	if r.Outcome == metrics.Waited && k == n-1 {
 		s.response.Add(&r.Response)
 	}
@@ -186,7 +188,7 @@ func (s *state) judge(w *sums, to time.Duration) {
 	if !s.known {
 		s.worst = v
 	}
-	s.known, s.value, s.count, s.atLeast = true, v, w.response.Count(), w.dropped > 0
+	s.known, s.value, s.count, s.atLeast = true, v, w.response.Count(), s.lowerBound(v, w)
 	s.worst = s.worse(s.worst, v)
 	ok := s.holds(v)
 	if !ok && !s.failing {
@@ -259,24 +261,40 @@ func (j *Judge) result(s *state, totals *metrics.Totals) Result {
 			r.Since = s.since
 		}
 		r.Ends = s.Stop && r.Known && !r.OK && length >= Grace
-		r.Text = s.text(r.Value, r.Known, s.total.response.Count(), s.total.dropped > 0)
+		r.Text = s.text(r.Value, r.Known, s.total.response.Count(), s.lowerBound(r.Value, &s.total))
 	}
 	r.Near = r.OK && s.Limit > 0 && math.Abs(r.Value-s.Limit) <= near*s.Limit
 	return r
 }
 
-// text is a value with its unit, and what a reader must know of it: that it is a lower bound, because dropped arrivals
-// would have taken longer; or that it stands on few requests. A percentile q needs ten values beyond it, so 10/(1-q).
+// lowerBound reports whether v, measured over w, is only a lower bound of the true value: dropped arrivals count with the time that they
+// had waited, and would have taken longer. Where all had waited longer than a percentile says, they lie above it anyhow.
+func (c *Criterion) lowerBound(v float64, w *sums) bool {
+	switch c.Metric {
+	case Percentile, Max:
+		return w.dropped > 0 && v >= millis(w.droppedFrom)
+	case Mean:
+		return w.dropped > 0
+	}
+	return false
+}
+
+// text is a value with its unit, and what a reader must know of it: that it is a lower bound, or that it stands on few requests.
+// A percentile q needs ten values beyond it, so 10/(1-q).
 func (c *Criterion) text(v float64, known bool, count uint64, atLeast bool) string {
 	if !known {
 		return "no samples"
 	}
 	s := c.format(v)
-	if c.Metric <= Max && atLeast {
+	if atLeast {
 		s = ">= " + s
 	}
 	if c.Metric == Percentile && float64(count)*(1-c.Quantile) < 10-1e-6 {
-		s += fmt.Sprintf(" (only %d requests)", count)
+		plural := "s"
+		if count == 1 {
+			plural = ""
+		}
+		s += fmt.Sprintf(" (only %d request%s)", count, plural)
 	}
 	return s
 }
@@ -300,10 +318,12 @@ func (c *Criterion) format(v float64) string {
 	return strconv.FormatFloat(v, 'f', -1, 64)
 }
 
-// digits writes a number with at least three digits that count, and no more than needed.
+// digits writes a number with two or three digits that count, so that no value but zero reads as zero.
 func digits(v float64) string {
 	decimals := 0
 	switch {
+	case v > 0 && v < 0.1:
+		decimals = 1 - int(math.Floor(math.Log10(v)))
 	case v < 10:
 		decimals = 2
 	case v < 100:

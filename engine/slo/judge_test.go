@@ -22,13 +22,14 @@ type traffic struct {
 	stage                     int16
 	requests, errors, dropped int
 	response                  time.Duration
+	waited                    time.Duration // the dropped ones at least
 }
 
 func second(k int, all ...traffic) *metrics.Interval {
 	pages := &metrics.Pages{}
 	iv := &metrics.Interval{Seq: uint64(k), From: time.Duration(k) * time.Second, Length: time.Second}
 	for _, x := range all {
-		r := metrics.Record{Key: metrics.Key{Stage: x.stage, Step: x.step}, Requests: uint64(x.requests), Dropped: uint64(x.dropped)}
+		r := metrics.Record{Key: metrics.Key{Stage: x.stage, Step: x.step}, Requests: uint64(x.requests), Dropped: uint64(x.dropped), DroppedFrom: x.waited}
 		r.Errors[metrics.Status] = uint64(x.errors)
 		for range x.requests {
 			r.Response.Record(pages, x.response)
@@ -187,6 +188,46 @@ func TestTextSaysWhatAReaderMustKnow(t *testing.T) {
 	}
 	if r := j.Results(&metrics.Totals{Counted: 10 * time.Second})[0]; !r.Ends {
 		t.Errorf("after the grace: %+v", r)
+	}
+}
+
+// A value is a lower bound where a dropped arrival had waited no longer than it says, in a window as in the whole run.
+func TestLowerBounds(t *testing.T) {
+	for _, c := range []struct {
+		waited time.Duration
+		want   [3]bool // p99, max, mean
+	}{{10 * time.Second, [3]bool{false, false, true}}, {55 * time.Millisecond, [3]bool{true, true, true}}} {
+		for _, over := range []string{"", " over 2s"} {
+			j := judge(t, "p99 < 1s"+over, "max < 1s"+over, "mean < 1s"+over)
+			for k := range 2 {
+				j.Add(second(k, traffic{step: 1, stage: 1, requests: 1000, dropped: k, waited: c.waited, response: 55 * time.Millisecond}))
+				j.Second(time.Duration(k+1)*time.Second, true)
+			}
+			for i, r := range j.Results(&metrics.Totals{Counted: 2 * time.Second}) {
+				if got := strings.HasPrefix(r.Text, ">= "); got != c.want[i] {
+					t.Errorf("%s, dropped after %v: %q", r.Expr, c.waited, r.Text)
+				}
+			}
+		}
+	}
+}
+
+func TestNoValueButZeroReadsAsZero(t *testing.T) {
+	for v, want := range map[float64]string{0: "0.00", 0.00004: "0.000040", 0.004: "0.0040", 0.0999: "0.100", 0.1: "0.10", 5: "5.00", 12.34: "12.3", 480.4: "480"} {
+		if got := digits(v); got != want {
+			t.Errorf("%v reads %q, want %q", v, got, want)
+		}
+	}
+}
+
+// A record made by someone else may claim an interval of any length.
+func TestALongIntervalTakesNoRoom(t *testing.T) {
+	j := judge(t, "errors < 1% over 10s")
+	iv := second(0, traffic{step: 1, stage: 1, requests: 10})
+	iv.Length = 1000 * time.Hour
+	j.Add(iv)
+	if n := len(j.criteria[0].seconds); n > metrics.MaxJoin {
+		t.Errorf("%d seconds are kept", n)
 	}
 }
 
