@@ -175,9 +175,9 @@ func (l *Ledger) edge(e *StageEdge) {
 	case e.Index < 0 || e.Index >= len(l.header.Stages) || !within(e.At):
 		return // a record made by someone else
 	case e.Ends && e.Index == l.stage:
-		if !l.paused {
+		if n := len(l.pieces); !l.paused && n > 0 && l.pieces[n-1].stage == e.Index { // else there was no room for it
 			l.close(e.At)
-			l.tally.SetStage(e.Index, l.pieces[len(l.pieces)-1].from, e.At)
+			l.tally.SetStage(e.Index, l.pieces[n-1].from, e.At)
 			l.curve.End(e.At)
 		}
 		l.stage = metrics.NoStage

@@ -215,6 +215,23 @@ func TestWhatIsKeptIsBounded(t *testing.T) {
 	}
 }
 
+// A record made by someone else may have more changes than there is room for, and a stage after them.
+func TestAStageForWhichThereIsNoRoom(t *testing.T) {
+	h, _ := ledgertest.Run(ledgertest.Options{})
+	l, err := ledger.New(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 40_000 {
+		l.Add(&ledger.Change{Kind: "hold"})
+	}
+	l.Add(&ledger.StageEdge{Index: 1, At: time.Second})
+	l.Add(&ledger.StageEdge{Index: 1, At: 2 * time.Second, Ends: true})
+	if got := l.Snapshot().Stages; len(got) != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
 // Whoever has a clock sees a second 0.7 s after its end, whoever has not delivered it, and how old each source's data is; what
 // was judged does not depend on when somebody looked.
 func TestPictureByTheClock(t *testing.T) {

@@ -23,8 +23,17 @@ var secretPair = regexp.MustCompile(`(?i)((?:[?&#"'\s]|^)(?:` + secretParts + `|
 // filledIn finds what is no secret itself: references to the environment, and values that a run fills in or takes out.
 var filledIn = regexp.MustCompile(`\$\{[^}]*\}|\{\{[^}]*\}\}`)
 
-// harmless is what a value may hold beside what is filled in: the name of a scheme, a place in an answer.
-var harmless = regexp.MustCompile(`^(?i:["']?(?:bearer|basic|token|keep|reset|off|true|false|null|~|\d{1,5})?\s*["']?)$`)
+// harmless is what a value may hold beside what is filled in: the name of a scheme, a word or number that sets something.
+var harmless = regexp.MustCompile(`^(?i:["']?(?:bearer|basic|token|keep|reset|off|true|false|null|~|(\d{1,5}))?\s*["']?)$`)
+
+// secretNumber is a name whose value is a secret also where it is a short number.
+var secretNumber = regexp.MustCompile(`(?i)passw|passphrase|\b(?:pw|pwd|pass|pin|otp|cvv|cvc)\b`)
+
+// isHarmless reports whether rest, what a value under the name of a secret has beside what is filled in, is none.
+func isHarmless(name, rest string) bool {
+	parts := harmless.FindStringSubmatch(rest)
+	return parts != nil && (parts[1] == "" || !secretNumber.MatchString(name))
+}
 
 // maskText hides what was written into a scenario's text as a literal secret, so that the text can be kept in a record.
 // References to the environment stay as they are: they are what should stand there.
@@ -32,8 +41,7 @@ func maskText(text string, secrets []string) string {
 	text = redact.New(secrets).Text(text)
 	text = secretPair.ReplaceAllStringFunc(text, func(m string) string {
 		parts := secretPair.FindStringSubmatch(m)
-		rest := strings.TrimRight(filledIn.ReplaceAllString(parts[2], ""), ",}]")
-		if harmless.MatchString(rest) {
+		if isHarmless(parts[1], strings.TrimRight(filledIn.ReplaceAllString(parts[2], ""), ",}]")) {
 			return m
 		}
 		bare := strings.TrimRight(parts[2], ",}]")
@@ -43,7 +51,7 @@ func maskText(text string, secrets []string) string {
 		parts := secretField.FindStringSubmatch(m)
 		name, value := parts[1], parts[2]
 		bare := strings.Trim(value, `"' `)
-		if harmless.MatchString(filledIn.ReplaceAllString(value, "")) || strings.HasPrefix(bare, "$.") || strings.HasPrefix(bare, "$[") || strings.HasPrefix(bare, "/") {
+		if isHarmless(name, filledIn.ReplaceAllString(value, "")) || strings.HasPrefix(bare, "$.") || strings.HasPrefix(bare, "$[") || strings.HasPrefix(bare, "/") {
 			return m
 		}
 		return name + redact.Mask
