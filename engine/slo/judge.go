@@ -263,6 +263,7 @@ func (j *Judge) result(s *state, totals *metrics.Totals) Result {
 		r.Ends = s.Stop && r.Known && !r.OK && length >= Grace
 		r.Text = s.text(r.Value, r.Known, s.total.response.Count(), s.lowerBound(r.Value, &s.total))
 	}
+	r.Fails = s.failing
 	r.Near = r.OK && s.Limit > 0 && math.Abs(r.Value-s.Limit) <= near*s.Limit
 	return r
 }

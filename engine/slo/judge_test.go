@@ -100,6 +100,9 @@ func TestEveryFullWindowCountsAndTheWorstIsKept(t *testing.T) {
 		if k < 2 && (r[0].Known || r[1].Known) {
 			t.Fatalf("second %d: judged before the first full window: %+v", k, r)
 		}
+		if fails := k >= 10 && k < 15; r[0].Fails != fails {
+			t.Errorf("second %d: fails is %v", k, r[0].Fails)
+		}
 		if ends := k >= 15; r[1].Ends != ends {
 			t.Errorf("second %d: ends is %v", k, r[1].Ends)
 		}

@@ -10,8 +10,9 @@ type Result struct {
 	OK     bool          // holds so far; meaningless unless Known
 	Known  bool          // there were samples to judge by
 	Near   bool          // holds, but within a tenth of its limit
+	Fails  bool          // does not hold at present; one with a window that failed before and holds again is not OK either
 	Worst  float64       // worst full window so far; Value's latest is the present one
-	Since  time.Duration // run time since which it does not hold
+	Since  time.Duration // run time since which it does not hold, or did not when it failed last
 	Ends   bool          // it has failed, and asks to end the run now
 	Window time.Duration // 0: the whole run
 }
