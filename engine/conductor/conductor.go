@@ -533,7 +533,7 @@ func (r *Run) view() *View {
 		startsIn = max(0, time.Until(r.cfg.Source.Epoch()))
 	}
 	return &View{
-		Run: r.cfg.Header, State: r.state, Begun: r.begun, StartsIn: startsIn, Elapsed: now, Total: total, Stage: r.stage, Factor: st.Factor,
+		Run: r.cfg.Header, State: r.state, Begun: r.begun, StartsIn: startsIn, Elapsed: now, Clock: st.Clock, Total: total, Stage: r.stage, Factor: st.Factor,
 		Profile: r.cfg.Spec.Profile, Snapshot: &snap, Points: l.Points(), SLOs: append([]slo.Result(nil), l.SLOs()...),
 		Events: l.Events(), Prompts: r.cfg.Source.Prompts(), Ended: r.ended,
 	}

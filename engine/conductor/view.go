@@ -36,6 +36,7 @@ type View struct {
 	Begun    bool          // run time zero is fixed; a run that ended without has sent nothing
 	StartsIn time.Duration // until run time zero, once it is fixed
 	Elapsed  time.Duration // run time now
+	Clock    time.Duration // the profile's own time, which stands still while the load is held or paused
 	Total    time.Duration // run time at which the profile ends under the changes so far
 	Stage    int           // present stage; -1 before the first and after the last
 	Factor   float64       // of all that follows: 1 unless changed by hand
