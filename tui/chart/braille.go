@@ -90,9 +90,9 @@ func (d *dots) polyline(n int, at func(i int) (x, y float64)) {
 }
 
 // dot keeps every other column, so that a line looks dotted, at the same places of the grid in every frame.
-func (d *dots) dot(phase int) {
+func (d *dots) dot() {
 	for i := range d.mask {
-		if (i%d.w+phase)&1 != 0 {
+		if i%d.w&1 != 0 {
 			d.mask[i] = 0
 		} else {
 			d.mask[i] &= 0x0f

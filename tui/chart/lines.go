@@ -92,7 +92,7 @@ func (l Lines) Draw(c Canvas) {
 			return l.place(i), f
 		})
 		if s.Dotted {
-			d.dot(0)
+			d.dot()
 		}
 		d.draw(plot, s.Style)
 	}

@@ -115,7 +115,7 @@ func (p XY) Draw(c Canvas) {
 			fy, _ := y.at(v)
 			return fx, fy
 		})
-		d.dot(0)
+		d.dot()
 		d.draw(plot, theme.Asked)
 	}
 	for _, l := range p.Lines {
