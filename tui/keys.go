@@ -31,19 +31,19 @@ var Keys = KeyMap{
 
 	Narrow:  bind("[", "shorter time window", "["),
 	Wide:    bind("]", "longer time window", "]"),
-	Earlier: bind("←", "earlier", "left", "h"),
-	Later:   bind("→", "later, up to now", "right", "l"),
+	Earlier: bind("← h", "earlier", "left", "h"),
+	Later:   bind("→ l", "later, up to now", "right", "l"),
 
 	Panel:     bind("1..7", "choose a panel", "1", "2", "3", "4", "5", "6", "7"),
 	NextPanel: bind("tab", "next panel", "tab"),
 	LastPanel: bind("shift+tab", "panel before", "shift+tab"),
 
-	Up:       bind("↑", "up", "up", "k"),
-	Down:     bind("↓", "down", "down", "j"),
-	PageUp:   bind("pgup", "a page up", "pgup", "ctrl+u"),
-	PageDown: bind("pgdn", "a page down", "pgdown", "ctrl+d"),
-	Top:      bind("g", "first row", "g", "home"),
-	Bottom:   bind("G", "last row", "G", "end"),
+	Up:       bind("↑ k", "up", "up", "k"),
+	Down:     bind("↓ j", "down", "down", "j"),
+	PageUp:   bind("pgup ctrl+u", "a page up", "pgup", "ctrl+u"),
+	PageDown: bind("pgdn ctrl+d", "a page down", "pgdown", "ctrl+d"),
+	Top:      bind("g home", "first row", "g", "home"),
+	Bottom:   bind("G end", "last row", "G", "end"),
 	Open:     bind("enter", "open the row", "enter"),
 	Back:     bind("esc", "back: closes help, filter, detail; to now", "esc"),
 
