@@ -309,4 +309,13 @@ func TestPromptTakesNothingMeantForTheScreen(t *testing.T) {
 	p.wantText("a peer asks something: enter or esc first")
 	p.press("2", "enter").wantSent(conductor.Mark{Text: "v2"})
 	p.wantText("password:")
+
+	p = aboard(t, runningFleet()).press("q")
+	p.take(viewMsg{v})
+	p.wantText("a peer asks something: y or n first")
+	p.press("y").wantSent(conductor.Stop{})
+	p.wantText("password:")
+	if p.prompt.text != "" {
+		t.Errorf("%q was typed into it", p.prompt.text)
+	}
 }

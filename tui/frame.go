@@ -50,7 +50,7 @@ func (m *model) drawSmall(c chart.Canvas) {
 	text := fmt.Sprintf("The screen needs %dx%d, this terminal has %dx%d.", leastWidth, leastHeight, m.w, m.h)
 	if m.view != nil {
 		s := m.view.Snapshot
-		text += fmt.Sprintf(" The run is %s at %s: %s/s, p99 %s, errors %s.", m.view.State, chart.Clock(m.view.Elapsed),
+		text += fmt.Sprintf(" The run: %s at %s, %s/s, p99 %s, errors %s.", m.view.State, chart.Clock(m.view.Elapsed),
 			chart.Number(s.Window.ThroughputRPS), quantile(s.Window.Response, s.Window.Response.P99), chart.Percent(s.Totals.ErrorRate))
 	}
 	if m.newest != nil && len(m.newest.Prompts) > 0 {
@@ -78,7 +78,7 @@ func (m *model) drawFoot(c chart.Canvas) {
 	question, more := m.question()
 	switch {
 	case question != "":
-		ask(c, question, more)
+		ask(c, question, more, waits)
 	case m.entry.kind == entryMark:
 		drawEntry(c, "mark ", m.entry.text, "enter puts it into the record, also without a text; esc does not", waits)
 	case m.entry.kind == entryAdd:
@@ -99,6 +99,8 @@ func (m *model) question() (text, more string) {
 		return "Pause the load to zero?", "The pause is left out of the totals."
 	case m.ask == askDrain:
 		return "Drain " + chart.Shorten(chart.Clean(m.drain), 30) + "?", "The others take its share."
+	case m.ask == askQuit && over(m.newest):
+		return "Quit?", "The run has ended meanwhile."
 	case m.ask == askQuit && m.newest != nil && !m.newest.Begun:
 		return "Call the start off and quit?", "Nothing was sent yet."
 	case m.ask == askQuit && m.newest != nil && m.newest.State == conductor.Draining:
@@ -123,12 +125,17 @@ func (m *model) drawRemark(c chart.Canvas) {
 	c.Fit(x, 0, c.W()-x-1, r.style, r.text)
 }
 
-func ask(c chart.Canvas, text, more string) {
+// ask draws a question with its keys and what a yes would mean, or that somebody waits.
+func ask(c chart.Canvas, text, more string, waits bool) {
 	x := c.Text(1, 0, theme.Warn|theme.Bold, "▲ "+text+" ")
 	x = c.Text(x, 0, theme.Text|theme.Bold, "y")
 	x = c.Text(x, 0, theme.Dim, " yes   ")
 	x = c.Text(x, 0, theme.Text|theme.Bold, "n")
 	x = c.Text(x, 0, theme.Dim, " no   ")
+	if waits {
+		c.Fit(x+1, 0, c.W()-x-2, theme.Warn, "▲ a peer asks something: y or n first")
+		return
+	}
 	c.Fit(x+1, 0, c.W()-x-2, theme.Dim, more)
 }
 
@@ -162,7 +169,8 @@ func (m *model) drawKeys(c chart.Canvas, l layout) {
 	if len(p.orders) > 0 && !list.open && !m.help {
 		hint("o", "order")
 	}
-	if m.panel == panelPeers && m.newest != nil && !over(m.newest) && !m.help {
+	steered := m.newest != nil && !over(m.newest) && m.newest.State != conductor.Draining
+	if m.panel == panelPeers && steered && !m.help {
 		hint("a", "add")
 		if !begins(m.newest) {
 			hint("x", "drain")
@@ -176,12 +184,13 @@ func (m *model) drawKeys(c chart.Canvas, l layout) {
 		hint("?", "help")
 		return
 	}
-	if m.newest != nil && !over(m.newest) {
-		if m.frozen {
-			hint("space", "go on")
-		} else {
-			hint("space", "freeze")
-		}
+	switch {
+	case m.frozen:
+		hint("space", "go on")
+	case !over(m.newest):
+		hint("space", "freeze")
+	}
+	if steered {
 		switch m.newest.State {
 		case conductor.Held:
 			hint("p", "go on")
@@ -192,11 +201,11 @@ func (m *model) drawKeys(c chart.Canvas, l layout) {
 		}
 		hint("+ -", "10 %")
 		hint("n", "next")
-		hint("[ ]", "window")
+	}
+	hint("[ ]", "window")
+	if steered {
 		hint("m", "mark")
 		hint("s", "stop")
-	} else {
-		hint("[ ]", "window")
 	}
 	hint("w", "write")
 	hint("q", "quit")

@@ -108,13 +108,14 @@ func (m *model) drawStage(c chart.Canvas, x, end int) {
 	}
 }
 
-// stageProgress is how much of the present stage is over, 0..1. It goes by the stage's planned length: holding stops it.
+// stageProgress is how much of the present stage is over, 0..1, by the profile's own time: holding and pausing stop it.
 func stageProgress(v *conductor.View) float64 {
-	length := v.Profile.Stages[v.Stage].For
-	for i := range v.Snapshot.Stages {
-		if st := &v.Snapshot.Stages[i]; st.Index == v.Stage && length > 0 {
-			return float64(v.Elapsed-st.From) / float64(length)
-		}
+	begins := time.Duration(0)
+	for _, st := range v.Profile.Stages[:v.Stage] {
+		begins += st.For
+	}
+	if length := v.Profile.Stages[v.Stage].For; length > 0 {
+		return float64(v.Clock-begins) / float64(length)
 	}
 	return 0
 }
@@ -182,6 +183,7 @@ func (m *model) drawSLOs(c chart.Canvas) {
 		}
 	}
 	slices.SortStableFunc(list, func(a, b slo.Result) int { return rankSLO(a) - rankSLO(b) })
+	const gap = 4 // between two criteria
 	x := 1
 	for i, r := range list {
 		st, glyph := sloMark(r)
@@ -195,22 +197,21 @@ func (m *model) drawSLOs(c chart.Canvas) {
 		expr := chart.Clean(r.Expr)
 		// The value has a fixed place, so that a longer one does not move the next criterion.
 		valueWidth := max(chart.Width(text), 8)
-		w := chart.Width(expr) + valueWidth + 4
-		more := 0
-		if i < len(list)-1 {
-			more = 9
+		room := c.W() - x - valueWidth - 4 // for the expression: beside it stand a blank, the value, a blank, the glyph, and a blank at the edge
+		if rest := len(list) - 1 - i; rest > 0 {
+			room -= gap + chart.Width(fmt.Sprintf("+%d more", rest))
 		}
-		if x+w+more > c.W() {
-			if i > 0 && c.W()-x-valueWidth-6-more < 16 {
+		if chart.Width(expr) > room {
+			if i > 0 && room < 16 {
 				c.Text(x, 0, theme.Dim, fmt.Sprintf("+%d more", len(list)-i))
 				return
 			}
-			expr = chart.Shorten(expr, c.W()-x-valueWidth-6-more)
+			expr = chart.Shorten(expr, room)
 		}
 		x = c.Text(x, 0, theme.Dim, expr) + 1
 		end := x + valueWidth
 		c.Right(end, 0, st, text)
-		x = c.Text(end+1, 0, st, glyph) + 4
+		x = c.Text(end+1, 0, st, glyph) + gap
 	}
 }
 

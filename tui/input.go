@@ -9,8 +9,8 @@ import (
 	"lt/engine/conductor"
 )
 
-// onKey gives a key to whoever waits for one (a question of ssh, a line that is being written, a question of our own), else does what
-// it stands for.
+// onKey gives a key to whoever waits for one (a line that is being written, a question of our own, a question of ssh once there is
+// neither), else does what it stands for.
 func (m *model) onKey(k tea.KeyPressMsg) tea.Cmd {
 	is := func(b ...key.Binding) bool { return key.Matches(k, b...) }
 	switch {
@@ -48,7 +48,9 @@ func (m *model) onKey(k tea.KeyPressMsg) tea.Cmd {
 	case is(Keys.Wide):
 		m.window = min(len(windows)-1, m.window+1)
 	case m.panel == panelPeers && is(Keys.Add):
-		m.entry = entry{kind: entryAdd}
+		if m.takes(conductor.Add{}) {
+			m.entry = entry{kind: entryAdd}
+		}
 	case m.panel == panelPeers && is(Keys.Drain):
 		m.askToDrain()
 	default:
@@ -83,15 +85,13 @@ func (m *model) onLoadKey(is func(...key.Binding) bool) {
 		m.command(conductor.Factor{By: 1 / 1.1}, "10 % less of all that follows.")
 	case is(Keys.Next):
 		m.command(conductor.Next{}, "On to the next stage.")
-	case is(Keys.Mark):
+	case is(Keys.Mark) && m.takes(conductor.Mark{}):
 		m.entry = entry{kind: entryMark}
 	case is(Keys.Stop):
 		m.command(conductor.Stop{}, "Stopping: nothing new begins, what is in hand finishes.")
+	case is(Keys.Write) && (m.newest == nil || begins(m.newest)):
+		m.say("There is nothing to write: nothing was sent.")
 	case is(Keys.Write):
-		if m.newest == nil {
-			m.say("There is nothing to write yet.")
-			return
-		}
 		m.send(conductor.Snapshot{})
 		m.say("Writing a report.")
 	}
@@ -114,6 +114,7 @@ func (m *model) onRowKey(is func(...key.Binding) bool) {
 		m.move(-1 << 30)
 	case is(Keys.Bottom):
 		m.move(1 << 30)
+	case m.help: // the rest is about what it hides
 	case is(Keys.Earlier):
 		m.shift(-1)
 	case is(Keys.Later):
@@ -185,11 +186,13 @@ func (m *model) interrupt() tea.Cmd {
 			m.send(conductor.Now{})
 		}
 		return tea.Quit
-	case m.interrupts == 2 || m.newest.State == conductor.Draining:
+	case m.interrupts == 2:
 		m.send(conductor.Now{})
 		m.say("Ending now.")
 	default:
-		m.send(conductor.Stop{})
+		if m.newest.State != conductor.Draining {
+			m.send(conductor.Stop{})
+		}
 		m.say(m.stopping() + " ctrl+c again ends it now.")
 	}
 	m.leaving = true

@@ -239,11 +239,21 @@ func (m *model) send(c conductor.Command) {
 	}
 }
 
-// command sends c if the run can still be told anything, and says what was done.
+// command sends c if the run takes it at this moment, and says what was done.
 func (m *model) command(c conductor.Command, said string) {
+	if m.takes(c) {
+		m.send(c)
+		m.say(said)
+	}
+}
+
+// takes reports whether the run can be told c at this moment, and says why it cannot.
+func (m *model) takes(c conductor.Command) bool {
 	switch {
 	case m.newest == nil:
 		m.say("The run has not begun yet.")
+	case over(m.newest) && !m.newest.Begun:
+		m.say("The run did not begin; only q and the panels are left.")
 	case over(m.newest):
 		m.say("The run has ended; only w, q and the panels are left.")
 	case m.newest.State == conductor.Draining:
@@ -251,9 +261,9 @@ func (m *model) command(c conductor.Command, said string) {
 	case m.newest.State == conductor.Starting && !beforeStart(c):
 		m.say("The run has not begun yet: its sources start.")
 	default:
-		m.send(c)
-		m.say(said)
+		return true
 	}
+	return false
 }
 
 // beforeStart reports whether a run that has not begun can be told c.

@@ -63,7 +63,7 @@ func (m *model) throughput() chart.Lines {
 			{Name: "offered", Values: m.column(true, func(p *metrics.Point) float64 { return p.Offered }), Style: theme.Asked, Dotted: true},
 		},
 	}
-	if m.view.Snapshot.Totals.Errors > 0 {
+	if m.errorCount() > 0 { // those of the warm-up are drawn, too
 		l.Series = append(l.Series, chart.Series{Name: "errors", Values: m.errorLine(), Style: theme.Bad})
 	}
 	l.Series = append(l.Series, chart.Series{Name: "goodput", Values: m.column(true, func(p *metrics.Point) float64 { return p.Goodput }), Style: theme.Accent})

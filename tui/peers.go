@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"lt/engine/load"
 	"lt/engine/metrics"
 	"lt/tui/chart"
 	"lt/tui/theme"
@@ -153,9 +154,9 @@ func (m *model) drawPeers(c chart.Canvas) {
 		Len: len(rows), First: state.first, Selected: state.selected,
 		Row: func(i int) []chart.Cell {
 			if rows[i].source == nil {
-				return groupCells(rows[i])
+				return m.groupCells(rows[i])
 			}
-			return sourceCells(rows[i].source)
+			return m.sourceCells(rows[i].source)
 		},
 	}
 	used := min(len(rows)+1, c.H())
@@ -178,12 +179,12 @@ func (m *model) drawSelected(c chart.Canvas, s *metrics.SourceView) {
 }
 
 // groupCells are the sums over the sources with one label. Percentiles have no sum.
-func groupCells(r peerRow) []chart.Cell {
-	running := 0
+func (m *model) groupCells(r peerRow) []chart.Cell {
+	there := 0
 	share, asked, done, received := 0.0, 0.0, 0.0, uint64(0)
 	for _, s := range r.group {
-		if s.State == "running" {
-			running++
+		if s.State == "running" || s.State == "done" {
+			there++
 		}
 		share += s.Share
 		asked += s.Asked
@@ -194,9 +195,9 @@ func groupCells(r peerRow) []chart.Cell {
 	blank := chart.Cell{}
 	return []chart.Cell{
 		{Text: r.title, Style: bold},
-		{Text: fmt.Sprintf("%d of %d", running, len(r.group)), Style: bold},
+		{Text: fmt.Sprintf("%d of %d", there, len(r.group)), Style: bold},
 		{Text: chart.Percent(share), Style: bold},
-		{Text: chart.Narrow(asked, 7), Style: theme.Asked | theme.Bold},
+		{Text: m.askedText(asked), Style: theme.Asked | theme.Bold},
 		{Text: chart.Narrow(done, 7), Style: theme.Accent | theme.Bold},
 		blank, blank, blank, blank, blank, blank,
 		{Text: chart.Bytes(float64(received)), Style: theme.Dim},
@@ -218,7 +219,15 @@ func stateText(s *metrics.SourceView) (theme.Style, string) {
 	return st, glyph + " " + chart.Clean(s.State)
 }
 
-func sourceCells(s *metrics.SourceView) []chart.Cell {
+// askedText is what a source is asked for, in arrivals a second; the closed model asks for users, who come when they are answered.
+func (m *model) askedText(asked float64) string {
+	if m.view.Run.Model == load.Closed {
+		return chart.None
+	}
+	return chart.Narrow(asked, 7)
+}
+
+func (m *model) sourceCells(s *metrics.SourceView) []chart.Cell {
 	st, state := stateText(s)
 	if s.State == "starting" || s.State == "refused" { // it has no figures
 		blank := chart.Cell{}
@@ -247,7 +256,7 @@ func sourceCells(s *metrics.SourceView) []chart.Cell {
 		{Text: sourceName(s)},
 		{Text: state, Style: st},
 		{Text: chart.Percent(s.Share)},
-		{Text: chart.Narrow(s.Asked, 7), Style: theme.Asked},
+		{Text: m.askedText(s.Asked), Style: theme.Asked},
 		{Text: chart.Narrow(s.Done, 7), Style: theme.Accent},
 		{Text: quantile(s.Lag, s.Lag.P99)},
 		cpu,

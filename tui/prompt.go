@@ -32,9 +32,9 @@ func (m *model) prompted(v *conductor.View) {
 }
 
 // asked is the prompt that waits for the user; nil: none. It does not stand still with a frozen picture, but it lets the user end
-// the line that is being written: what is typed into it is no answer.
+// the line that is being written, and answer what the screen itself asks: what is typed there is no answer to a peer.
 func (m *model) asked() *metrics.Prompt {
-	if m.newest == nil || len(m.newest.Prompts) == 0 || over(m.newest) || m.layout().small || m.writing() {
+	if m.newest == nil || len(m.newest.Prompts) == 0 || over(m.newest) || m.layout().small || m.writing() || m.ask != askNothing {
 		return nil
 	}
 	if p := &m.newest.Prompts[0]; p.ID != m.prompt.id || !m.prompt.done {

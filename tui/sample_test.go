@@ -152,7 +152,7 @@ func quantiles(mean float64, n uint64) metrics.Quantiles {
 // snapshot is the View at a run time of now, which lies within the newest second.
 func (f *feed) snapshot(now time.Duration) *conductor.View {
 	v := f.view
-	v.State, v.Elapsed, v.Begun = conductor.Running, now, len(f.series.Points) > 0
+	v.State, v.Elapsed, v.Clock, v.Begun = conductor.Running, now, now, len(f.series.Points) > 0
 	n := len(f.series.Points)
 	series := f.series
 	series.P99 = slices.Clone(series.P99) // the feed goes on
@@ -193,9 +193,9 @@ func (f *feed) snapshot(now time.Duration) *conductor.View {
 	}
 	p95, p99 := mean*3, last.P99
 	v.SLOs = []slo.Result{
-		{Expr: "p99 < 300ms", Value: p99, Text: fmt.Sprintf("%.0f ms", p99), OK: p99 < 300, Near: p99 >= 270 && p99 < 300, Known: true, Since: 62 * time.Second, Window: 10 * time.Second},
-		{Expr: "errors < 1%", Value: s.Totals.ErrorRate, Text: fmt.Sprintf("%.2f %%", s.Totals.ErrorRate*100), OK: s.Totals.ErrorRate < 0.01, Known: true, Since: 66 * time.Second},
-		{Expr: "buyer/product: p95 < 200ms over 10s", Value: p95, Text: fmt.Sprintf("%.0f ms", p95), OK: p95 < 200, Near: p95 > 180 && p95 < 200, Known: true, Since: 61 * time.Second},
+		{Expr: "p99 < 300ms", Value: p99, Text: fmt.Sprintf("%.0f ms", p99), OK: p99 < 300, Fails: p99 >= 300, Near: p99 >= 270 && p99 < 300, Known: true, Since: 62 * time.Second, Window: 10 * time.Second},
+		{Expr: "errors < 1%", Value: s.Totals.ErrorRate, Text: fmt.Sprintf("%.2f %%", s.Totals.ErrorRate*100), OK: s.Totals.ErrorRate < 0.01, Fails: s.Totals.ErrorRate >= 0.01, Known: true, Since: 66 * time.Second},
+		{Expr: "buyer/product: p95 < 200ms over 10s", Value: p95, Text: fmt.Sprintf("%.0f ms", p95), OK: p95 < 200, Fails: p95 >= 200, Near: p95 > 180 && p95 < 200, Known: true, Since: 61 * time.Second},
 	}
 	return &v
 }

@@ -33,6 +33,8 @@ func ended(v *conductor.View) remark {
 		text += ", no SLO given."
 	case failed == 0:
 		text += ", every SLO held."
+	case failed == len(v.SLOs):
+		text += ", no SLO held."
 	case failed == 1:
 		text += ", every SLO held but one."
 	default:
@@ -76,7 +78,7 @@ func (m *model) overviewFoot() remark {
 		return broke("This machine is the limit, not the target: " + reason(s.Verdict))
 	}
 	for _, r := range v.SLOs {
-		if r.Known && !r.OK {
+		if r.Fails {
 			return broke(fmt.Sprintf("%s does not hold since %s: it is %s.", r.Expr, chart.Clock(r.Since), r.Text))
 		}
 	}
@@ -102,6 +104,11 @@ func (m *model) overviewFoot() remark {
 	}
 	if r, ok := m.drift(); ok {
 		return r
+	}
+	for _, r := range v.SLOs {
+		if r.Known && !r.OK {
+			return bends(fmt.Sprintf("%s holds again; it did not from %s on: %s.", r.Expr, chart.Clock(r.Since), r.Text))
+		}
 	}
 	if w.Response.Count == 0 {
 		return plainly("Nothing was answered in the last " + chart.Span(w.Length) + ".")
