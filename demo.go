@@ -101,7 +101,10 @@ func serve(ctx context.Context, w world, addr string, c shop.Config, child bool)
 		return coded{exitFailed, err}
 	case <-ctx.Done():
 	}
-	return s.Close()
+	if err := s.Close(); err != nil {
+		return coded{exitFailed, fmt.Errorf("end the target: %w", err)}
+	}
+	return nil
 }
 
 // startTarget runs the bundled target in a process of its own, so that what it costs is not taken for the generator's. It

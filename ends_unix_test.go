@@ -185,6 +185,53 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	}
 }
 
+// Lines that nobody takes, and nobody closes either, do not keep the program from being ended by signals.
+func TestReaderThatStandsStill(t *testing.T) {
+	t.Parallel()
+	target, stop := shopAt(t)
+	defer stop()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(exe, "--plain", "-r", "50", "-d", "60s", target)
+	cmd.Args[0] = "lt"
+	cmd.Env = append(os.Environ(), "CI=1", "LT_STATE_DIR="+t.TempDir())
+	cmd.Stdout, cmd.Stderr = w, w
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	until(t, bufio.NewScanner(r), "stage 1 begins")
+	full := make(chan struct{})
+	go func() { // the pipe is full from now on
+		defer close(full)
+		for err := error(nil); err == nil; {
+			_, err = w.Write(make([]byte, 64<<10))
+		}
+	}()
+	deadline := time.After(30 * time.Second)
+	for again := time.NewTicker(200 * time.Millisecond); ; {
+		select {
+		case <-ended:
+			_ = r.Close()
+			<-full
+			_ = w.Close()
+			return
+		case <-deadline:
+			_ = cmd.Process.Kill()
+			t.Fatal("signals do not end it")
+		case <-again.C:
+			_ = cmd.Process.Signal(os.Interrupt)
+		}
+	}
+}
+
 // The demo that is ended by hand says so, whatever its SLOs came to by then.
 func TestDemoEndedByHand(t *testing.T) {
 	t.Parallel()

@@ -18,6 +18,7 @@ import (
 
 	"lt/engine/authz"
 	"lt/engine/journey"
+	"lt/engine/load"
 	"lt/engine/metrics"
 	"lt/engine/scenario"
 	"lt/scenarios"
@@ -112,6 +113,16 @@ func TestTheTargetHasAName(t *testing.T) {
 	} {
 		if got := s.target(); got != want {
 			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+// What is raised by hand counts as many users as the load makes of it: a part of one is one.
+func TestARaiseCountsWholeUsers(t *testing.T) {
+	s := session{file: &scenario.File{Load: load.Spec{Model: load.Closed}}, basis: authz.Basis{MaxUsers: 20}}
+	for level, allowed := range map[float64]bool{19.8: true, 20: true, 20.0000000001: true, 20.1: false, 20.9: false} {
+		if err := s.allowRate(level); (err == nil) != allowed {
+			t.Errorf("%v users where 20 are free: %v", level, err)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -50,7 +51,7 @@ type session struct {
 	loopback bool // every target is on this machine
 	screen   bool
 	found    []ledger.Event // what the diary begins with
-	exit     int            // of a run that never began
+	exit     int            // where it is not the run that decides: it never began, or a report could not be written
 	cut      error          // why the record does not hold all of the run
 }
 
@@ -100,7 +101,7 @@ func (s *session) play(ctx context.Context) error {
 	}
 	header, err := s.header()
 	if err != nil {
-		return err
+		return coded{exitFailed, err}
 	}
 	if s.ledger, err = ledger.New(header); err != nil {
 		return coded{exitUsage, err}
@@ -286,10 +287,10 @@ func (s *session) conduct(ctx context.Context, h ledger.Header) error {
 	if s.screen {
 		cfg.Every = time.Second / time.Duration(s.opt.fps)
 	}
+	// Whoever reads the lines or the table may leave, as head does: the write then fails instead of ending the program.
+	signal.Ignore(syscall.SIGPIPE)
 	gone := make(chan struct{})
 	if !s.screen {
-		// Whoever reads the lines may leave, as head does: the write then fails instead of ending the program.
-		signal.Ignore(syscall.SIGPIPE)
 		s.w.stdout = &watched{w: s.w.stdout, gone: gone}
 		p := newPlain(s.lines(), s.file)
 		cfg.Watch = p.watch
@@ -355,7 +356,7 @@ func (s *session) lines() io.Writer {
 // allowRate refuses to raise the load by hand above what the target's class allows.
 func (s *session) allowRate(peak float64) error {
 	if s.file.Load.Model == load.Closed {
-		return s.basis.AllowRate(0, int(peak))
+		return s.basis.AllowRate(0, int(math.Ceil(peak-1e-6))) // as many users as load.Users makes of it
 	}
 	return s.basis.AllowRate(peak, 0)
 }
@@ -405,8 +406,8 @@ func (s *session) writeAll(paths []string) error {
 	return errors.Join(errs...)
 }
 
-// signals lets the first interrupt drain the run and the second end it at once. A lost terminal is an interrupt without a
-// screen: the load never goes on unwatched.
+// signals lets the first interrupt drain the run and the second end it at once; after the third the next one ends the program, whatever
+// it waits for. A lost terminal is an interrupt without a screen: the load never goes on unwatched.
 func (s *session) signals(run *conductor.Run, cut func(), gone <-chan struct{}) (quitScreen <-chan struct{}, stop func()) {
 	quit := make(chan struct{})
 	ch := make(chan os.Signal, 4)
@@ -416,6 +417,8 @@ func (s *session) signals(run *conductor.Run, cut func(), gone <-chan struct{}) 
 		defer s.crash.Recover()
 		n := 0
 		leave := sync.OnceFunc(func() { close(quit) })
+		// A reader that stands still must not keep the next signal from being heard.
+		say := func(text string) { go fmt.Fprintln(s.w.stderr, text) }
 		var ended <-chan struct{}
 		for {
 			select {
@@ -426,8 +429,8 @@ func (s *session) signals(run *conductor.Run, cut func(), gone <-chan struct{}) 
 				ended = nil
 			case <-gone:
 				gone = nil
-				fmt.Fprintln(s.w.stderr, "nobody reads the lines any more: the run is stopped")
 				run.Send(conductor.Stop{})
+				say("nobody reads the lines any more: the run is stopped")
 			case sig := <-ch:
 				if sig == hangup {
 					leave()
@@ -438,12 +441,13 @@ func (s *session) signals(run *conductor.Run, cut func(), gone <-chan struct{}) 
 				case 1:
 					run.Send(conductor.Stop{})
 					if !s.screen {
-						fmt.Fprintln(s.w.stderr, "draining; once more ends at once")
+						say("draining; once more ends at once")
 					}
 				case 2:
 					run.Send(conductor.Now{})
 				default:
 					cut()
+					signal.Stop(ch)
 				}
 			}
 		}
@@ -472,33 +476,26 @@ func (s *session) show(ctx context.Context, run *conductor.Run, hung <-chan stru
 	return err
 }
 
-// close writes the reports and turns the run into an exit code.
+// close writes the reports and turns the run into an exit code. The files come first: whoever reads standard output may be gone, and
+// what the table says of the exit code has to hold.
 func (s *session) close(runErr error) error {
-	if s.opt.json {
-		if err := report.Write(report.JSON, s.w.stdout, s.ledger); err != nil {
-			return coded{exitFailed, err}
-		}
-	} else {
-		style := report.Style{Width: widthOf(s.w.stdout), Colour: colourOf(s.w, s.opt.noColor), Record: s.path, Exit: s.code()}
-		if s.cut != nil {
-			style.Record, style.NoRecord = "", fmt.Sprintf("The record could not be written to its end (%s), so this run cannot be reported again.", s.cut)
-		}
-		if s.opt.always {
-			style.Exit = -1
-		}
-		report.Table(s.w.stdout, s.ledger, style)
-		if s.opt.always {
-			fmt.Fprintf(s.w.stdout, "In a test of your own this would be exit code %d.\n", s.code())
-		}
-	}
-	failed := s.writeAll(s.opt.out)
+	failed := errors.Join(runErr, s.writeAll(s.opt.out))
 	if path := s.w.getenv("GITHUB_STEP_SUMMARY"); path != "" {
 		if err := s.appendSummary(path); err != nil {
 			fmt.Fprintf(s.w.stderr, "note: the step summary was not written: %s\n", err)
 		}
 	}
-	if err := errors.Join(runErr, failed); err != nil {
-		return coded{exitFailed, err}
+	if failed != nil {
+		s.exit = exitFailed
+	}
+	if !s.opt.json {
+		s.table()
+	} else if err := report.Write(report.JSON, s.w.stdout, s.ledger); err != nil {
+		failed = errors.Join(failed, fmt.Errorf("write the summary to standard output: %w", err))
+	}
+	if failed != nil {
+		s.exit = exitFailed
+		return coded{exitFailed, failed}
 	}
 	code := s.code()
 	if s.opt.always && code == report.CodeSLO {
@@ -513,9 +510,24 @@ func (s *session) close(runErr error) error {
 	return nil
 }
 
+// table prints the final table. Whoever read it may be gone, or the terminal: the record and the files have it all.
+func (s *session) table() {
+	style := report.Style{Width: widthOf(s.w.stdout), Colour: colourOf(s.w, s.opt.noColor), Record: s.path, Exit: s.code()}
+	if s.cut != nil {
+		style.Record, style.NoRecord = "", fmt.Sprintf("The record could not be written to its end (%s), so this run cannot be reported again.", s.cut)
+	}
+	if s.opt.always {
+		style.Exit = -1
+	}
+	_ = report.Table(s.w.stdout, s.ledger, style)
+	if s.opt.always {
+		fmt.Fprintf(s.w.stdout, "In a test of your own this would be exit code %d.\n", s.code())
+	}
+}
+
 // code is what the program is going to end with, as far as the run decides it.
 func (s *session) code() int {
-	if s.exit != exitDone { // it never began
+	if s.exit != exitDone { // it never began, or what it measured could not be written
 		return s.exit
 	}
 	return report.Code(s.ledger, s.opt.strict)
