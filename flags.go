@@ -136,10 +136,16 @@ func (f *runFlags) run(ctx context.Context, w world, cmd *cobra.Command, args []
 		if err := notURL(args[0]); err != nil && !isScenario(args[0]) {
 			return err // a command of another version, with what it is about
 		}
+		if !strings.ContainsAny(args[0], ".:/?") && !isScenario(args[0]) {
+			return usage("there is no command %s; lt --help lists them. (Of scenarios and URLs one is run at a time: %s is one too many)", args[0], strconv.Quote(args[1]))
+		}
 		return usage("one scenario or URL at a time: %s is one too many", strconv.Quote(args[1]))
 	}
 	if isScenario(args[0]) {
 		file, err := openScenario(args[0])
+		if _, gone := os.Stat(args[0]); gone != nil && err != nil && strings.Contains(args[0], "/") {
+			return usage("%w; as a URL it is http://%s", err, args[0])
+		}
 		if err != nil {
 			return coded{exitUsage, err}
 		}
@@ -156,8 +162,8 @@ func (f *runFlags) run(ctx context.Context, w world, cmd *cobra.Command, args []
 var elsewhere = map[string]string{
 	"doctor": "lt check SCENARIO and every run say what this machine lacks", "version": "lt --version", "show": "lt report RUN",
 	"compare": "lt report RUN -o x.json for both", "attach": "lt runs", "once": "lt -n 1 URL", "import": "lt check ladder shows a scenario",
-	"schema": "the error messages of lt check name the keys", "agent": "lt --help",
-	"list": "lt runs", "history": "lt runs", "stats": "lt report last", "validate": "lt check SCENARIO", "bench": "lt URL", "init": "lt check smoke",
+	"schema": "the error messages of lt check name the keys",
+	"list":   "lt runs", "history": "lt runs", "stats": "lt report last", "validate": "lt check SCENARIO", "bench": "lt URL", "init": "lt check smoke",
 }
 
 // notURL refuses words that were hardly meant as the name of a host, before any name is looked up: a command that does not

@@ -100,8 +100,9 @@ var foreign = map[string]string{
 	"http3": "this version speaks HTTP/1.1 only", "A": "an Accept header is -H 'Accept: ...'",
 	"find-knee": "this version has no search; panel 4 draws the curve of a run with rising stages (lt check ladder shows one)",
 	"detach":    "this version has no detached runs; start it in tmux or screen",
-	"yes":       "this version asks nothing before a run", "y": "this version asks nothing before a run",
-	"prom": "this version serves no metrics; -o FILE.jsonl has a line a second",
+	"yes":       "nothing is asked before a run but the name of a public host, which is not given unseen: --authorize HOST",
+	"y":         "nothing is asked before a run but the name of a public host, which is not given unseen: --authorize HOST",
+	"prom":      "this version serves no metrics; -o FILE.jsonl has a line a second",
 }
 
 // flagError turns what the flag parser says into what a friend would say.

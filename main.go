@@ -140,15 +140,29 @@ func friendly(args []string, root *cobra.Command) []string {
 			out = append(out, a)
 			continue
 		}
-		if to, ok := shortAliases[a]; ok {
-			a = to
-		}
+		a = longName(a)
 		if a == "-L" && (i+1 == len(args) || !digits(args[i+1])) {
 			a = "--redirects=" + follow
 		}
 		out = append(out, a)
 	}
 	return out
+}
+
+// longName is our flag for another tool's short one, with the value if that stands right behind it, as in -XPOST.
+func longName(arg string) string {
+	if len(arg) < 2 {
+		return arg
+	}
+	long, ok := shortAliases[arg[:2]]
+	switch value := strings.TrimPrefix(arg[2:], "="); {
+	case !ok:
+		return arg
+	case len(arg) == 2:
+		return long
+	default:
+		return long + "=" + value
+	}
 }
 
 // follow stands for the number that a bare -L has not got: elsewhere the flag means "follow", here it wants to know how
