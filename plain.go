@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,7 +50,7 @@ func (p *plain) begin(h conductor.Header) {
 
 // watch prints what has happened since it was last called.
 func (p *plain) watch(v *conductor.View) {
-	if len(v.Snapshot.Sources) > 1 {
+	if slices.ContainsFunc(v.Snapshot.Sources, func(s metrics.SourceView) bool { return s.Kind != "local" }) {
 		p.sources(v)
 	}
 	for _, e := range v.Events[min(p.events, len(v.Events)):] {
@@ -72,13 +73,21 @@ func (p *plain) watch(v *conductor.View) {
 		stage = "  " + s[v.Stage].Name
 	}
 	fmt.Fprintf(p.w, "%7s  offered %s/s  goodput %s/s  p50 %s  p99 %s  errors %s  in flight %d  users %d%s%s\n",
-		chart.Clock(v.Elapsed), chart.Number(w.OfferedRPS), chart.Number(w.GoodputRPS), bound(&w.Response, w.Response.P50),
-		bound(&w.Response, w.Response.P99), chart.Percent(w.ErrorRate), w.InFlight, w.Users, missing, stage)
+		chart.Clock(v.Elapsed), chart.Number(w.OfferedRPS), chart.Number(w.GoodputRPS), percentile(&w.Response, w.Response.P50),
+		percentile(&w.Response, w.Response.P99), chart.Percent(w.ErrorRate), w.InFlight, w.Users, missing, stage)
+}
+
+// percentile is one of the quantiles; of nothing there is none.
+func percentile(q *metrics.Quantiles, d time.Duration) string {
+	if q.Count == 0 {
+		return chart.None
+	}
+	return bound(d, q.LowerBound(d))
 }
 
 // bound is a percentile, marked as in the table where it is only a lower bound.
-func bound(q *metrics.Quantiles, d time.Duration) string {
-	if q.LowerBound(d) {
+func bound(d time.Duration, atLeast bool) string {
+	if atLeast {
 		return ">= " + chart.Duration(d)
 	}
 	return chart.Duration(d)
@@ -111,7 +120,11 @@ func (p *plain) sources(v *conductor.View) {
 			shares = append(shares, redact.Neutralise(s.Name)+" "+chart.Percent(s.Share))
 		}
 	}
-	fmt.Fprintf(p.w, "%7s  %d sources begin together: %s\n", chart.Clock(v.Elapsed), len(shares), strings.Join(shares, ", "))
+	together := fmt.Sprintf("%d sources begin together", len(shares))
+	if len(shares) == 1 {
+		together = "1 source begins"
+	}
+	fmt.Fprintf(p.w, "%7s  %s: %s\n", chart.Clock(v.Elapsed), together, strings.Join(shares, ", "))
 }
 
 // present is how many sources there are, and how many are gone that should be there.

@@ -11,6 +11,15 @@ import (
 	"lt/engine/scenario"
 )
 
+// Where nothing was answered there is no percentile; a target that hangs does not seem to be fast.
+func TestLinesHaveNoPercentilesOfNothing(t *testing.T) {
+	var out bytes.Buffer
+	newPlain(&out, &scenario.File{}).watch(&conductor.View{Snapshot: &metrics.Snapshot{}, Elapsed: 5 * time.Second, Stage: -1})
+	if line := out.String(); !strings.Contains(line, "p50 –  p99 –  ") {
+		t.Errorf("the line is %q", line)
+	}
+}
+
 // A percentile that dropped arrivals reach is only a lower bound, and a line says so as the table does.
 func TestLinesMarkLowerBounds(t *testing.T) {
 	var out bytes.Buffer

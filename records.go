@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
+	"github.com/charmbracelet/x/ansi"
 	"github.com/spf13/cobra"
 
 	"lt/engine/history"
@@ -50,7 +52,7 @@ func checkCommand(w world) *cobra.Command {
 				return err
 			}
 			if err := file.Plan(w.stdout); err != nil {
-				return err
+				return coded{exitFailed, fmt.Errorf("print the plan: %w", err)}
 			}
 			if exprs, longest := slo.Unjudged(file); len(exprs) > 0 {
 				fmt.Fprintf(w.stdout, "\nCriteria with a window that never fills: %v count in a row at the most, and what nothing is measured for has failed\n", longest)
@@ -104,18 +106,15 @@ func runsCommand(w world) *cobra.Command {
 func reportCommand(w world) *cobra.Command {
 	var out []string
 	cmd := &cobra.Command{
-		Use: "report RUN", Short: "Write a recorded run as a report: -o x.json, .csv, .md, .xml, .jsonl, .hlog", Args: exactly("RUN"),
-		Long: "RUN is an id or its beginning, \"last\", or the path of a .lt file. Without -o the table is printed.",
+		Use: "report RUN", Short: "Write a recorded run as a report: -o x.json, .csv, .md, .xml, .jsonl, .hlog, .lt", Args: exactly("RUN"),
+		Long: "RUN is an id or its beginning, a name, of which the newest run counts, \"last\", or the path of a .lt file. Without -o the table is\nprinted.",
 		RunE: func(_ *cobra.Command, args []string) error {
-			dir, err := history.Dir(w.getenv)
-			if err != nil {
-				return coded{exitFailed, err}
-			}
 			for _, o := range out {
 				if err := writable(o); err != nil {
 					return err
 				}
 			}
+			dir, _ := history.Dir(w.getenv) // without one Open still finds what has a path, and says so of the rest
 			l, e, err := history.Open(dir, args[0])
 			if err != nil {
 				return coded{exitUsage, err}
@@ -124,8 +123,8 @@ func reportCommand(w world) *cobra.Command {
 				fmt.Fprintf(w.stderr, "note: %s\n", e.Torn)
 			}
 			if len(out) == 0 {
-				style := report.Style{Width: widthOf(w.stdout), Colour: colourOf(w, false), Record: e.Path, Exit: report.Code(l, false)}
-				if e.Path == args[0] { // it need not be among the recorded ones
+				style := report.Style{Width: widthOf(w.stdout), Colour: colourOf(w, false), Record: e.Path, Exit: -1} // it is not the run that ends here
+				if e.Path == args[0] {                                                                                // it need not be among the recorded ones
 					style.Reopen = args[0]
 				}
 				if err := report.Table(w.stdout, l, style); err != nil {
@@ -146,16 +145,25 @@ func reportCommand(w world) *cobra.Command {
 
 // printRuns prints a table of recorded runs. What it shows of them was written by whoever made the record.
 func printRuns(w world, runs []history.Entry) {
-	fmt.Fprintf(w.stdout, "%-10s  %-16s  %-24s  %8s  %10s  %9s  %s\n", "id", "started", "name", "length", "requests", "p99", "state")
+	fmt.Fprintf(w.stdout, "%-10s  %-16s  %-24s  %8s  %10s  %10s  %s\n", "id", "started", "name", "length", "requests", "p99", "state")
 	for i := range runs {
 		e := &runs[i]
 		requests, p99 := chart.None, chart.None
 		if e.Summed {
-			requests, p99 = chart.Count(e.Requests), chart.Duration(e.P99)
+			requests = chart.Count(e.Requests)
+			if e.P99 > 0 {
+				p99 = bound(e.P99, e.AtLeast)
+			}
 		}
-		fmt.Fprintf(w.stdout, "%-10s  %-16s  %-24.24s  %8s  %10s  %9s  %s\n", redact.Neutralise(e.ID), e.Started.Local().Format("2006-01-02 15:04"),
-			redact.Neutralise(e.Name), chart.Clock(e.Duration.Round(time.Second)), requests, p99, standing(e))
+		fmt.Fprintf(w.stdout, "%-10s  %-16s  %s  %8s  %10s  %10s  %s\n", redact.Neutralise(e.ID), e.Started.Local().Format("2006-01-02 15:04"),
+			cell(redact.Neutralise(e.Name), 24), chart.Clock(e.Duration.Round(time.Second)), requests, p99, standing(e))
 	}
+}
+
+// cell is a text in so many columns of a terminal, cut off or filled up.
+func cell(s string, width int) string {
+	s = ansi.Truncate(s, width, "…")
+	return s + strings.Repeat(" ", width-chart.Width(s))
 }
 
 // standing says how a record ends, in words.
