@@ -104,9 +104,10 @@ func (f *Fleet) finish(now time.Time) {
 	case end == load.Never:
 		return
 	default:
+		// This process's own part may be over long before: it was drained, its iterations were done first, or it had none in hand.
 		by := f.epoch.Add(end + f.cfg.File.Load.Graceful + lastWords)
-		if here && f.all[0] != nil {
-			by = f.ended.Add(lastWords)
+		if own := f.ended.Add(lastWords); own.After(by) {
+			by = own
 		}
 		if now.Before(by) || !here {
 			f.at(by)

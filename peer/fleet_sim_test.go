@@ -363,6 +363,34 @@ func TestSimJoinAndDrain(t *testing.T) {
 	s.check(t)
 }
 
+// A run goes on after this machine has left it, to its end and to the last word of its peers.
+func TestSimLocalLeaves(t *testing.T) {
+	q := minute
+	q.Rate = "30"
+	s := simulate(t, q, []string{"a", "b"}, func(s *simulation, c *Config) {
+		c.NoLocal, c.Portable = false, true
+		s.at(10*time.Second, func() {
+			if err := s.fleet.Drain("local"); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+	last := time.Duration(0)
+	for _, b := range s.begins {
+		last = max(last, b.at.Sub(s.fleet.Epoch()))
+	}
+	states := make(map[string]string)
+	for _, m := range s.fleet.Members() {
+		states[m.Name] = m.State
+		if m.Account != nil && !m.Account.Whole {
+			t.Errorf("%+v", m)
+		}
+	}
+	if last < 59*time.Second || states["local"] != "left" || states["a"] != "done" || states["b"] != "done" || s.fleet.Err() != nil {
+		t.Errorf("the last arrival began at %v; %v, %v", last, states, s.fleet.Err())
+	}
+}
+
 // A peer that cannot keep up gives a part of its share to others; if none can, that is said once.
 func TestSimRebalance(t *testing.T) {
 	q := minute
