@@ -131,7 +131,7 @@ func (l *Ledger) Add(item Item) {
 }
 
 func (l *Ledger) interval(iv *metrics.Interval) {
-	if !within(iv.From) || !within(iv.Length) {
+	if !within(iv.From) || !within(iv.Length) || !within(iv.From+iv.Length) {
 		return
 	}
 	b := l.books[iv.Source]

@@ -215,6 +215,20 @@ func TestWhatIsKeptIsBounded(t *testing.T) {
 	}
 }
 
+// What claims to end after the longest run is of no run.
+func TestIntervalsOfNoRun(t *testing.T) {
+	h, _ := ledgertest.Run(ledgertest.Options{})
+	l, err := ledger.New(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, iv := range []*metrics.Interval{{From: 1000 * time.Hour, Length: 1000 * time.Hour}, {From: -1}, {Length: -1}, {From: 1 << 62}} {
+		if l.Add(iv); l.Now() != 0 {
+			t.Errorf("from %v, %v long: the run goes on to %v", iv.From, iv.Length, l.Now())
+		}
+	}
+}
+
 // A record made by someone else may have more changes than there is room for, and a stage after them.
 func TestAStageForWhichThereIsNoRoom(t *testing.T) {
 	h, _ := ledgertest.Run(ledgertest.Options{})
