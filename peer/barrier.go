@@ -136,7 +136,7 @@ func (f *Fleet) arm(now time.Time) {
 		f.fail(err)
 		return
 	}
-	f.stage, f.tries = arming, f.tries+1
+	f.stage, f.tries, f.asked = arming, f.tries+1, list
 	f.zero = now.Add(max(leastLead, leadTrips*rtt))
 	for _, s := range list {
 		if s.n != 0 {
@@ -226,31 +226,30 @@ func (f *Fleet) halved() string {
 // those who did not answer. So a start is one for all or none at all.
 func (f *Fleet) muster(now time.Time) {
 	by := f.zero.Add(-armedBy)
-	all, broken := true, false
-	list := f.taking()
-	for _, s := range list {
-		if s.n != 0 {
-			all = all && s.armed
-			broken = broken || !s.lost.IsZero() || !s.gone.IsZero()
+	answered, broken := true, false
+	for _, s := range f.asked {
+		switch {
+		case s.n == 0:
+		case s.failed != nil || s.away():
+			broken = true
+		default:
+			answered = answered && s.armed
 		}
 	}
-	for _, s := range f.rows { // one that says no
-		broken = broken || s.failed != nil && s.armed && !s.joins
-	}
 	switch {
-	case all && !broken && now.Before(f.zero):
-		f.commit(now, list)
+	case answered && !broken && now.Before(f.zero):
+		f.commit(now, f.asked)
 		return
-	case now.Before(by) && !broken && len(list) > 0:
+	case !answered && now.Before(by): // also if it has come to nothing: whoever is well is asked again, and no answer is to be taken for another
 		f.at(by)
 		return
 	}
-	for _, s := range list {
-		if s.n == 0 {
+	for _, s := range f.asked {
+		if s.n == 0 || s.failed != nil {
 			continue
 		}
 		s.link.Abort()
-		if !s.armed || !s.lost.IsZero() || !s.gone.IsZero() {
+		if !s.armed || s.away() {
 			said := "it did not confirm the start in time"
 			if s.reason != "" {
 				said = s.reason

@@ -94,6 +94,7 @@ type Fleet struct {
 	due    time.Time // when something is due by the clock; zero: nothing
 	zero   time.Time // while arming: run time zero
 	tries  int       // to arm
+	asked  []*source // at the last try
 	cutAt  time.Time // zero: not cut
 	begun  bool
 	said   map[string]bool // sentences that are said once

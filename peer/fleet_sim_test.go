@@ -515,6 +515,21 @@ func TestSimStart(t *testing.T) {
 	if v := s.check(t); v.missing != 0 || v.members["b"].State != "refused" {
 		t.Errorf("%+v", v)
 	}
+	s = simulate(t, minute, []string{"a", "b", "c"}, func(s *simulation, c *Config) { s.host("b").noArm = true })
+	if err := s.fleet.Err(); !errors.As(err, &errs) || len(s.begins) > 0 || len(errs.Errs) != 1 || errs.Wanted != 3 {
+		t.Errorf("%v, %d began", err, len(s.begins))
+	}
+	s = simulate(t, minute, []string{"a", "b", "c"}, func(s *simulation, c *Config) { s.host("b").noArm, c.MinPeers = true, 2 })
+	if v := s.check(t); v.missing != 0 || v.members["b"].State != "refused" || v.members["a"].Share < .49 || said(v, "without b") != 1 {
+		t.Errorf("%+v", v)
+	}
+	// One that breaks before another has answered, which is far away and in time.
+	s = simulate(t, minute, []string{"a", "b", "c"}, func(s *simulation, c *Config) {
+		s.host("b").brief, s.host("c").delay, c.MinPeers = true, 100*time.Millisecond, 2
+	})
+	if v := s.check(t); s.fleet.Err() != nil || v.missing != 0 || v.members["b"].State != "refused" || v.members["c"].State != "done" || v.members["a"].Share < .49 {
+		t.Errorf("%v, %+v", s.fleet.Err(), v)
+	}
 }
 
 // A peer that is added while the others agree on run time zero holds nobody up: it joins when they have begun.

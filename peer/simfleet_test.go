@@ -70,13 +70,15 @@ type simHost struct {
 	least   time.Duration // that a round trip took so far; 0: there was none
 	blocked bool          // nothing gets through
 	missed  bool          // silence is not noticed: the coordinator does not run
-	hurried bool          // its last account comes before its link says that it is there again
+	hurried bool          // its last account comes before its link says that it is there again, after it was lost
 	refuses bool          // nothing new can be started there
 	slow    bool          // its intervals say that it cannot keep up
 	still   bool          // its process does not run
 	shards  int
 	mute    bool   // figures do not come, heartbeats do
 	lateArm bool   // it never confirms to be armed
+	noArm   bool   // it refuses to be
+	brief   bool   // its connection breaks as soon as it has confirmed that it is
 	lies    bool   // its last account is wrong
 	dies    Cause  // what is known of the end of its process, first and then
 	memory  uint64 // that its intervals tell of, in bytes, of 100 MiB
@@ -417,12 +419,22 @@ func (l *simLink) Arm(a wire.Arm) {
 	l.log = a.Changes
 	zero := time.Now().Add(a.Zero - clockNow())
 	l.send(toPeer, func() {
-		if l.host.lateArm {
+		switch {
+		case l.host.lateArm:
+			return
+		case l.host.noArm:
+			l.send(toFleet, func() { l.ears().Failed(l.n, fmt.Errorf("peer %s: arm: no", l.host.name)) })
 			return
 		}
 		l.arm, l.zero, l.replica = &a, zero, newReplica(l.s.spec, a.Source)
 		l.learn(a.Changes, inTime)
-		l.send(toFleet, func() { l.ears().Armed(l.n) })
+		l.send(toFleet, func() {
+			l.ears().Armed(l.n)
+			if l.host.brief {
+				l.alive = false
+				l.lose(Cause{Text: "the connection broke"})
+			}
+		})
 	})
 	if do := l.host.asked; do != nil {
 		l.host.asked = nil

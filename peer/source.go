@@ -74,6 +74,9 @@ func (s *source) living() bool { return s.failed == nil && s.dead.IsZero() && !s
 // heard says whether a source can be told something now.
 func (s *source) heard() bool { return s.living() && !s.suspect && s.lost.IsZero() }
 
+// away says whether a source is out of reach, or dead.
+func (s *source) away() bool { return !s.lost.IsZero() || !s.gone.IsZero() }
+
 // has says whether a number of a share table is the source's.
 func (s *source) has(n uint16) bool { return int(n) == s.n }
 
