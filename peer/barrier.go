@@ -24,7 +24,7 @@ const (
 	wideBound = 50 * time.Millisecond
 )
 
-// weigh fixes each source's part of the load in relation to the others, and shows it. Sources on one machine share that machine's
+// weigh fixes each source's part of the load in relation to the others, which before the start is shown as its share. Sources on one machine share that machine's
 // part, unless their weights were given.
 func (f *Fleet) weigh(list []*source) {
 	given, cores := make([]int, len(list)), make([]int, len(list))
@@ -53,8 +53,9 @@ func (f *Fleet) weigh(list []*source) {
 		total += s.part
 	}
 	for i, s := range list {
-		s.m.Weight = parts[i]
-		s.m.Share = float64(s.part) / float64(max(1, total))
+		if s.m.Weight = parts[i]; !f.begun {
+			s.m.Share = float64(s.part) / float64(max(1, total))
+		}
 	}
 }
 

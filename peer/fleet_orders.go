@@ -41,24 +41,35 @@ func (f *Fleet) Change(kind load.ChangeKind, factor float64) (time.Duration, err
 	if !f.begun {
 		return 0, errors.New("the run has not begun")
 	}
-	ahead, level := f.ahead(), f.level
-	switch kind {
-	case load.Stop:
+	ahead := f.ahead()
+	if kind == load.Stop {
 		ahead = min(ahead, stopAhead)
-	case load.Factor:
-		// First what the owners of peers allow: a peer that is given more ends its part.
+	}
+	before := f.level
+	if kind == load.Factor {
 		f.level = factor
-		if slices.ContainsFunc(f.rows, func(s *source) bool { return s.limit > 0 }) {
-			f.redeal("the load changes")
-			f.shares.until, f.shares.later = time.Time{}, time.Time{}
-			f.deal(time.Now())
-		}
+	}
+	// A peer that is given more than its owner allows ends its part. So what becomes too much for it is moved before the load is
+	// raised, and what it may take beside it is dealt after the load is lowered.
+	bound := kind == load.Factor && slices.ContainsFunc(f.rows, func(s *source) bool { return s.limit > 0 })
+	if bound && factor > before {
+		f.dealNow()
 	}
 	at, err := f.enter(load.Change{At: max(0, f.run(time.Now())) + ahead, Kind: kind, Factor: factor})
 	if err != nil {
-		f.level = level
+		f.level = before
+	}
+	if bound && (factor < before || err != nil) {
+		f.dealNow()
 	}
 	return at, err
+}
+
+// dealNow holds the shares against a load that changes, without waiting for what was given up before.
+func (f *Fleet) dealNow() {
+	f.redeal("the load changes")
+	f.shares.until, f.shares.later = time.Time{}, time.Time{}
+	f.deal(time.Now())
 }
 
 // enter appends a change to the log and passes it on. It takes effect no earlier than those before; but for a stop, which does not

@@ -66,6 +66,23 @@ func TestSimLimits(t *testing.T) {
 	if v.gap < 1780 || v.gap > 1820 || said(v, "load gap", "from the start") != 1 {
 		t.Errorf("gap %d, %q", v.gap, v.events)
 	}
+	// What a lower load leaves room for is taken, by nobody before it is lower; and what a higher one leaves none for is given up before.
+	s = simulate(t, minute, []string{"a", "b", "c"}, func(s *simulation, c *Config) {
+		for _, n := range []string{"a", "b", "c"} {
+			s.host(n).policy = &wire.Policy{MaxRate: 90}
+		}
+		for at, factor := range map[time.Duration]float64{20 * time.Second: .5, 40 * time.Second: 1.2} {
+			s.at(at, func() {
+				if _, err := s.fleet.Change(load.Factor, factor); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	})
+	v = s.check(t)
+	if v.gap < 19*30+19*90 || v.gap > 21*30+21*90 || said(v, "the load changes: from 0:20", "a 33 %") != 1 || said(v, "the load changes: from 0:40", "a 25 %") != 1 {
+		t.Errorf("gap %d, %q", v.gap, v.events)
+	}
 	s = simulate(t, minute, []string{"a", "b", "c"}, func(s *simulation, c *Config) { s.host("a").policy = &wire.Policy{MaxRate: 30} })
 	v = s.check(t)
 	if v.missing != 0 || v.members["a"].Share > .1 || v.members["b"].Share < .44 {
@@ -87,6 +104,38 @@ func TestSimLimitUnderMaxRate(t *testing.T) {
 	})
 	if v := s.check(t); v.missing != 0 || len(s.fleet.shares.epochs) != 1 {
 		t.Errorf("%d missing, %d epochs: %q", v.missing, len(s.fleet.shares.epochs), v.events)
+	}
+}
+
+// What moves no share is no cause of what moves one later; and that a share which was given up is taken by nobody is said.
+func TestSimCausesOfMoves(t *testing.T) {
+	s := simulate(t, minute, []string{"a", "b", "c"}, func(s *simulation, c *Config) {
+		s.host("a").policy = &wire.Policy{MaxRate: 250}
+		for i, factor := range []float64{1.1, 1.2, 1.1, 1} {
+			s.at(time.Duration(10+i)*time.Second, func() {
+				if _, err := s.fleet.Change(load.Factor, factor); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		s.at(30*time.Second, func() {
+			s.set(func() { s.host("b").refuses = true })
+			s.kill("b")
+		})
+	})
+	if v := s.check(t); said(v, "the load changes") != 0 || said(v, "b is lost: from 0:3") != 1 {
+		t.Errorf("%q", v.events)
+	}
+	s = simulate(t, minute, []string{"a", "b"}, func(s *simulation, c *Config) {
+		s.host("b").policy = &wire.Policy{MaxRate: 150}
+		s.at(30*time.Second, func() {
+			if err := s.fleet.Drain("a"); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+	if v := s.check(t); said(v, "a leaves: from", "load gap: 50 %", "what its owner allows") != 1 {
+		t.Errorf("%q", v.events)
 	}
 }
 
@@ -361,6 +410,29 @@ func TestSimJoinAndDrain(t *testing.T) {
 		})
 	})
 	s.check(t)
+}
+
+// Several that join one take nothing from it before they may have it, and have nothing before.
+func TestSimManyJoinOne(t *testing.T) {
+	s := simulate(t, minute, []string{"a"}, func(s *simulation, c *Config) {
+		s.at(10*time.Second, func() {
+			if err := s.fleet.Add("b,c,d"); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+	v := s.check(t)
+	if v.gap != v.missing || v.gap > 90 || v.members["a"].Share < .24 || v.members["a"].Share > .26 {
+		t.Errorf("gap %d of %d missing: %+v %q", v.gap, v.missing, v.members, v.events)
+	}
+	for _, r := range s.reports {
+		if m := r.Member; m != nil && m.Name == "b" && m.State == "running" {
+			if m.Share != 0 {
+				t.Errorf("as it joins it has %g of the load", m.Share)
+			}
+			break
+		}
+	}
 }
 
 // A run goes on after this machine has left it, to its end and to the last word of its peers.

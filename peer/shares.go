@@ -57,10 +57,8 @@ func (f *Fleet) firstEpoch(list []*source) error {
 	var table []uint16
 	weights := make([]int, len(f.all))
 	bound := false
-	total := 0
 	for _, s := range list {
 		weights[s.n] = s.part
-		total += s.part
 		bound = bound || s.limit > 0
 	}
 	if table = load.Table(weights); table == nil {
@@ -115,7 +113,8 @@ func (f *Fleet) desired(list []*source) map[int]int {
 	want := make(map[int]int)
 	planned, budget := 0.0, float64(size)
 	for _, s := range list {
-		if !s.draining {
+		// Until one that joins may take its part, the others make all; one that was here before stands for itself.
+		if !s.draining && (!s.waiting || s.lives > 0) {
 			planned += float64(s.part)
 		}
 	}
@@ -269,8 +268,16 @@ func (f *Fleet) deal(now time.Time) {
 		sh.later = now.Add(time.Second)
 		f.at(sh.later)
 	}
-	if !slices.Equal(owner, sh.owner) {
+	switch {
+	case !slices.Equal(owner, sh.owner):
 		f.adopt(owner, held, at)
+	case len(sh.causes) > 0 && !sh.dirty && !slices.ContainsFunc(sh.held, func(n uint16) bool { return n != nobody }):
+		// Nothing came of it, or no more than that something was given up which nobody may take.
+		if short := f.shortOf(owner, list); short != sh.short {
+			f.sayDeal(sh.epochs[len(sh.epochs)-1].at, short)
+			sh.short = short
+		}
+		sh.causes = nil
 	}
 	if f.shortOf(owner, list) > 0 {
 		sh.retry = now.Add(rebalanceEvery) // somebody may have recovered by then
@@ -444,6 +451,7 @@ func (f *Fleet) sayDeal(at time.Duration, short float64) {
 // sayShort says at the start what part of the load nobody may make.
 func (f *Fleet) sayShort() {
 	if short := f.shortOf(f.shares.owner, f.partners()); short > 0 {
+		f.shares.short = short
 		f.say("load gap: %s of the load are missing from the start: the owners of the peers allow no more", percent(short))
 	}
 }
@@ -453,7 +461,7 @@ func (f *Fleet) whyShort() string {
 	if f.cfg.OnLoss != Redistribute {
 		return fmt.Sprintf(" (on peer loss: %s)", f.cfg.OnLoss)
 	}
-	return fmt.Sprintf(": a source takes at most %g times its own share, and none whose processors are busy takes more", Elastic)
+	return fmt.Sprintf(": a source takes at most %g times its own share and what its owner allows, and none whose processors are busy takes more", Elastic)
 }
 
 // showShares brings the sources' shares up to date.

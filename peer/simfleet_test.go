@@ -443,7 +443,11 @@ func (l *simLink) Arm(a wire.Arm) {
 }
 
 func (l *simLink) learn(entries []load.Change, now time.Duration) {
-	if err := l.replica.learn(entries, now); err != nil {
+	err := l.replica.learn(entries, now)
+	if err == nil {
+		err = (&agent{c: ServeConfig{Policy: l.host.policy}}).allowed(l.replica)
+	}
+	if err != nil {
 		l.s.t.Errorf("%s: %v", l.host.name, err)
 	}
 }
