@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/theory/jsonpath"
+	"github.com/theory/jsonpath/spec"
 	"github.com/tidwall/gjson"
 )
 
@@ -82,14 +83,13 @@ func simplePath(expr string) (steps []jsonStep, ok bool) {
 	return steps, true
 }
 
-// document is the body of one answer. It is checked and decoded at most once, and only if a path asks.
+// document is the body of one answer. It is checked and taken apart at most once, and only if a path asks.
 type document struct {
 	body    []byte
 	checked bool
-	broken  bool // not JSON, or too deep
-	decoded bool
-	value   any // for paths that are not simple
-	nodes   jsonpath.NodeList
+	broken  bool      // not JSON, or too deep
+	root    *jsonNode // for paths that are not simple
+	nodes   []*jsonNode
 	of      *jsonpath.Path // what nodes were selected by
 }
 
@@ -172,10 +172,7 @@ func (d *document) walk(steps []jsonStep) ([]byte, bool) {
 					found = at
 				}
 			}
-			at = jsonSpace(b, jsonEnd(b, at))
-			if b[at] == ',' {
-				at = jsonSpace(b, at+1)
-			}
+			at = behindComma(b, jsonEnd(b, at))
 		}
 		if found < 0 {
 			return nil, false
@@ -188,6 +185,14 @@ func (d *document) walk(steps []jsonStep) ([]byte, bool) {
 func jsonSpace(b []byte, i int) int {
 	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\r' || b[i] == '\t') {
 		i++
+	}
+	return i
+}
+
+// behindComma is where the next member or element begins, or the bracket that closes them, behind a value that ends at i.
+func behindComma(b []byte, i int) int {
+	if i = jsonSpace(b, i); b[i] == ',' {
+		i = jsonSpace(b, i+1)
 	}
 	return i
 }
@@ -251,26 +256,136 @@ func jsonText(value []byte) []byte {
 	return []byte(s)
 }
 
-// sel selects by a path that is not simple.
-func (d *document) sel(p *jsonPath) jsonpath.NodeList {
-	if !d.decoded {
-		d.decoded = true
-		dec := json.NewDecoder(bytes.NewReader(d.body))
-		dec.UseNumber() // else long ids would lose their last digits
-		var v any       // decoding into the document itself would move every document to the heap
-		d.broken = dec.Decode(&v) != nil
-		d.value = v
+// jsonNode is a value of a document: its text, what the text means, and its members or elements in their order. The order is why
+// paths are followed here: what a map of Go yields first is another member each time.
+type jsonNode struct {
+	text   []byte
+	value  any            // as encoding/json decodes it; a number is a json.Number, else long ids would lose their last digits
+	places map[string]int // of an object's members among kids
+	kids   []jsonNode
+}
+
+// readNode reads the value that begins at i of a text that is known to be JSON, and returns where it ends. Of members with the
+// same name the last counts.
+func readNode(b []byte, i int) (n jsonNode, end int) {
+	switch b[i] {
+	case '{':
+		members := map[string]any{}
+		n.value, n.places = members, map[string]int{}
+		for end = jsonSpace(b, i+1); b[end] != '}'; {
+			from := end
+			end = jsonEnd(b, from)
+			name := string(jsonText(b[from:end]))
+			var kid jsonNode
+			kid, end = readNode(b, jsonSpace(b, jsonSpace(b, end)+1)) // behind the colon
+			members[name] = kid.value
+			if place, twice := n.places[name]; twice {
+				n.kids[place] = kid
+			} else {
+				n.places[name] = len(n.kids)
+				n.kids = append(n.kids, kid)
+			}
+			end = behindComma(b, end)
+		}
+		end++
+	case '[':
+		elements := []any{}
+		for end = jsonSpace(b, i+1); b[end] != ']'; {
+			var kid jsonNode
+			kid, end = readNode(b, end)
+			elements = append(elements, kid.value)
+			n.kids = append(n.kids, kid)
+			end = behindComma(b, end)
+		}
+		n.value = elements
+		end++
+	default:
+		end = jsonEnd(b, i)
+		switch text := b[i:end]; b[i] {
+		case '"':
+			n.value = string(jsonText(text))
+		case 't', 'f':
+			n.value = b[i] == 't'
+		case 'n':
+		default:
+			n.value = json.Number(text)
+		}
 	}
-	if d.broken {
-		return nil
+	n.text = b[i:end]
+	return n, end
+}
+
+// selected appends what one segment of a path yields of n and, if it is one of descendants, of all below.
+func (n *jsonNode) selected(out []*jsonNode, segment *spec.Segment, root any) []*jsonNode {
+	for _, s := range segment.Selectors() {
+		switch s := s.(type) {
+		case spec.Name:
+			if i, ok := n.places[string(s)]; ok {
+				out = append(out, &n.kids[i])
+			}
+		case spec.Index:
+			i := int(s)
+			if i < 0 {
+				i += len(n.kids)
+			}
+			if n.places == nil && i >= 0 && i < len(n.kids) {
+				out = append(out, &n.kids[i])
+			}
+		case spec.SliceSelector:
+			if n.places != nil {
+				continue
+			}
+			low, high := s.Bounds(len(n.kids))
+			if step := s.Step(); step > 0 {
+				for i := low; i < high; i += step {
+					out = append(out, &n.kids[i])
+				}
+			} else if step < 0 {
+				for i := high; i > low; i += step {
+					out = append(out, &n.kids[i])
+				}
+			}
+		case spec.WildcardSelector:
+			for i := range n.kids {
+				out = append(out, &n.kids[i])
+			}
+		case *spec.FilterSelector:
+			for i := range n.kids {
+				if s.Eval(n.kids[i].value, root) {
+					out = append(out, &n.kids[i])
+				}
+			}
+		}
 	}
-	if d.of != p.full {
-		d.nodes, d.of = p.full.Select(d.value), p.full
+	if segment.IsDescendant() {
+		for i := range n.kids {
+			out = n.kids[i].selected(out, segment, root)
+		}
+	}
+	return out
+}
+
+// sel selects by a path that is not simple, in a text that is known to be JSON.
+func (d *document) sel(p *jsonPath) []*jsonNode {
+	if d.of == p.full {
+		return d.nodes
+	}
+	if d.root == nil {
+		n, _ := readNode(d.body, jsonSpace(d.body, 0))
+		d.root = &n
+	}
+	d.nodes, d.of = []*jsonNode{d.root}, p.full
+	for _, segment := range p.full.Query().Segments() {
+		var next []*jsonNode
+		for _, n := range d.nodes {
+			next = n.selected(next, segment, d.root.value)
+		}
+		d.nodes = next
 	}
 	return d.nodes
 }
 
-// first is the first value a path yields, as text: a string without quotes, anything else as JSON. null is a value here.
+// first is the first value a path yields, as text: a string without quotes, anything else as it stands. null is a value here.
 func (d *document) first(p *jsonPath) ([]byte, bool) {
 	if p.full == nil {
 		value, ok := d.only(p)
@@ -286,7 +401,7 @@ func (d *document) first(p *jsonPath) ([]byte, bool) {
 	if len(nodes) == 0 {
 		return nil, false
 	}
-	return d.nodeText(nodes[0]), true
+	return jsonText(nodes[0].text), true
 }
 
 // only is the value of a simple path, as it stands in the text.
@@ -304,7 +419,7 @@ func (d *document) count(p *jsonPath) int {
 	}
 	n := 0
 	for _, v := range d.sel(p) {
-		if v != nil {
+		if v.value != nil {
 			n++
 		}
 	}
@@ -314,28 +429,13 @@ func (d *document) count(p *jsonPath) int {
 // at is the i-th value that count counted.
 func (d *document) at(p *jsonPath, i int) ([]byte, bool) {
 	for _, v := range d.sel(p) {
-		if v == nil {
+		if v.value == nil {
 			continue
 		}
 		if i == 0 {
-			return d.nodeText(v), true
+			return jsonText(v.text), true
 		}
 		i--
 	}
 	return nil, false
-}
-
-// nodeText is a decoded value as text.
-func (d *document) nodeText(v any) []byte {
-	switch v := v.(type) {
-	case string:
-		return []byte(v)
-	case json.Number:
-		return []byte(v)
-	}
-	b, err := json.Marshal(v)
-	if err != nil {
-		return nil
-	}
-	return b
 }

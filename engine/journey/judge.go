@@ -104,7 +104,7 @@ func (c *compiler) judge(st *Step) {
 		if h.Value != "" {
 			k.message = "header " + shown(h.Name) + " without " + shown(h.Value)
 		}
-		if v := h.Value; len(v) > 1 && v[0] == '/' && v[len(v)-1] == '/' {
+		if v := h.Value; len(v) > 2 && v[0] == '/' && v[len(v)-1] == '/' {
 			k.text = nil
 			k.re = c.pattern("check header", v[1:len(v)-1])
 		}

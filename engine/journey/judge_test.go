@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/theory/jsonpath"
 	"pgregory.net/rapid"
@@ -70,6 +72,7 @@ func TestChecks(t *testing.T) {
 		{"wildcard", js(`$.tags[*]`, "=", "a"), ok, OK, "", ""},
 		{"from the end", js(`$.tags[-1]`, "=", "b"), ok, OK, "", ""},
 		{"filter", js(`$.deep["a b"][?@.c == true].c`, "=", "true"), ok, OK, "", ""},
+		{"filter by number", js(`$[?@ == 0]`, "=", "0"), ok, OK, "", ""},
 		{"an index is not a name", js(`$.stock[0]`, "exists", ""), ok, FailedCheck, "no $.stock[0]", "no value"},
 		{"not JSON", js("$.a", "exists", ""), with(func(a *Answer) { a.Body = []byte(`{"a":1`) }), FailedCheck, "no $.a", "body is not JSON"},
 		{"JSON cut off", js("$.a", "exists", ""), with(func(a *Answer) { a.Body, a.Cut = []byte(`{"a":1`), true }), FailedCheck, "no $.a", "only the beginning"},
@@ -112,6 +115,9 @@ func TestExtracts(t *testing.T) {
 		{"first", scenario.Extract{Expr: "$.list[*].v"}, "x"},
 		{"last", scenario.Extract{Expr: "$.list[*].v", Pick: scenario.Last}, "z"},
 		{"second", scenario.Extract{Expr: "$.list[*].v", Pick: 2}, "y"},
+		{"object of a full path", scenario.Extract{Expr: "$..obj"}, `{"k":[1, 2]}`},
+		{"first member", scenario.Extract{Expr: "$.*"}, `a"bé`},
+		{"last member", scenario.Extract{Expr: "$.*", Pick: scenario.Last}, `{"k":[1, 2]}`},
 		{"fourth of three", scenario.Extract{Expr: "$.list[*].v", Pick: 4}, "!"},
 		{"group", scenario.Extract{Source: scenario.FromRegex, Expr: `value="(\w+)"`}, "r1"},
 		{"whole match", scenario.Extract{Source: scenario.FromRegex, Expr: `r\d`, Pick: scenario.Last}, "r2"},
@@ -181,26 +187,40 @@ func TestPickRandomIsFairAndRepeatable(t *testing.T) {
 	}
 }
 
+// memberNames are the names of members in drawn documents.
+var memberNames = []string{"a", "b", "a b", "0", "1", "*", "é", "a.b", "#", "@this"}
+
+// drawnJSON is any document of a few levels.
+func drawnJSON(depth int) *rapid.Generator[any] {
+	leaf := rapid.OneOf(rapid.Map(rapid.String(), func(s string) any { return s }), rapid.Map(rapid.IntRange(-9, 9), func(i int) any { return i }), rapid.Just[any](nil), rapid.Just[any](true))
+	if depth == 0 {
+		return leaf
+	}
+	return rapid.OneOf(leaf, rapid.Map(rapid.SliceOfN(drawnJSON(depth-1), 0, 4), func(v []any) any { return v }),
+		rapid.Map(rapid.MapOfN(rapid.SampledFrom(memberNames), drawnJSON(depth-1), 0, 5), func(v map[string]any) any { return v }))
+}
+
+// oracle is what the implementation of RFC 9535 selects in the decoded text.
+func oracle(t rapid.TB, path *jsonpath.Path, body []byte) []any {
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.UseNumber()
+	var v any
+	if err := dec.Decode(&v); err != nil {
+		t.Fatal(err)
+	}
+	return path.Select(v)
+}
+
 // A simple path finds what the full implementation finds in the decoded text.
 func TestSimplePathsAgreeWithJSONPath(t *testing.T) {
-	names := []string{"a", "b", "a b", "0", "1", "*", "é", "a.b", "#", "@this"}
-	var value func(depth int) *rapid.Generator[any]
-	value = func(depth int) *rapid.Generator[any] {
-		leaf := rapid.OneOf(rapid.Map(rapid.String(), func(s string) any { return s }), rapid.Map(rapid.IntRange(-9, 9), func(i int) any { return i }), rapid.Just[any](nil), rapid.Just[any](true))
-		if depth == 0 {
-			return leaf
-		}
-		return rapid.OneOf(leaf, rapid.Map(rapid.SliceOfN(value(depth-1), 0, 4), func(v []any) any { return v }),
-			rapid.Map(rapid.MapOfN(rapid.SampledFrom(names), value(depth-1), 0, 5), func(v map[string]any) any { return v }))
-	}
 	rapid.Check(t, func(rt *rapid.T) {
-		body, err := json.Marshal(value(3).Draw(rt, "document"))
+		body, err := json.Marshal(drawnJSON(3).Draw(rt, "document"))
 		if err != nil {
 			rt.Fatal(err)
 		}
 		expr := "$"
 		for range rapid.IntRange(0, 3).Draw(rt, "length") {
-			switch n := rapid.SampledFrom(names).Draw(rt, "name"); rapid.IntRange(0, 2).Draw(rt, "form") {
+			switch n := rapid.SampledFrom(memberNames).Draw(rt, "name"); rapid.IntRange(0, 2).Draw(rt, "form") {
 			case 0:
 				expr += fmt.Sprintf("[%d]", rapid.IntRange(0, 3).Draw(rt, "index"))
 			case 1:
@@ -213,45 +233,131 @@ func TestSimplePathsAgreeWithJSONPath(t *testing.T) {
 		if err != nil || path.full != nil {
 			rt.Fatalf("%s: %v, simple %v", expr, err, path != nil && path.full == nil)
 		}
-		one, two := document{body: body}, document{body: body}
-		got, ok := one.first(path)
-		want, wantOK := two.first(&jsonPath{full: jsonpath.MustParse(expr)})
-		var g, w any
-		if ok {
-			if json.Unmarshal(got, &g) != nil {
-				g = string(got)
-			}
-			if json.Unmarshal(want, &w) != nil {
-				w = string(want)
-			}
-		}
-		if ok != wantOK || fmt.Sprint(g) != fmt.Sprint(w) {
-			rt.Fatalf("%s of %s: %q %v, the oracle %q %v", expr, body, got, ok, want, wantOK)
+		d := document{body: body}
+		got, ok := d.only(path)
+		want := oracle(rt, jsonpath.MustParse(expr), body)
+		if ok != (len(want) == 1) || ok && asJSON(rt, got) != asJSON(rt, want[0]) {
+			rt.Fatalf("%s of %s: %q %v, the oracle %v", expr, body, got, ok, want)
 		}
 	})
+}
+
+// asJSON is a value, or a text of JSON, in one form.
+func asJSON(t rapid.TB, v any) string {
+	if text, ok := v.([]byte); ok {
+		v = json.RawMessage(text)
+	}
+	b, err := json.Marshal(v)
+	if err == nil {
+		err = json.Unmarshal(b, &v)
+	}
+	if err == nil {
+		b, err = json.Marshal(v)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// Any other path finds what the full implementation finds, whose order among the members of an object is that of a map: there it is
+// the order of the text, and so the same each time.
+func TestPathsAgreeWithJSONPath(t *testing.T) {
+	segments := []string{".a", "['a b']", "[*]", ".*", "[0]", "[-2]", "[1:]", "[::2]", "[::-1]", "[3:0:-2]", "['b','a']", "[0,*]", "[?@.a]", "[?@ > 0]", "[?@.a == $.b]", "..a", "..*", "..[0]", "..[?@.b]", "..['é',1]"}
+	rapid.Check(t, func(rt *rapid.T) {
+		body, err := json.Marshal(drawnJSON(3).Draw(rt, "document"))
+		if err != nil {
+			rt.Fatal(err)
+		}
+		path := jsonpath.MustParse("$" + strings.Join(rapid.SliceOfN(rapid.SampledFrom(segments), 1, 3).Draw(rt, "path"), ""))
+		d, again := document{body: body}, document{body: body}
+		if !d.valid() {
+			rt.Fatalf("%s is no JSON", body)
+		}
+		var got, want []string
+		for i, n := range d.sel(&jsonPath{full: path}) {
+			got = append(got, asJSON(rt, n.text))
+			if value := asJSON(rt, n.value); value != got[i] {
+				rt.Fatalf("%s is read as %s", got[i], value)
+			}
+			if second := again.sel(&jsonPath{full: path})[i]; !bytes.Equal(second.text, n.text) {
+				rt.Fatalf("%s of %s: %s, then %s", path, body, n.text, second.text)
+			}
+		}
+		for _, v := range oracle(rt, path, body) {
+			want = append(want, asJSON(rt, v))
+		}
+		if !bytes.Contains(body, []byte("{")) {
+			if !slices.Equal(got, want) {
+				rt.Fatalf("%s of %s: %q, the oracle %q", path, body, got, want)
+			}
+			return
+		}
+		slices.Sort(got)
+		slices.Sort(want)
+		if !slices.Equal(got, want) {
+			rt.Fatalf("%s of %s: %q, the oracle %q", path, body, got, want)
+		}
+	})
+}
+
+func TestPathsGoInTheOrderOfTheText(t *testing.T) {
+	body := []byte(` { "z" : {"id": 1, "k": [ {"id": 2}, [], {"id": "\u00e9"} ]}, "a": {"id": 4, "id": 5}, "id": {"id": null} } `)
+	for expr, want := range map[string]string{
+		"$..id": `{"id": null} 1 2 "\u00e9" 5 null`, "$.*.id": "1 5 null", "$[?@.id > 0].id": "1 5", "$.z.k[::-1].id": `"\u00e9" 2`, "$['a','z'].id": "5 1", "$..k[1]": "[]",
+	} {
+		for range 20 {
+			d := document{body: body}
+			var got []string
+			if d.valid() {
+				for _, n := range d.sel(&jsonPath{full: jsonpath.MustParse(expr)}) {
+					got = append(got, string(n.text))
+				}
+			}
+			if strings.Join(got, " ") != want {
+				t.Fatalf("%s: %s, want %s", expr, strings.Join(got, " "), want)
+			}
+		}
+	}
 }
 
 func FuzzJSON(f *testing.F) {
 	f.Add([]byte(`{"a":[{"b":"x\"\u00e9"}],"c":null, "a":1 }`))
 	f.Add([]byte(`[[],{},"",0,-1e9,true]`))
 	f.Add([]byte(`{"\u0061":{"b":[1,2,{"c":"]}"}]}}`))
-	var simple, full []*jsonPath
-	for _, expr := range []string{"$", "$.a", "$.a.b", "$['a'][0].b", "$[0]", "$[2][1]", "$.a.b[2].c"} {
+	f.Add([]byte(` {"a" : [ ] , "b":{ }, "a":[{"b":"[{"}]} `))
+	exprs := []string{"$", "$.a", "$.a.b", "$['a'][0].b", "$[0]", "$[2][1]", "$.a.b[2].c"}
+	var simple []*jsonPath
+	for _, expr := range exprs {
 		p, err := newJSONPath(expr)
 		if err != nil {
 			f.Fatal(err)
 		}
 		simple = append(simple, p)
-		full = append(full, &jsonPath{full: jsonpath.MustParse(expr)})
 	}
+	everywhere := &jsonPath{full: jsonpath.MustParse("$..*")}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		one, two := document{body: body}, document{body: body}
-		for i := range simple {
-			_, ok := one.first(simple[i])
-			_, want := two.first(full[i])
-			if ok != want {
+		d := document{body: body}
+		if !d.valid() {
+			for _, path := range append(simple, everywhere) {
+				if _, ok := d.first(path); ok {
+					t.Fatalf("found something in %q", body)
+				}
+			}
+			return
+		}
+		d.first(everywhere)
+		if !json.Valid(body) {
+			t.Skip("what is JSON is a question to the checker, not to the paths")
+		}
+		for i, path := range simple {
+			_, ok := d.first(path)
+			if want := oracle(t, jsonpath.MustParse(exprs[i]), body); ok != (len(want) == 1) {
 				t.Fatalf("%q, path %d: found %v, the oracle %v", body, i, ok, want)
 			}
+		}
+		if utf8.Valid(body) && len(d.sel(everywhere)) != len(oracle(t, everywhere.full, body)) {
+			t.Fatalf("%q: %d values, the oracle has others", body, len(d.sel(everywhere)))
 		}
 	})
 }
