@@ -39,16 +39,24 @@ func (e *ears) Fin(n int, fin wire.Fin) {
 			s.link.Close()
 			return
 		}
+		left := s.draining && !f.owns(s)
 		// A lease that ran out near the end left arrivals of the plan unbegun, whatever else is over by now.
-		early := !s.draining && (fin.Lapsed || !f.ending(now) && !(f.counted() && fin.Err == ""))
+		early := !left && (fin.Lapsed || !f.ending(now) && !(f.counted() && fin.Err == ""))
 		if !early {
+			if s.suspect || !s.lost.IsZero() { // its account may come before its link says that it is there
+				f.returned(s, now)
+			}
 			s.finished = true
 			s.m.State = "done"
-			if s.draining {
+			if left {
 				s.m.State = "left"
 				s.link.Close()
 			}
-			f.show(s, "")
+			text := ""
+			if s.m.Reason = fin.Err; fin.Err != "" {
+				text = s.name + " ended with an error: " + fin.Err
+			}
+			f.show(s, "%s", text)
 			return
 		}
 		// It ended before its time, and said so in good order: what it reported is all that it did.

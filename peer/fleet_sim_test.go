@@ -217,6 +217,38 @@ func TestSimAccountBeforeItsLink(t *testing.T) {
 	}
 }
 
+// A peer whose last account comes as the first that is heard of it after a silence near the end was away, and no more than that.
+func TestSimAccountEndsASilence(t *testing.T) {
+	s := simulate(t, minute, []string{"a", "b", "c"}, func(s *simulation, c *Config) {
+		s.host("b").hurried = true
+		s.at(50*time.Second, func() { s.block(true, "b") })
+		s.at(63*time.Second, func() { s.block(false, "b") })
+	})
+	v := s.check(t)
+	if m := v.members["b"]; m.State != "done" || m.Reason != "" || !v.whole || v.missing != 0 || said(v, "b is back") != 1 {
+		t.Errorf("%d missing, %+v %q", v.missing, m, v.events)
+	}
+}
+
+// A peer that is cut off as it is to leave has left: its share is others' when its lease is over, and it does not take part anew.
+func TestSimDrainedAndLost(t *testing.T) {
+	q := minute
+	q.Duration = "2m"
+	s := simulate(t, q, []string{"a", "b", "c"}, func(s *simulation, c *Config) {
+		s.at(20*time.Second, func() {
+			s.block(true, "a")
+			if err := s.fleet.Drain("a"); err != nil {
+				t.Error(err)
+			}
+		})
+		s.at(45*time.Second, func() { s.block(false, "a") })
+	})
+	v := s.check(t)
+	if v.gap != v.missing || v.gap > 300 || v.members["b"].Share < .49 || said(v, "anew") != 0 {
+		t.Errorf("gap %d of %d missing: %+v %q", v.gap, v.missing, v.members, v.events)
+	}
+}
+
 // A partition beyond the lease: the peer is silent by itself, its share is moved within 18 s, it takes part anew after it cooled down.
 func TestSimLongPartition(t *testing.T) {
 	q := minute

@@ -45,23 +45,26 @@ func (e *ears) Suspect(n int, silent time.Duration) {
 // Back implements observer.
 func (e *ears) Back(n int) {
 	f := (*Fleet)(e)
-	f.peer(n, func(s *source, now time.Time) {
-		was := s.lost
-		s.suspect, s.lost, s.reason = false, time.Time{}, ""
-		if !s.begun || !s.living() {
-			return
-		}
-		f.shares.dirty = true // what could not be asked of it while it was silent
-		s.m.State, s.m.Reason = "running", ""
-		if s.draining {
-			s.m.State = "draining"
-		}
-		if was.IsZero() {
-			f.show(s, "%s is heard again", s.name)
-			return
-		}
-		f.show(s, "%s is back after %s, within its lease: nothing was moved and nothing is missing", s.name, short(now.Sub(was)))
-	})
+	f.peer(n, f.returned)
+}
+
+// returned notes that a source is heard again.
+func (f *Fleet) returned(s *source, now time.Time) {
+	was := s.lost
+	s.suspect, s.lost, s.reason = false, time.Time{}, ""
+	if !s.begun || !s.living() {
+		return
+	}
+	f.shares.dirty = true // what could not be asked of it while it was silent
+	s.m.State, s.m.Reason = "running", ""
+	if s.draining {
+		s.m.State = "draining"
+	}
+	if was.IsZero() {
+		f.show(s, "%s is heard again", s.name)
+		return
+	}
+	f.show(s, "%s is back after %s, within its lease: nothing was moved and nothing is missing", s.name, short(now.Sub(was)))
 }
 
 // Lost implements observer.
@@ -229,10 +232,7 @@ func (f *Fleet) renew(now time.Time) {
 	}
 	end := f.log.Timeline().End()
 	for _, s := range f.rows {
-		if s.dead.IsZero() || s.back == nil || s.lives >= mostLives || f.run(now)+worthJoining > end {
-			continue
-		}
-		if s.renewing {
+		if s.dead.IsZero() || s.back == nil || s.draining || s.renewing || s.lives >= mostLives || f.run(now)+worthJoining > end {
 			continue
 		}
 		at := s.lost.Add(coolDown << s.lives)

@@ -348,11 +348,11 @@ func (l *simLink) step(now time.Time) {
 // listen notes that the peer is heard.
 func (l *simLink) listen(now time.Time) {
 	l.heard = now
-	if !l.suspect && !l.lost || l.gone {
+	if !l.suspect && !l.lost || l.gone || l.lost && l.host.hurried && !l.finTold {
 		return
 	}
 	if l.lost && !l.over.IsZero() && now.After(l.over) {
-		if !l.rejoin && !l.host.hurried {
+		if !l.rejoin {
 			l.rejoin = true
 			l.ears().Rejoin(l.n, l.hello())
 		}
