@@ -168,16 +168,16 @@ func (p *parser) headers(n *yaml.Node) []Pair {
 			p.add(f.name, "keep one of the two", "the header %s stands here twice: case makes no difference", f.key)
 			continue
 		}
-		switch strings.ToLower(f.key) {
-		case "content-length", "transfer-encoding", "trailer", "upgrade":
-			p.add(f.name, "remove it", "the header %s is made by the program itself", f.key)
-			continue
-		case "connection":
-			p.add(f.name, "remove it; connections: request asks for a new one each time", "the header Connection is made by the program itself")
+		if madeByUs(f.key) {
+			remedy := "remove it"
+			if strings.EqualFold(f.key, "connection") {
+				remedy += "; connections: request asks for a new one each time"
+			}
+			p.add(f.name, remedy, "the header %s is made by the program itself", f.key)
 			continue
 		}
 		v, ok := p.template(f.val, "the header "+f.key)
-		if ok && strings.ContainsFunc(v, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
+		if ok && strings.ContainsFunc(v, isControl) {
 			p.add(f.val, "write it on one line, without control characters", "the header %s has a line break or a control character in it", f.key)
 			continue
 		}
@@ -187,6 +187,18 @@ func (p *parser) headers(n *yaml.Node) []Pair {
 	}
 	return out
 }
+
+// madeByUs says whether a header follows from the request and its connection, and so cannot be given.
+func madeByUs(name string) bool {
+	switch strings.ToLower(name) {
+	case "content-length", "transfer-encoding", "trailer", "upgrade", "connection":
+		return true
+	}
+	return false
+}
+
+// isControl reports a character that cannot stand in a header.
+func isControl(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
 
 // mergeHeaders puts nearer headers over farther ones of the same name.
 func mergeHeaders(far, near []Pair) []Pair {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -223,10 +224,14 @@ func (f *File) overrideHeaders(q *Quick, g *flags) {
 		case !ok || !validHeaderName(name):
 			word, _, _ := strings.Cut(strings.TrimSpace(s), " ") // what follows may be a secret
 			g.fail("-H", fmt.Errorf("%s is not a header; write 'Name: value'", quoted(word)))
-		case strings.ContainsAny(value, "\r\n\x00"):
-			g.fail("-H", fmt.Errorf("the header %s has a line break in it; write it on one line", name))
 		case value == "":
 			drop = append(drop, name)
+		case madeByUs(name):
+			g.fail("-H", fmt.Errorf("the header %s is made by the program itself; leave it out (--no-keepalive asks for a new connection each time)", name))
+		case strings.ContainsFunc(value, isControl):
+			g.fail("-H", fmt.Errorf("the header %s has a line break or a control character in it; write it on one line, without control characters", name))
+		case (strings.EqualFold(name, "cookie") || strings.EqualFold(name, "host")) && slices.ContainsFunc(add, func(h Pair) bool { return strings.EqualFold(h.Name, name) }):
+			g.fail("-H", fmt.Errorf("the header %s is there twice, and a request has one; write one (cookies as 'Cookie: a=1; b=2')", name))
 		default:
 			add = append(add, Pair{Name: name, Value: value})
 		}
@@ -317,7 +322,8 @@ func (f *File) overrideRequest(q *Quick, g *flags) {
 func (f *File) overrideLoad(q *Quick, g *flags) {
 	s := &f.Load
 	old := s.Profile
-	level, ramp, whole := 0.0, time.Duration(0), time.Duration(0)
+	var level float64
+	var ramp, whole, warmup time.Duration
 	if looksLikeBody.MatchString(q.Duration) {
 		g.fail("-d", fmt.Errorf("%s looks like a body, and -d is the duration; the body is -b", quoted(q.Duration)))
 		q.Duration = ""
@@ -357,13 +363,17 @@ func (f *File) overrideLoad(q *Quick, g *flags) {
 		}
 		s.Profile.Stages = f.flagStages(q.Stages, g)
 	case level > 0 || hasDuration || hasRamp || q.Iterations != "" && f.Path == "":
+		given, rampBefore, warmupBefore, one := oneLevel(old.Stages)
 		if level == 0 {
-			if len(old.Stages) > 2 || len(old.Stages) == 2 && !old.Stages[0].Ramp {
+			if level = given; !one {
 				g.fail("-d", errors.New("the file's load has stages; give -r or -c as well to replace them"))
 				break
 			}
-			level = old.Stages[len(old.Stages)-1].At
 		}
+		if !hasRamp {
+			ramp = rampBefore
+		}
+		warmup = warmupBefore
 		if !hasDuration {
 			rate := level
 			if s.Model == load.Closed {
@@ -380,12 +390,11 @@ func (f *File) overrideLoad(q *Quick, g *flags) {
 			whole = max(whole, ramp)
 		}
 		if ramp > whole {
-			g.fail("--ramp", fmt.Errorf("the ramp of %s is longer than the whole load of %s; give -d at least as much", formatDuration(ramp), formatDuration(whole)))
+			g.fail("--ramp", fmt.Errorf("the ramp of %s is longer than the whole load of %s; give -d at least as much, or a shorter ramp", formatDuration(ramp), formatDuration(whole)))
 		}
 		s.Profile.Stages = hold(level, whole, ramp)
 	}
-	var warmup time.Duration
-	if g.duration("--warmup", q.Warmup, &warmup, 1) {
+	if g.duration("--warmup", q.Warmup, &warmup, 1) || warmup > 0 {
 		stages, err := cutWarmup(s.Profile.Stages, warmup, s.Model)
 		if err != nil {
 			g.fail("--warmup", err)

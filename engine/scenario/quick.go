@@ -67,7 +67,11 @@ func (q Quick) File(env Env) (*File, error) {
 	host := authority(whole)
 	path := whole[len(scheme)+len("://")+len(host):]
 	if i := strings.LastIndexByte(host, '@'); i >= 0 {
-		if u, err := url.Parse(scheme + "://" + host); err == nil && q.BasicAuth == "" {
+		u, err := url.Parse(scheme + "://" + host)
+		if err != nil {
+			return nil, errors.New("URL: the user and password before its @ are not understood; write %25 for a percent sign, or give them with -a NAME:PASSWORD")
+		}
+		if q.BasicAuth == "" {
 			password, _ := u.User.Password()
 			q.BasicAuth = u.User.Username() + ":" + password
 		}

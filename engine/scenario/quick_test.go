@@ -1,6 +1,8 @@
 package scenario
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -90,8 +92,17 @@ func TestAFlagInAnotherToolsSenseGetsAFriendsAnswer(t *testing.T) {
 		"HOST:PORT:HOST2:PORT2":    {ConnectTo: []string{"x"}},
 		"write http://proxy:3128":  {Proxy: "socks5://x"},
 		"leaves nothing of the 5s": {Rate: "1", Duration: "5s", Warmup: "5s"},
+		"-d: \"inf\" is not a":     {Duration: "inf"},
+		"(--no-keepalive asks":     {Headers: []string{"Connection: close"}},
+		"made by the program":      {Headers: []string{"transfer-encoding: chunked"}},
+		"a control character":      {Headers: []string{"X: a\x1bb"}},
+		"Cookie: a=1; b=2":         {Headers: []string{"Cookie: a=1", "cookie: b=2"}},
+		"header Host is there":     {Headers: []string{"Host: a", "Host: b"}},
+		"write %25 for a percent":  {URL: "http://bob:p%ss@localhost/"},
 	} {
-		q.URL = "localhost"
+		if q.URL == "" {
+			q.URL = "localhost"
+		}
 		_, err := q.File(testEnv)
 		if want == "an address of" {
 			want = "is not an IP address"
@@ -114,6 +125,9 @@ func TestTheRequestOfFlags(t *testing.T) {
 	if len(f.Secrets) != 1 || f.Secrets[0] != "pw12345" {
 		t.Errorf("secrets %q", f.Secrets)
 	}
+	if h := quick(t, Quick{URL: "localhost", Headers: []string{"Connection:", "A: 1", "A: 2"}}).Scenarios[0].Steps[0].HTTP.Headers; len(h) != 2 {
+		t.Errorf("%+v", h)
+	}
 	if st := quick(t, Quick{URL: "localhost", Body: []byte{0, 1}}).Scenarios[0].Steps[0]; st.Body != BodyFile || st.Method != "POST" {
 		t.Errorf("%+v", st)
 	}
@@ -132,7 +146,41 @@ func TestFlagsOverrideAFile(t *testing.T) {
 	if f.Target != "http://localhost:99" || f.Load.Profile.Peak() != 7 || f.Load.ThinkMean != 0 || len(f.SLO) != 6 {
 		t.Errorf("%+v", f)
 	}
-	err := parse(t, readTestdata(t, "built.yaml")).Override(Quick{Duration: "5s", Method: "PUT"}, testEnv)
+	for text, want := range map[string][]load.Stage{
+		"{rate: 50, for: 1m}":                                          {{Name: "stage 1", For: 5 * time.Minute, At: 50}},
+		"{users: 50, for: 1m, ramp: 10s}":                              {{Name: "ramp-up", For: 10 * time.Second, At: 50, Ramp: true}, {Name: "sustain", For: 290 * time.Second, At: 50}},
+		"{rate: [{for: 1m, to: 500}]}":                                 {{Name: "ramp-up", For: time.Minute, At: 500, Ramp: true}, {Name: "sustain", For: 4 * time.Minute, At: 500}},
+		"{rate: [{for: 1m, to: 500, curve: steps, steps: 5}]}":         nil,
+		"{rate: [{for: 1m, to: 50}, {for: 1m, at: 500}]}":              nil,
+		"{rate: [{for: 1m, at: 50}, {for: 1m, at: 50}]}":               nil,
+		"{rate: [{for: 1m, to: 50}, {for: 1m, to: 0}]}":                nil,
+		"{rate: 50, for: 1m, warmup: 10s}":                             {{Name: "stage 1 (warm-up)", For: 10 * time.Second, At: 50, Warmup: true}, {Name: "stage 1", For: 290 * time.Second, At: 50}},
+		"{rate: 50, for: 1m, ramp: 20s, warmup: 10s}":                  {{Name: "ramp-up (warm-up)", For: 10 * time.Second, At: 25, Ramp: true, Warmup: true}, {Name: "ramp-up", For: 10 * time.Second, At: 50, Ramp: true}, {Name: "sustain", For: 280 * time.Second, At: 50}},
+		"{rate: [{for: 1m, to: 50, warmup: true}, {for: 1m, at: 50}]}": {{Name: "ramp-up", For: time.Minute, At: 50, Ramp: true, Warmup: true}, {Name: "sustain", For: 4 * time.Minute, At: 50}},
+		"{rate: [{for: 1m, at: 50}, {for: 1m, at: 50, warmup: true}]}": nil,
+	} {
+		f := parse(t, head+"steps: [{get: /}]\nload: "+text+"\n")
+		err := f.Override(Quick{Duration: "5m"}, testEnv)
+		if got := f.Load.Profile.Stages; want != nil && (err != nil || !slices.Equal(got, want)) {
+			t.Errorf("%s for 5m: %+v, %v; want %+v", text, got, err, want)
+		}
+		if want == nil && (err == nil || !strings.Contains(err.Error(), "has stages")) {
+			t.Errorf("%s for 5m: %+v, %v", text, f.Load.Profile.Stages, err)
+		}
+	}
+	for want, q := range map[string]Quick{"90 10s 50s": {Rate: "90"}, "50 20s 40s": {Ramp: "20s"}, "80 5s 15s": {Users: "80", Duration: "20s", Ramp: "5s"}} {
+		f := parse(t, head+"steps: [{get: /}]\nload: {rate: 50, for: 1m, ramp: 10s}\n")
+		err := f.Override(q, testEnv)
+		st := f.Load.Profile.Stages
+		if got := fmt.Sprint(st[0].At, st[0].For, st[len(st)-1].For); err != nil || got != want || !st[0].Ramp || st[1].At != st[0].At {
+			t.Errorf("%+v: %+v, %v; want %s", q, st, err, want)
+		}
+	}
+	err := parse(t, head+"steps: [{get: /}]\nload: {rate: 50, for: 1m, ramp: 10s}\n").Override(Quick{Duration: "5s"}, testEnv)
+	if err == nil || !strings.Contains(err.Error(), "the ramp of 10s is longer than the whole load of 5s") {
+		t.Errorf("a load shorter than its ramp: %v", err)
+	}
+	err = parse(t, readTestdata(t, "built.yaml")).Override(Quick{Duration: "5s", Method: "PUT"}, testEnv)
 	if err == nil || !strings.Contains(err.Error(), "has stages") || !strings.Contains(err.Error(), "has 7 steps") {
 		t.Errorf("both problems are told: %v", err)
 	}

@@ -48,6 +48,23 @@ func hold(level float64, whole, ramp time.Duration) []load.Stage {
 	return stages
 }
 
+// oneLevel takes apart what hold and cutWarmup have put together; ok is false for a load of any other shape.
+func oneLevel(stages []load.Stage) (level float64, ramp, warmup time.Duration, ok bool) {
+	stages, warmup, ok = withoutWarmup(stages)
+	last, profile := stages[len(stages)-1], load.Profile{Stages: stages}
+	if first := stages[0]; first.Ramp {
+		ramp = first.For
+	}
+	for i, s := range hold(last.At, profile.Duration(), ramp) {
+		s.Name = stages[i].Name
+		ok = ok && s == stages[i]
+	}
+	if !ok {
+		return 0, 0, 0, false
+	}
+	return last.At, ramp, warmup, true
+}
+
 // lasting is how long a load without a duration goes on: the default, or long enough for a number of iterations asked for
 // at a rate, with half as much again for the chance in Poisson arrivals.
 func lasting(iterations int64, rate float64) time.Duration {
@@ -59,6 +76,9 @@ func lasting(iterations int64, rate float64) time.Duration {
 	}
 	return d
 }
+
+// warmupMark is behind the name of the part that cutWarmup has cut off a stage.
+const warmupMark = " (warm-up)"
 
 // cutWarmup marks the first part of a profile as warm-up, splitting the stage that goes on beyond it.
 func cutWarmup(stages []load.Stage, warmup time.Duration, m load.Model) ([]load.Stage, error) {
@@ -76,7 +96,7 @@ func cutWarmup(stages []load.Stage, warmup time.Duration, m load.Model) ([]load.
 				return nil, errors.New("the warm-up ends within a staircase of steps; let it end with a stage")
 			}
 			first := s
-			first.Name, first.For, first.Warmup = s.Name+" (warm-up)", warmup-from, true
+			first.Name, first.For, first.Warmup = s.Name+warmupMark, warmup-from, true
 			if s.Ramp {
 				if first.At = profile.Rate(warmup); m == load.Closed {
 					first.At = math.Round(first.At) // there is no half user
@@ -91,6 +111,24 @@ func cutWarmup(stages []load.Stage, warmup time.Duration, m load.Model) ([]load.
 		return nil, fmt.Errorf("the warm-up of %s leaves nothing of the %s that the load lasts; make it shorter", formatDuration(warmup), formatDuration(profile.Duration()))
 	}
 	return out, nil
+}
+
+// withoutWarmup undoes cutWarmup; ok is false if something else than the first part is warm-up.
+func withoutWarmup(stages []load.Stage) (out []load.Stage, warmup time.Duration, ok bool) {
+	ok = true
+	for i, s := range stages {
+		if s.Warmup {
+			ok = ok && (i == 0 || stages[i-1].Warmup)
+			warmup += s.For
+		}
+		s.Warmup = false
+		if k := len(out) - 1; k >= 0 && out[k].Name == s.Name+warmupMark {
+			s.For += out[k].For
+			out = out[:k]
+		}
+		out = append(out, s)
+	}
+	return out, warmup, ok
 }
 
 var loadKeys = []string{"rate", "users", "for", "ramp", "iterations", "arrivals", "max_in_flight", "drop_after", "max_rate", "graceful", "warmup", "seed"}
@@ -272,8 +310,9 @@ func (p *parser) oneLevel(o *object, n *yaml.Node) {
 	if p.closed() {
 		what = "users"
 	}
+	before := len(p.errs)
 	v := p.level(n, what)
-	if v == 0 && len(p.errs) == 0 {
+	if v == 0 && len(p.errs) == before {
 		p.add(n, "write for example "+what+": 50", "%s is 0, so nothing would happen", what)
 	}
 	var whole, ramp time.Duration

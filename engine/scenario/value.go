@@ -18,7 +18,7 @@ func ParseDuration(s string) (time.Duration, error) {
 	if t == "" {
 		return 0, errors.New("a duration is missing; write for example 30s")
 	}
-	if f, err := strconv.ParseFloat(t, 64); err == nil {
+	if f, err := parseNumber(t); err == nil {
 		if f == 0 {
 			return 0, nil
 		}
