@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"net"
 	"time"
 
@@ -180,7 +179,7 @@ func (a *agent) allowed(r *replica) error {
 	level := peak(r.spec, factor) * share
 	w := Work{Rate: level}
 	if r.spec.Model == load.Closed {
-		w = Work{Users: int(math.Ceil(level))}
+		w = Work{Users: int(wholeUsers(level))}
 	}
 	if err := CheckPolicy(a.c.Policy, w); err != nil {
 		return refuse("policy", "%s", err)

@@ -177,3 +177,19 @@ func FuzzParsePolicy(f *testing.F) {
 		_ = checkAddress(p, host, a)
 	})
 }
+
+// A share of users that comes to what an owner allows is not above it for the last digit of a product.
+func TestUsersUpToWhatIsAllowed(t *testing.T) {
+	spec := &load.Spec{Model: load.Closed, Profile: load.Profile{Stages: []load.Stage{{Name: "hold", For: time.Minute, At: 45}}}}
+	for own, allowed := range map[int]bool{2639: true, 2730: false} { // of 4095: 29 users, and 30
+		table := load.Table([]int{own, 4095 - own})
+		r := newReplica(spec, 0)
+		if err := r.learn([]load.Change{{Kind: load.Reshare, Epoch: &load.Epoch{ID: 1, Table: table}}}, inTime); err != nil {
+			t.Fatal(err)
+		}
+		a := &agent{c: ServeConfig{Policy: &wire.Policy{MaxUsers: 29}}}
+		if err := a.allowed(r); (err == nil) != allowed {
+			t.Errorf("%d of 4095 of 45 users where 29 are allowed: %v", own, err)
+		}
+	}
+}
