@@ -167,7 +167,8 @@ func (c *Conn) RemoteAddr() netip.AddrPort {
 }
 
 // Close ends the connection; no callback follows. What the kernel has taken is
-// still sent, what is Pending is not. Closing again does nothing.
+// still sent. What is Pending is not, but for what the portable poller can send
+// within a quarter of a second. Closing again does nothing.
 func (c *Conn) Close() {
 	if c.state == open && c.sec != nil {
 		c.sec.closeNotify()

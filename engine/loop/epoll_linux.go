@@ -122,6 +122,21 @@ func (p *epoll) wait(due time.Duration) {
 	if n == 0 && spin > 0 && now < due && due-now <= reach {
 		n = p.spin(due, now)
 	}
+	p.handleAll(n)
+}
+
+func (p *epoll) catchUp() {
+	for left := len(p.l.places) + 1; left > 0; left -= batch {
+		n := p.poll()
+		p.handleAll(n)
+		if n < batch {
+			return
+		}
+	}
+}
+
+// handleAll is n events that were fetched together.
+func (p *epoll) handleAll(n int) {
 	p.l.fresh = false // they may have come after the last reading
 	for i := range n {
 		ev := &p.events[i]

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -337,6 +338,43 @@ func TestWakeBetweenEvents(t *testing.T) {
 		}
 	})
 	if want := fmt.Sprintf("%.2s", log); want != "dW" {
+		t.Errorf("order of calls %q", log)
+	}
+}
+
+// TestWakeBetweenFailures has connections that fail at once, of which the first
+// makes something due.
+func TestWakeBetweenFailures(t *testing.T) {
+	const n = 20
+	var l *Loop
+	log, next := "", Never
+	h := &calls{
+		closed: func(_ *Conn, _ error, now time.Duration) {
+			if log += "c"; log == "c" {
+				next = now
+			}
+			if strings.Count(log, "c") == n {
+				l.Stop()
+			}
+		},
+		wake: func(now time.Duration) time.Duration {
+			if next <= now {
+				log += "W"
+				next = Never
+			}
+			if log == "" {
+				return now // whatever comes, it has passed
+			}
+			return next
+		},
+	}
+	run(t, Options{}, h, func(lp *Loop) {
+		l = lp
+		for range n {
+			l.Dial(&Endpoint{}, 0)
+		}
+	})
+	if want := fmt.Sprintf("%.2s", log); want != "cW" {
 		t.Errorf("order of calls %q", log)
 	}
 }

@@ -21,6 +21,10 @@ const (
 	// fast one cannot keep the others and the clock waiting.
 	turnBytes = 1 << 20
 
+	// overdue is how late a timer may be before it is clear that the loop was kept
+	// from running: a turn takes a few milliseconds.
+	overdue = 100 * time.Millisecond
+
 	// raceDelay is how long the first address has before the other family's
 	// is tried beside it: the Connection Attempt Delay of RFC 8305 section 5.
 	raceDelay = 250 * time.Millisecond
@@ -92,6 +96,7 @@ type poller interface {
 	resume(c *Conn)             // go on reading a connection put on the ready list
 	shut(c *Conn, reset bool)   // give the descriptors back
 	wait(due time.Duration)     // wait for events until due at most, and handle them
+	catchUp()                   // handle what has come, each connection once at most
 	wake()                      // end wait early, or the next one at once
 	close()                     // after every connection is shut and every goroutine has ended
 	addrs(c *Conn) (a addrPair) // local and remote address of an open connection
@@ -209,6 +214,14 @@ func (l *Loop) turn() (due time.Duration) {
 	clear(l.again)
 
 	now := l.look()
+	if l.wheel.next() < now-overdue {
+		// What has come while the loop was kept from running goes before the
+		// timers that are late for it: no exchange is out of time whose answer is
+		// there.
+		l.p.catchUp()
+		l.takeMail()
+		now = l.look()
+	}
 	l.wheel.advance(now)
 	for {
 		id, ok := l.wheel.pop()
@@ -234,6 +247,7 @@ func (l *Loop) turn() (due time.Duration) {
 		if c.state == failing {
 			l.finish(c, c.err)
 		}
+		l.pass(l.look())
 	}
 	clear(l.again)
 

@@ -58,8 +58,8 @@ func (h *calls) Closed(c *Conn, err error, now time.Duration) {
 	}
 }
 
-// onBoth runs test over the epoll poller, where there is one, and the portable
-// one.
+// onBoth runs test over the epoll poller, where there is one, with and without
+// polling, and over the portable one.
 func onBoth(t *testing.T, test func(t *testing.T, o Options)) {
 	for _, v := range []struct {
 		name string
@@ -613,6 +613,64 @@ func TestAlt(t *testing.T) {
 			if opened != v.wantOpen {
 				t.Errorf("%s: opened %v", v.name, opened)
 			}
+		}
+	})
+}
+
+// TestAnswersGoBeforeLateTimers keeps the loop from running until all timers
+// are late and all answers are there: none of them is out of time.
+func TestAnswersGoBeforeLateTimers(t *testing.T) {
+	onBoth(t, func(t *testing.T, o Options) {
+		const n = 600 // more than are looked at at once
+		greet := make(chan struct{})
+		var greeted sync.WaitGroup
+		greeted.Add(n)
+		ep := tcp(t, func(c net.Conn) {
+			<-greet
+			_, _ = c.Write([]byte("x"))
+			greeted.Done()
+			_, _ = io.Copy(io.Discard, c)
+		})
+		var l *Loop
+		opened, answered, late := 0, 0, 0
+		stand := func() {
+			for id := range uint32(n) {
+				l.SetTimer(id, l.Now()+time.Millisecond)
+			}
+			close(greet)
+			greeted.Wait()
+			mail := func() int {
+				l.mu.Lock()
+				defer l.mu.Unlock()
+				return len(l.mail)
+			}
+			for o.Portable && mail() < n { // its readers are goroutines of their own
+				time.Sleep(time.Millisecond)
+			}
+			time.Sleep(2 * overdue)
+		}
+		h := &calls{
+			opened: func(*Conn, time.Duration) {
+				if opened++; opened == n {
+					l.Post(stand)
+				}
+			},
+			data: func(c *Conn, _ []byte, _ time.Duration) {
+				l.CancelTimer(c.Owner)
+				if answered++; answered == n {
+					l.Stop()
+				}
+			},
+			timer: func(uint32, time.Duration) { late++ },
+		}
+		run(t, o, h, func(lp *Loop) {
+			l = lp
+			for id := range uint32(n) {
+				l.Dial(ep, id)
+			}
+		})
+		if answered != n || late > 0 {
+			t.Errorf("%d answers of %d, %d timers before them", answered, n, late)
 		}
 	})
 }

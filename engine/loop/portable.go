@@ -93,6 +93,9 @@ func (p *portable) wait(due time.Duration) {
 	}
 }
 
+// catchUp has nothing to fetch: what has come is mail.
+func (p *portable) catchUp() {}
+
 func (p *portable) dial(c *Conn, ep *Endpoint) {
 	ctx, cancel := context.WithCancel(context.Background())
 	c.pipe = &pipe{
