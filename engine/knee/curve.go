@@ -68,6 +68,7 @@ type piece struct {
 // part is a sum over seconds. mean and m2 are Welford's running mean and sum of squared differences of the goodput.
 type part struct {
 	n                                  int
+	last                               time.Duration // end of the latest
 	arrivals, due, requests, bad, lost uint64
 	lostFrom                           time.Duration // the shortest wait of a lost one
 	inFlight                           float64
@@ -155,6 +156,12 @@ func (c *Curve) End(at time.Duration) {
 func (c *Curve) Finish(at time.Duration) {
 	c.End(at)
 	clear(c.sources)
+}
+
+// Gone says that a source delivers nothing any more, unless it comes back.
+func (c *Curve) Gone(source string) {
+	c.changed = true
+	delete(c.sources, source)
 }
 
 // Add takes one interval of one source. Nothing of it is kept.
@@ -271,6 +278,7 @@ func (c *Curve) find(s *second) int {
 
 func (p *part) add(s *second) {
 	p.n++
+	p.last = max(p.last, time.Duration(s.index+1)*time.Second)
 	p.arrivals += s.arrivals
 	p.due += s.due
 	p.requests += s.requests
@@ -315,11 +323,12 @@ func (c *Curve) Points() []Point {
 		return slices.Clone(c.points)
 	}
 	c.changed = false
+	living := c.living()
 	sums := make(map[int]*part) // of the pieces that open seconds belong to
 	for k := max(0, c.newest-open+1); k <= c.newest; k++ {
 		s := &c.seconds[k%open]
-		if s.index != k || k == c.newest && s.sources < c.living() {
-			continue
+		if s.index != k || s.sources < living {
+			continue // who delivers late is waited for as long as a second is open
 		}
 		i := c.find(s)
 		if i < 0 {
@@ -364,7 +373,7 @@ func (c *Curve) living() int {
 func point(p *piece, s *part) Point {
 	n := float64(s.n)
 	pt := Point{
-		From: p.from, To: min(p.to, p.from+time.Duration(s.n)*time.Second), Stage: p.stage,
+		From: p.from, To: s.last, Stage: p.stage,
 		Arrivals: float64(s.arrivals) / n, Offered: float64(s.due) / n, Goodput: s.mean,
 		P50: s.response.Quantile(.5), P99: s.response.Quantile(.99),
 		InFlight: s.inFlight / n, Seconds: s.n, Requests: s.requests, Dropped: s.lost, DroppedFrom: s.lostFrom,

@@ -206,6 +206,48 @@ func TestAGapLosesNoSeconds(t *testing.T) {
 	}
 }
 
+// A source whose link joins seconds bends no point before it has told of them; one that is gone is not waited for.
+func TestPointsWaitForSlowLinks(t *testing.T) {
+	c := NewCurve([]Stage{{Held: true, Length: 60 * time.Second}}, steps)
+	c.Begin(0, 0)
+	look := func(k, seconds int, rate float64) {
+		t.Helper()
+		points := c.Points()
+		if len(points) != 1 || points[0].Goodput != rate || points[0].Seconds != seconds {
+			t.Errorf("second %d: %+v, want %d seconds of %v/s", k, points, seconds, rate)
+		}
+	}
+	for k := range 30 {
+		c.Add(interval("local", k, 10, 0, time.Millisecond))
+		if k%5 == 4 {
+			iv := interval("slow", k-4, 50, 0, time.Millisecond)
+			iv.Length = 5 * time.Second
+			c.Add(iv)
+		}
+		if told := (k+1)/5*5 - 2; told > 0 {
+			look(k, told, 20)
+		}
+	}
+	c.Add(interval("local", 30, 20, 0, time.Millisecond))
+	c.Gone("slow")
+	look(30, 29, 20)
+}
+
+// The end of a point is that of its last second, whatever is missing between.
+func TestAPointEndsWithItsLastSecond(t *testing.T) {
+	c := NewCurve([]Stage{{Held: true, Length: 60 * time.Second}}, steps)
+	c.Begin(0, 0)
+	for k := range 60 {
+		if k < 20 || k >= 40 {
+			c.Add(interval("local", k, 10, 0, time.Millisecond))
+		}
+	}
+	c.Finish(60 * time.Second)
+	if p := c.Points()[0]; p.From != 2*time.Second || p.To != time.Minute || p.Seconds != 38 {
+		t.Errorf("%+v", p)
+	}
+}
+
 func TestPausesAndWarmupMakeNoPoints(t *testing.T) {
 	c := NewCurve([]Stage{{Held: true, Warmup: true, Length: 10 * time.Second}, {Held: true, Length: 30 * time.Second}}, steps)
 	c.Begin(0, 0)

@@ -225,6 +225,9 @@ func (l *Ledger) source(at time.Duration, s Source) {
 	}
 	s.Kind, s.Label, s.State, s.Reason = Clip(s.Kind), Clip(s.Label), Clip(s.State), Clip(s.Reason)
 	l.states[s.Name] = s
+	if !living(s.State) {
+		l.curve.Gone(s.Name)
+	}
 	l.tally.SetSource(metrics.SourceInfo{
 		Name: s.Name, Kind: s.Kind, Label: s.Label, State: s.State, Weight: s.Weight, Share: s.Share,
 		Clock: s.Clock, ClockBound: s.Bound, RTT: s.RTT, StartSkew: s.StartSkew, LostAt: at, Reason: s.Reason,
