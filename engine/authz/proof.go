@@ -113,7 +113,7 @@ func parseUntil(s string) (time.Time, bool) {
 			t = t.AddDate(0, 0, 1) // the day itself is included
 		}
 	}
-	return t.UTC(), err == nil && t.Year() > 0 && t.Year() <= 9999
+	return t.UTC(), err == nil && !t.IsZero() && t.Year() > 0 && t.Year() <= 9999 // the zero time is no end at all
 }
 
 // parseProof looks for a token among the lines of a proof. found is false if no line has it; an error says what is wrong with

@@ -49,6 +49,8 @@ func TestProofLines(t *testing.T) {
 		"no number":        {text: token + " max_rate=NaN", found: true, err: "not a rate"},
 		"infinite":         {text: token + " max_rate=Inf", found: true, err: "not a rate"},
 		"no date":          {text: token + " until=soon", found: true, err: "2031-12-31"},
+		"the zero time":    {text: token + " until=0001-01-01T00:00:00Z", found: true, err: "is not a date"},
+		"the day before":   {text: token + " until=0000-12-31", found: true, err: "is not a date"},
 		"twice":            {text: token + " max_rate=5 max_rate=50", found: true, err: "twice"},
 		"one is wrong":     {text: token + "\n" + token + " x=", found: true, err: "line 2"},
 	} {
