@@ -13,6 +13,7 @@ import (
 
 	"lt/engine/journey"
 	"lt/engine/metrics"
+	"lt/engine/scenario"
 )
 
 // Resolved is what the resolver says about one host that the scenario names.
@@ -83,7 +84,7 @@ func (e *Engine) Permit(allow func(host string, addr netip.Addr) error) {
 }
 
 // Connect resolves every origin and opens one connection to each, handshake included, without sending a request. It is
-// bounded by the scenario's connect timeout.
+// bounded by the connect timeout of the first step that goes there.
 func (e *Engine) Connect(ctx context.Context) []Reached {
 	origins := e.cfg.Program.Origins
 	out := make([]Reached, len(origins))
@@ -100,7 +101,7 @@ func (e *Engine) Connect(ctx context.Context) []Reached {
 
 func (e *Engine) reach(ctx context.Context, or journey.Origin) Reached {
 	r := Reached{Origin: or}
-	h := &e.cfg.File.HTTP
+	h := e.settings(or)
 	ctx, cancel := context.WithTimeout(ctx, h.ConnectTimeout)
 	defer cancel()
 	rt := e.origins.route(or)
@@ -128,22 +129,15 @@ func (e *Engine) reach(ctx context.Context, or journey.Origin) Reached {
 		}
 	}
 	began := time.Now()
-	var c net.Conn
-	var err error
-	for i := range at {
-		// Any address will do. What the first said is told if none does.
-		got, failed := e.reachOne(ctx, network, at[i])
-		if failed == nil {
-			c, r.Addr, err = got, at[i], nil
-			break
-		}
-		if i == 0 {
-			r.Addr, err = at[i], failed
-		}
-	}
+	c, addr, err := e.reachAny(ctx, network, at)
+	r.Addr = addr
 	if err != nil {
 		r.Class, _ = classify(err, metrics.PhaseConnect)
-		r.Err = fmt.Errorf("connect to %s: %s", r.Addr, shortError(err))
+		what := shortError(err)
+		if errors.Is(err, context.DeadlineExceeded) {
+			what = "no answer in time"
+		}
+		r.Err = fmt.Errorf("connect to %s: %s", r.Addr, what)
 		return r.hint(metrics.PhaseConnect)
 	}
 	defer c.Close()
@@ -165,9 +159,38 @@ func (e *Engine) reach(ctx context.Context, or journey.Origin) Reached {
 	return r
 }
 
+// settings are those under which the run meets an origin: of the first step that goes there, or else the file's.
+func (e *Engine) settings(or journey.Origin) *scenario.HTTP {
+	p := e.cfg.Program
+	for _, st := range p.Steps {
+		if st.Origin >= 0 && p.Origins[st.Origin] == or {
+			return &st.Src.HTTP
+		}
+	}
+	return &e.cfg.File.HTTP
+}
+
 func (r Reached) hint(p metrics.Phase) Reached {
 	r.Hint = metrics.Hint(r.Class, p, 0, r.Err.Error())
 	return r
+}
+
+// reachAny opens a connection to the first address that takes one. Each has its part of the time that ctx leaves, so that one that does
+// not answer cannot use up that of the others. If none takes one, it gives the first and what became of that.
+func (e *Engine) reachAny(ctx context.Context, network string, at []string) (c net.Conn, addr string, err error) {
+	deadline, _ := ctx.Deadline()
+	for i := range at {
+		part, cancel := context.WithTimeout(ctx, time.Until(deadline)/time.Duration(len(at)-i))
+		c, failed := e.reachOne(part, network, at[i])
+		cancel()
+		if failed == nil {
+			return c, at[i], nil
+		}
+		if i == 0 {
+			err = failed
+		}
+	}
+	return nil, at[0], err
 }
 
 // reachOne opens one connection, from the first of our own addresses of the right family if some are given.

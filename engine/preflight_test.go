@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"lt/engine/metrics"
@@ -25,7 +26,9 @@ func TestPreflight(t *testing.T) {
 	_, port, _ := net.SplitHostPort(gone.Addr().String()) // where nobody listens now
 	f := get(once(1), "/", secure.URL+"/", "http://"+gone.Addr().String()+"/", "http://nowhere.example/", "http://forbidden.example/", "http://moved.example:"+port+"/")
 	f.Target = good.URL
-	f.HTTP.TLS.Insecure = true
+	for _, st := range f.Scenarios[0].Steps {
+		st.HTTP.TLS.Insecure = true // which holds for the run, and so before it
+	}
 	f.HTTP.Resolve = []scenario.Redial{{Host: "moved.example", Addr: "127.0.0.1"}}
 	f.HTTP.ConnectTo = []scenario.Redial{{Host: "forbidden.example", Addr: "10.9.8.7:1"}}
 	e := prepare(t, f, nil, &outcome{}, func(c *Config) { c.Lookup = noNames })
@@ -129,5 +132,41 @@ func TestResolverThatHangs(t *testing.T) {
 	})
 	if e := o.firstError(); e.Class != metrics.DNS || e.Phase != metrics.PhaseDNS || o.intervals[len(o.intervals)-1].Seq > 1 {
 		t.Errorf("%+v after %d seconds", e, len(o.intervals))
+	}
+}
+
+// An address that does not answer leaves time for the others, as it does in the run.
+func TestPreflightTriesEveryAddress(t *testing.T) {
+	for _, tc := range []struct {
+		answers string // the address that does
+		addr    string // what is told of
+		says    string
+	}{{"127.0.0.3:80", "127.0.0.3:80", ""}, {"", "127.0.0.1:80", "no answer in time"}} {
+		synctest.Test(t, func(t *testing.T) {
+			f := get(once(1))
+			f.Target = "http://name.example"
+			e := prepare(t, f, nil, &outcome{}, func(c *Config) {
+				c.Lookup = func(context.Context, string) ([]netip.Addr, error) {
+					return []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("::1"), netip.MustParseAddr("127.0.0.3")}, nil
+				}
+				c.Dial = func(ctx context.Context, _, address string) (net.Conn, error) {
+					if address == tc.answers && ctx.Err() == nil {
+						ours, theirs := net.Pipe()
+						theirs.Close()
+						return ours, nil
+					}
+					<-ctx.Done()
+					return nil, ctx.Err()
+				}
+			})
+			began := time.Now()
+			r := e.Connect(t.Context())[0]
+			if (r.Err == nil) != (tc.says == "") || r.Err != nil && (r.Class != metrics.Connect || !strings.HasSuffix(r.Err.Error(), tc.says)) || r.Addr != tc.addr {
+				t.Errorf("where %q answers: %s, class %v, %v", tc.answers, r.Addr, r.Class, r.Err)
+			}
+			if took := time.Since(began); took > f.HTTP.ConnectTimeout {
+				t.Errorf("it took %v", took)
+			}
+		})
 	}
 }
