@@ -48,7 +48,7 @@ func Hint(c Class, p Phase, status int, message string) string {
 	case Check:
 		return "an answer came, but not the expected one: read the example's body; under load it is often an error page with status 200"
 	case Extract:
-		if status == 0 {
+		if p == PhaseSend {
 			return "nothing was sent: a value that is filled in cannot stand in that place; look at where the scenario takes it from, and at what that gave"
 		}
 		return "the answer lacks a value that later steps need: read the example's body, often a login page or an error"
