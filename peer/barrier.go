@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"lt/engine/load"
 	"lt/peer/wire"
 )
 
@@ -148,10 +149,20 @@ func (f *Fleet) arm(now time.Time) {
 	f.at(f.zero.Add(-armedBy))
 }
 
-// order is what a peer is armed with.
+// order is what a peer is armed with. One that joins has no entry in any table so far; a log of hundreds of them whole would not fit
+// into a message.
 func (f *Fleet) order(s *source, zero time.Time) wire.Arm {
-	s.known = len(f.log.Changes())
-	return wire.Arm{Zero: clockNow() + time.Until(zero), Source: s.n, Name: s.name, Changes: f.log.Changes(), From: s.from}
+	changes := f.log.Changes()
+	s.known = len(changes)
+	if s.joins {
+		changes = slices.Clone(changes)
+		for i, c := range changes {
+			if c.Epoch != nil {
+				changes[i].Epoch = &load.Epoch{ID: c.Epoch.ID, From: c.Epoch.From, Table: []uint16{nobody}}
+			}
+		}
+	}
+	return wire.Arm{Zero: clockNow() + time.Until(zero), Source: s.n, Name: s.name, Changes: changes, From: s.from}
 }
 
 // sameMachine warns of sources that share a machine: they take its processors and ports from one another.

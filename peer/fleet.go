@@ -141,8 +141,8 @@ func New(c Config) (*Fleet, error) {
 	if !c.NoLocal {
 		sources++
 	}
-	if spec := &c.File.Load; spec.Model == load.Open && spec.MaxInFlight > 0 && spec.MaxInFlight < sources {
-		return nil, fmt.Errorf("max_in_flight is %d, and there are %d sources: one without a slot could begin nothing; raise it, or name fewer peers", spec.MaxInFlight, sources)
+	if err := enoughSlots(&c.File.Load, sources); err != nil {
+		return nil, err
 	}
 	f := &Fleet{
 		cfg: c, log: load.NewLog(&c.File.Load), reports: make(chan metrics.Report), wake: make(chan struct{}, 1), told: make(chan struct{}, 1),
@@ -175,6 +175,14 @@ func New(c Config) (*Fleet, error) {
 		f.rows[0].part = 1
 	}
 	return f, nil
+}
+
+// enoughSlots says whether each of so many sources can have a slot.
+func enoughSlots(spec *load.Spec, sources int) error {
+	if spec.Model == load.Open && spec.MaxInFlight > 0 && spec.MaxInFlight < sources {
+		return fmt.Errorf("max_in_flight is %d, and there are %d sources: one without a slot could begin nothing; raise it, or name fewer peers", spec.MaxInFlight, sources)
+	}
+	return nil
 }
 
 // localName is the name of the source in this process.

@@ -108,6 +108,15 @@ func (f *Fleet) Add(spec string) error {
 	if f.stage == fresh || f.stage == over || !f.cutAt.IsZero() {
 		return errors.New("the run is not going on")
 	}
+	there := len(list)
+	for _, s := range f.rows {
+		if s.living() {
+			there++
+		}
+	}
+	if err := enoughSlots(&f.cfg.File.Load, there); err != nil {
+		return err
+	}
 	if f.counted() && f.closedModel() {
 		// Each source has had its part from the start: who comes later would make nothing of the users that it took from others.
 		return errors.New("this run has a number of iterations, whose parts are dealt already; end it by time to let peers join")

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"lt/engine/load"
 	"lt/engine/metrics"
 	"lt/engine/scenario"
+	"lt/peer/wire"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -154,5 +156,41 @@ func TestSourcesThatCouldBeginNothing(t *testing.T) {
 		if r.Interval != nil {
 			f.Release(r.Interval)
 		}
+	}
+	f, _ = fleetOf(t, scenario.Quick{Rate: "10", Duration: "20s", MaxInFlight: "1", Seed: "1"})
+	f.Start(t.Context())
+	if err := f.Add("a"); err == nil || !strings.Contains(err.Error(), "max_in_flight is 1, and there are 2 sources") {
+		t.Errorf("a peer joins where there is no slot for it: %v", err)
+	}
+	f.Cut()
+	for r := range f.Reports() {
+		if r.Interval != nil {
+			f.Release(r.Interval)
+		}
+	}
+}
+
+// Whoever joins after hundreds of epochs is told of all changes in one message, and its log is as long as everybody's.
+func TestJoinerIsToldOfALongLog(t *testing.T) {
+	spec := &load.Spec{Arrivals: load.Even, Profile: load.Profile{Stages: []load.Stage{{Name: "hold", For: time.Hour, At: 100}}}}
+	f := &Fleet{log: load.NewLog(spec)}
+	for id := range 400 {
+		at := time.Duration(id) * time.Second
+		table := slices.Repeat([]uint16{300, nobody}, fineTable)
+		if err := f.log.Append(load.Change{At: at, Kind: load.Reshare, Epoch: &load.Epoch{ID: id + 1, From: f.log.Timeline().FirstAfter(at), Table: table}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := &source{n: 301, name: "late", joins: true, from: 410 * time.Second}
+	o := f.order(s, time.Now())
+	if n := len(wire.Encode(o)); n > wire.MaxControl/2 {
+		t.Errorf("the order has %d bytes, of at most %d", n, wire.MaxControl)
+	}
+	r := newReplica(spec, s.n)
+	if err := r.learn(o.Changes, inTime); err != nil || r.count() != 400 || s.known != 400 {
+		t.Errorf("%d of 400 changes are known: %v", r.count(), err)
+	}
+	if table := f.log.Changes()[399].Epoch.Table; len(table) != 2*fineTable {
+		t.Error("the fleet's own log was altered")
 	}
 }
