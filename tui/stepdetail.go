@@ -225,6 +225,9 @@ func stepRemark(s *metrics.StepView) remark {
 	case gap > s.Response.P99/5 && gap > time.Millisecond:
 		return bends(fmt.Sprintf("%s of the p99 of %s are waiting before the request was sent: for a free user, or behind slow answers.",
 			chart.Duration(gap), chart.Duration(s.Response.P99)))
+	case s.Response.Count < samplesP99 && s.Response.P99High >= s.Response.Max: // the longest only stands for what has no end
+		return plainly(fmt.Sprintf("p99 is from %s only: it is %s or more, and so few do not bound it from above.", plural(s.Response.Count, "request"),
+			chart.Duration(s.Response.P99Low)))
 	case s.Response.Count < samplesP99:
 		return plainly(fmt.Sprintf("p99 is from %s only: it lies between %s and %s.", plural(s.Response.Count, "request"),
 			chart.Duration(s.Response.P99Low), chart.Duration(s.Response.P99High)))

@@ -129,20 +129,35 @@ func atLeast(q *metrics.Quantiles, d time.Duration) string {
 
 // interval99 and interval999 are the 95 % intervals of the percentiles of which too few requests tell; empty where enough do.
 func interval99(q *metrics.Quantiles) string {
-	return between(q.Count, enoughP99, q.P99Low, q.P99High)
+	return between(q, enoughP99, q.P99Low, q.P99High)
 }
 
 func interval999(q *metrics.Quantiles) string {
-	return between(q.Count, enoughP999, q.P999Low, q.P999High)
+	return between(q, enoughP999, q.P999Low, q.P999High)
 }
 
-func between(n, enough uint64, low, high time.Duration) string {
-	if n == 0 || n >= enough {
+func between(q *metrics.Quantiles, enough uint64, low, high time.Duration) string {
+	switch {
+	case q.Count == 0 || q.Count >= enough:
 		return ""
+	case unbounded(q, high):
+		return "from " + duration(low)
 	}
 	a, b := duration(low), duration(high)
 	if number, unit, ok := strings.Cut(a, " "); ok && strings.HasSuffix(b, " "+unit) {
 		a = number
 	}
 	return a + "–" + b
+}
+
+// unbounded reports whether an interval that ends at high has no end: with so few requests none of them is likely to lie above the
+// percentile, and the longest is only what stands there.
+func unbounded(q *metrics.Quantiles, high time.Duration) bool { return high >= q.Max }
+
+// many is n things, each called by a word whose plural has an s.
+func many(n uint64, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return count(n) + " " + word + "s"
 }

@@ -3,7 +3,6 @@ package report
 import (
 	"fmt"
 	"math"
-	"strconv"
 	"strings"
 
 	"lt/engine/knee"
@@ -99,7 +98,7 @@ func sourcesGrid(sources []metrics.SourceView) *grid {
 				errors += s.Errors
 				peak = max(peak, s.CPUPeak)
 			}
-			g.add(title, sourceCount(len(groups[label])), percent(part), count(requests), share(errors, requests), "", "", percent(peak), "", "")
+			g.add(title, many(uint64(len(groups[label])), "source"), percent(part), count(requests), share(errors, requests), "", "", percent(peak), "", "")
 		}
 		for _, s := range groups[label] {
 			state := s.State
@@ -150,13 +149,6 @@ func sourceReasons(sources []metrics.SourceView) []string {
 		}
 	}
 	return out
-}
-
-func sourceCount(n int) string {
-	if n == 1 {
-		return "1 source"
-	}
-	return strconv.Itoa(n) + " sources"
 }
 
 // curveTitle stands above the points of the curve.

@@ -31,7 +31,11 @@ func notes(l *ledger.Ledger) []string {
 		say("%s requests (%s) never got a whole answer, after %s at the median; the percentiles are of those that did or waited in vain.", count(n), percent(float64(n)/float64(max(t.Requests, 1))), duration(t.CutShort.P50))
 	}
 	if n := t.Response.Count; n > 0 && n < enoughP99 {
-		say("Only %s requests: the p99 lies between %s and %s (95 %%). %s would make it firm.", count(n), duration(t.Response.P99Low), duration(t.Response.P99High), count(enoughP99))
+		lies := fmt.Sprintf("lies between %s and %s (95 %%)", duration(t.Response.P99Low), duration(t.Response.P99High))
+		if unbounded(&t.Response, t.Response.P99High) {
+			lies = fmt.Sprintf("is %s or more (95 %%), and so few do not bound it from above", duration(t.Response.P99Low))
+		}
+		say("Only %s: the p99 %s. %s would make it firm.", many(n, "request"), lies, count(enoughP99))
 	}
 	for i := range s.Steps {
 		v := &s.Steps[i]

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -527,6 +528,22 @@ func TestHeadlineOfARunThatAnSLOEnded(t *testing.T) {
 	got := table(t, ledgertest.Options{SLO: []string{"p99 < 10s"}, Ended: ledger.BySLO})
 	if !strings.HasPrefix(got, "FAILED: an SLO failed on the way, ") {
 		t.Errorf("it begins %.80q", got)
+	}
+}
+
+// What so few requests cannot bound from above has no end: the longest of them is not said to be one.
+func TestFewRequestsBoundNothingFromAbove(t *testing.T) {
+	for rate, want := range map[int]string{10: "or more (95 %), and so few do not bound it from above", 30: "lies between"} {
+		got := table(t, ledgertest.Options{Rate: rate, Perfect: true})
+		if !strings.Contains(got, want) {
+			t.Errorf("of %d requests a second %q is not said:\n%s", rate, want, got)
+		}
+		if from := regexp.MustCompile(`(?m)^  95 %.* from [0-9.]+ ms  .*from`).MatchString(got); from != (rate == 10) {
+			t.Errorf("of %d requests a second the row of the interval reads so: %t\n%s", rate, from, got)
+		}
+	}
+	if got := table(t, ledgertest.Options{Rate: 1, Steps: 1, Seconds: 6}); !strings.Contains(got, "Only 1 request: ") {
+		t.Errorf("of one request:\n%s", got)
 	}
 }
 

@@ -229,7 +229,7 @@ func (p *page) health(s *metrics.Snapshot) {
 			well++
 			continue
 		}
-		line := fmt.Sprintf("%s: %s, lag p99 %s, cpu peak %s", v.Name, v.Verdict.Health, duration(v.Lag.P99), percent(v.CPUPeak))
+		line := fmt.Sprintf("%s: %s, lag p99 %s, cpu peak %s", v.Name, v.Verdict.Health, atLeast(&v.Lag, v.Lag.P99), percent(v.CPUPeak))
 		if v.Audit.Cores > 0 {
 			line += fmt.Sprintf(" of %s cores", number(v.Audit.Cores))
 		}
@@ -242,7 +242,7 @@ func (p *page) health(s *metrics.Snapshot) {
 		p.sentence("", "", line)
 	}
 	if well > 0 {
-		p.line(sourceCount(well) + " ok; the table above has their figures")
+		p.line(many(uint64(well), "source") + " ok; the table above has their figures")
 	}
 }
 
