@@ -148,11 +148,14 @@ type frames struct {
 func openFrames(r io.Reader) (*frames, error) {
 	f := &frames{r: bufio.NewReaderSize(r, 256<<10), at: int64(len(magic))}
 	got := make([]byte, len(magic))
-	if _, err := io.ReadFull(f.r, got); err != nil {
-		return nil, fmt.Errorf("it is too short to be a record of a run")
+	switch _, err := io.ReadFull(f.r, got); {
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, errors.New("it is too short to be a record of a run")
+	case err != nil:
+		return nil, err
 	}
 	if string(got[:5]) != magic[:5] {
-		return nil, fmt.Errorf("it is not a record of a run (it does not begin with LTRUN)")
+		return nil, errors.New("it is not a record of a run (it does not begin with LTRUN)")
 	}
 	if string(got) != magic {
 		return nil, fmt.Errorf("it is a record of version %d and this program reads version %d; use the version of lt that wrote it", got[5], magic[5])

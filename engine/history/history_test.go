@@ -496,6 +496,13 @@ func TestWhatIsNoRecordIsRefused(t *testing.T) {
 	}
 }
 
+// What cannot be read at all is not said to be too short.
+func TestAFolderIsNotTooShort(t *testing.T) {
+	if _, _, err := Open("", t.TempDir()+string(filepath.Separator)); err == nil || strings.Contains(err.Error(), "too short") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestUnknownKindsAreSkipped(t *testing.T) {
 	h, items := ledgertest.Run(ledgertest.Options{Seconds: 6})
 	b := []byte(magic)
