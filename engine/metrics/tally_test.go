@@ -32,6 +32,26 @@ func oneSecond(source string, at int, stage int16, n int, d time.Duration) *Inte
 
 func stages() []StageInfo { return []StageInfo{{"warm-up", true}, {"low", false}, {"high", false}} }
 
+// Errors of kinds that are counted together are not put down to a step.
+func TestOtherKindsOfErrorHaveNoStep(t *testing.T) {
+	r := NewRecorder(len(shop), nil)
+	for i := range maxKinds + 3 {
+		r.Sample(&Sample{Step: 1, Class: Check, Phase: PhaseReceive, Status: 200, Message: fmt.Sprint("body is ", i)})
+	}
+	iv := r.Cut(0, 0, time.Second)
+	tally := NewTally(shop, nil, nil)
+	tally.Add(iv)
+	for _, e := range tally.Snapshot(time.Second).Errors {
+		want := shop[1]
+		if e.Message == otherKinds {
+			want = StepName{Step: "several steps"}
+		}
+		if e.Step != want || (e.Count == 3) != (e.Message == otherKinds) {
+			t.Errorf("%d of %+v: %s", e.Count, e.Step, e.Message)
+		}
+	}
+}
+
 func TestTotalsLeaveOutWarmupPausesAndSetup(t *testing.T) {
 	tally := NewTally(shop, stages(), nil)
 	tally.SetStage(0, 0, 2*time.Second)

@@ -392,7 +392,10 @@ func (t *Tally) errorViews(s Series) []ErrorView {
 			First: g.First, Last: g.Last, Example: g.Example, Hint: Hint(g.Class, g.Phase, int(g.Status), g.Message), Sources: slices.Clone(g.sources),
 			Series: make([]float64, len(s.Points)),
 		}
-		if int(g.Step) < len(t.steps) {
+		switch {
+		case g.Message == otherKinds:
+			v.Step = StepName{Step: "several steps"}
+		case int(g.Step) < len(t.steps):
 			v.Step = t.steps[g.Step]
 		}
 		for i := range min(len(s.Points), len(g.points)) {
