@@ -75,7 +75,11 @@ func (m *model) drawErrors(c chart.Canvas) {
 	list := m.errors()
 	state := m.lists[panelErrors]
 	if e := m.openError(list); e != nil {
-		drawRows(c, errorName(e)+" · "+chart.Clean(e.Step.Scenario+" / "+e.Step.Step), "", errorRows(e, c.W()), state.scroll)
+		where := chart.Clean(e.Step.Step)
+		if e.Step.Scenario != "" {
+			where = chart.Clean(e.Step.Scenario) + " / " + where
+		}
+		drawRows(c, errorName(e)+" · "+where, "", errorRows(e, c.W()), state.scroll)
 		return
 	}
 	if len(list) == 0 {

@@ -638,6 +638,21 @@ func TestACriterionThatHoldsAgain(t *testing.T) {
 	p.wantFoot("▲ p95 < 200ms over 10s holds again; it did not from 0:08 on: 50.0 ms, worst 400 ms.")
 }
 
+// A p99 of few answers stands with the interval in which it lies.
+func TestAP99OfFewAnswersHasItsInterval(t *testing.T) {
+	v := *states()["running"]
+	s := *v.Snapshot
+	v.Snapshot, v.Stage = &s, 4 // of which there is nothing to compare yet
+	s.Window.Response = metrics.Quantiles{Count: 120, P50: 5 * time.Millisecond, P99: 40 * time.Millisecond, P99Low: 30 * time.Millisecond, P99High: 90 * time.Millisecond, Max: 95 * time.Millisecond}
+	p := fly(t, "running")
+	p.take(viewMsg{&v})
+	p.wantFoot("Steady: goodput follows what is offered, p50 is 5.00 ms, p99 40.0 ms (30.0 ms to 90.0 ms, from 120 answers).")
+	s.Window.Response.Max = 90 * time.Millisecond
+	p.wantFoot("Steady: goodput follows what is offered, p50 is 5.00 ms, p99 40.0 ms (30.0 ms or more, from 120 answers).")
+	s.Window.Response.Count = samplesP99
+	p.wantFoot("Steady: goodput follows what is offered, p50 is 5.00 ms, p99 40.0 ms.")
+}
+
 // In the closed model nobody asks a source for arrivals.
 func TestNoArrivalsAreAskedOfUsers(t *testing.T) {
 	v := *labelledFleet()

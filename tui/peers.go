@@ -354,7 +354,11 @@ func (m *model) sourceRows(s *metrics.SourceView, w int) []row {
 	}
 	if remote(s) {
 		line("clock", clockText(s), nan, "corrected for; it began "+chart.Duration(s.StartSkew)+" late")
-		line("link", chart.Duration(s.RTT), nan, "round trip; newest data is "+ageText(s)+" old")
+		trip := "round trip"
+		if age := ageText(s); age != chart.None {
+			trip += "; newest data is " + age + " old"
+		}
+		line("link", chart.Duration(s.RTT), nan, trip)
 	}
 	line("cpu", chart.Percent(cpuShare(a)), cpuShare(a), fmt.Sprintf("of %s; peak %s, a shard %s", plural(uint64(max(0, a.Cores)), "core"), chart.Percent(s.CPUPeak), chart.Percent(a.ShardCPU)))
 	line("lag p99", quantile(s.Lag, s.Lag.P99), nan, "p50 "+quantile(s.Lag, s.Lag.P50)+"; part of the response times")

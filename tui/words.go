@@ -113,7 +113,15 @@ func (m *model) overviewFoot() remark {
 	if w.Response.Count == 0 {
 		return plainly("Nothing was answered in the last " + chart.Span(w.Length) + ".")
 	}
-	return plainly(fmt.Sprintf("Steady: goodput follows what is offered, p50 is %s, p99 %s.", quantile(w.Response, w.Response.P50), quantile(w.Response, w.Response.P99)))
+	text := fmt.Sprintf("Steady: goodput follows what is offered, p50 is %s, p99 %s", quantile(w.Response, w.Response.P50), quantile(w.Response, w.Response.P99))
+	if w.Response.Count < samplesP99 {
+		bounds := chart.Duration(w.Response.P99Low) + " to " + chart.Duration(w.Response.P99High)
+		if w.Response.P99High >= w.Response.Max { // the longest only stands for what has no end
+			bounds = chart.Duration(w.Response.P99Low) + " or more"
+		}
+		text += " (" + bounds + ", from " + plural(w.Response.Count, "answer") + ")"
+	}
+	return plainly(text + ".")
 }
 
 // lags reports whether the target answers less than 95 % of what it is asked, over a window that is long enough to tell. Answers
