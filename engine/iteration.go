@@ -71,8 +71,8 @@ func (s *shard) advance(slot uint32, u *user, st *journey.Step, lost bool, now t
 		u.session.Save()
 		u.ready = true
 		u.part, u.step = inSteps, 0
-	} else {
-		u.counted = false
+	} else if u.part == inSteps {
+		u.counted = false // with its arrival only the first one was
 	}
 	u.intended = now + pause
 	if pause <= 0 {

@@ -87,6 +87,21 @@ func TestSetupSessionTeardown(t *testing.T) {
 	}
 }
 
+// An arrival is one request due, that of its first step, however many steps its setup has.
+func TestSetupsAreNoRequestsDue(t *testing.T) {
+	for _, spec := range []load.Spec{even(1, 3*time.Second), closed(1, 3*time.Second)} {
+		tg := &target{release: after(10 * time.Millisecond)}
+		f := shop(get(spec, "/a", "/b"))
+		f.Scenarios[0].Steps[1].Think = constant(time.Second)
+		more := *f.Scenarios[0].Setup[0]
+		more.Name, more.URL = "POST /more", "/more"
+		f.Scenarios[0].Setup = append(f.Scenarios[0].Setup, &more)
+		if o := virtual(t, f, tg); o.iterations < 3 || o.due != 2*o.iterations {
+			t.Errorf("%v: %d requests due of %d iterations of two steps", spec.Model, o.due, o.iterations)
+		}
+	}
+}
+
 // keep leaves cookies as the iteration before left them.
 func TestCookiesKeep(t *testing.T) {
 	tg := &target{release: after(time.Millisecond), answer: greet}
