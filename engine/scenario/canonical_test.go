@@ -61,7 +61,7 @@ func canonical(f *File) []byte {
 	if len(f.Labels) > 0 {
 		w.open("labels")
 		for _, k := range slices.Sorted(maps.Keys(f.Labels)) {
-			w.key(k, quote(escapeDollar(f.Labels[k])))
+			w.key(escapeDollar(k), quote(escapeDollar(f.Labels[k])))
 		}
 		w.close()
 	}
@@ -145,9 +145,9 @@ func (w *printer) pairs(name string, pairs []Pair, fixed bool) {
 			values = append(values, quote(escapeDollar(pairs[i].Value)))
 		}
 		if len(values) == 1 || fixed {
-			w.key(pairs[first].Name, values[0])
+			w.key(escapeDollar(pairs[first].Name), values[0])
 		} else {
-			w.key(pairs[first].Name, "["+strings.Join(values, ", ")+"]")
+			w.key(escapeDollar(pairs[first].Name), "["+strings.Join(values, ", ")+"]")
 		}
 	}
 	w.close()

@@ -38,7 +38,7 @@ func (e *Error) Error() string {
 	}
 	if e.Remedy != "" {
 		b.WriteString("\n  ")
-		b.WriteString(visible(e.Remedy))
+		b.WriteString(visible(hideCredentials(e.Remedy)))
 	}
 	return b.String()
 }
@@ -116,8 +116,8 @@ func offsetOf(line string, column int) int {
 	return len(line)
 }
 
-// credentials are what stands between a scheme and the @ of a URL.
-var credentials = regexp.MustCompile(`://[^\s/?#"'@{}]+@`)
+// credentials are what stands between a scheme and the last @ before the path of a URL: a password may have one itself.
+var credentials = regexp.MustCompile(`://[^\s/?#"'{}]+@`)
 
 // hideCredentials masks them, each character by another, so that columns stay.
 func hideCredentials(line string) string {

@@ -15,6 +15,16 @@ func TestErrorsHideCredentials(t *testing.T) {
 	if strings.Contains(text, "bob") || strings.Contains(text, "ssword") || !strings.Contains(text, "http://************@127.0.0.1/c") {
 		t.Error(text)
 	}
+	for _, target := range []string{"http://bob:pa@canary@127.0.0.1", "bob:pa@canary@127.0.0.1"} {
+		env := Env{LookupEnv: func(string) (string, bool) { return target, true }}
+		_, err := Parse("a.yaml", []byte("target: ${TARGET}\nsteps: [{get: /}]\n"), env)
+		if err == nil || strings.Contains(err.Error(), "canary") {
+			t.Error(err)
+		}
+	}
+	if text := (&Error{Source: "target: http://bob:pa@canary@127.0.0.1/x@y", Line: 1, Column: 1}).Error(); strings.Contains(text, "canary") || !strings.Contains(text, "@127.0.0.1/x@y") {
+		t.Error(text)
+	}
 	if got, caret := excerpt("  http://a:b@c d", 14); got != "  http://***@c d" || got[caret] != 'c' {
 		t.Errorf("%q, caret at %d", got, caret)
 	}

@@ -141,30 +141,45 @@ func checkNow(call *Part) (int, error) {
 	return at, err
 }
 
+// instants have no part in common with each other, nor with the reference time of layouts.
+var instants = [2]time.Time{time.Date(2001, 11, 22, 13, 14, 17, 333_222_111, time.UTC), time.Date(2030, 2, 9, 4, 8, 6, 0, time.UTC)}
+
 // timeLayout is Go's layout of a format; unix and unixms stand for themselves.
 func timeLayout(format string) (string, error) {
 	if layout, named := timeFormats[format]; named {
 		return layout, nil
 	}
 	if !strings.Contains(format, "%") {
-		if ref := time.Date(2001, 11, 22, 13, 14, 15, 0, time.UTC); ref.Format(format) == format {
+		if instants[0].Format(format) == format {
 			return "", fmt.Errorf("the format %s is unknown; use unix, unixms, rfc3339, iso8601, http, date, time, a layout such as 2006-01-02, or %%Y-%%m-%%d", quoted(format))
 		}
 		return format, nil
 	}
-	var b strings.Builder
+	var layout string
+	var meant [len(instants)]string
 	for i := 0; i < len(format); i++ {
-		if format[i] != '%' {
-			b.WriteByte(format[i])
-			continue
+		piece, text := format[i:i+1], true
+		if format[i] == '%' {
+			if i++; i == len(format) || strftime[format[i]] == "" {
+				return "", fmt.Errorf("the format %s has an unknown conversion; use the usual ones such as %%Y-%%m-%%d %%H:%%M:%%S", quoted(format))
+			}
+			piece, text = strftime[format[i]], format[i] == '%'
 		}
-		i++
-		if i == len(format) || strftime[format[i]] == "" {
-			return "", fmt.Errorf("the format %s has an unknown conversion; use the usual ones such as %%Y-%%m-%%d %%H:%%M:%%S", quoted(format))
+		layout += piece
+		for k, at := range instants {
+			if text {
+				meant[k] += piece
+			} else {
+				meant[k] += at.Format(piece)
+			}
 		}
-		b.WriteString(strftime[format[i]])
 	}
-	return b.String(), nil
+	for k, at := range instants {
+		if at.Format(layout) != meant[k] { // in a layout 01 is the month, whatever stands around it
+			return "", fmt.Errorf("the format %s has text beside its conversions that would be taken for a part of the time; write that text outside of {{...}}", quoted(format))
+		}
+	}
+	return layout, nil
 }
 
 // parseShift reads a distance in time; days are there as well.

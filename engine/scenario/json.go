@@ -24,7 +24,7 @@ func (p *parser) json(n *yaml.Node) string {
 func (p *parser) appendJSON(b *bytes.Buffer, n *yaml.Node, depth int) {
 	n = p.real(n)
 	if depth > maxDepth {
-		p.add(n, "", "json is nested more than %d deep", maxDepth)
+		p.add(n, "put it into a file and name that under body_file", "json is nested more than %d deep", maxDepth)
 		return
 	}
 	if b.Len() > MaxFile {

@@ -70,12 +70,28 @@ func (w *walker) add(n *yaml.Node, remedy, format string, args ...any) {
 // fail reports an error of a value. What the value should be stands after a semicolon in the value parsers' messages.
 func (w *walker) fail(n *yaml.Node, what string, err error) {
 	for _, err := range unjoin(err) {
-		msg, remedy, _ := strings.Cut(err.Error(), "; ")
+		msg, remedy := cutRemedy(err.Error())
 		if what != "" {
 			msg = what + ": " + msg
 		}
 		w.add(n, remedy, "%s", msg)
 	}
+}
+
+// cutRemedy splits a message at its first semicolon; one in quotes is of the value that is quoted.
+func cutRemedy(s string) (msg, remedy string) {
+	within := false
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] == '"':
+			within = !within
+		case within && s[i] == '\\':
+			i++
+		case !within && strings.HasPrefix(s[i:], "; "):
+			return s[:i], s[i+2:]
+		}
+	}
+	return s, ""
 }
 
 // unjoin is the list that errors.Join made, or the error alone.

@@ -81,7 +81,9 @@ func (p *parser) file(root *yaml.Node) {
 	if n := o.get("labels"); n != nil {
 		p.f.Labels = map[string]string{}
 		for _, f := range p.pairs(n, "labels") {
-			p.f.Labels[f.key], _ = p.label(f.val, "the label "+quoted(f.key))
+			if name, ok := p.label(f.name, "the name of a label"); ok {
+				p.f.Labels[name], _ = p.label(f.val, "the label "+quoted(name))
+			}
 		}
 	}
 	if n := o.get("peers"); n != nil {
@@ -212,11 +214,14 @@ func (p *parser) baseURL(n *yaml.Node) {
 		return
 	}
 	p.f.Target = s
+	p.checkBase(n, s)
+}
+
+// checkBase looks at the URL that the relative ones of the steps go on.
+func (p *parser) checkBase(n *yaml.Node, s string) {
 	if msg, remedy := wholeURL(s); msg != "" {
 		p.add(n, remedy, "target: %s", msg)
-		return
-	}
-	if u, _ := url.Parse(s); u != nil && (u.RawQuery != "" || u.Fragment != "") {
+	} else if u, _ := url.Parse(s); u != nil && (u.RawQuery != "" || u.Fragment != "") {
 		p.add(n, "give a query with the steps", "target: a base URL has no query and no fragment")
 	}
 }
@@ -227,6 +232,7 @@ func wholeURL(s string) (msg, remedy string) {
 	scheme = strings.ToLower(scheme)
 	switch {
 	case !ok:
+		s = strings.TrimPrefix(hideCredentials("://"+s), "://")
 		return quoted(s) + " has no scheme", "write http://" + s + " or https://" + s
 	case scheme == "ws" || scheme == "wss" || scheme == "grpc" || scheme == "grpcs":
 		return scheme + ":// is not in this version", "write http:// or https://"

@@ -256,9 +256,7 @@ func (p *parser) peer(n *yaml.Node) (out Peer, ok bool) {
 	}
 	if v := o.get("target"); v != nil {
 		if out.Target, ok = p.filled(v, "target", false); ok {
-			if msg, remedy := wholeURL(out.Target); msg != "" {
-				p.add(v, remedy, "target: %s", msg)
-			}
+			p.checkBase(v, out.Target)
 		}
 		if !p.target {
 			p.add(v, "add target: https://host at the top of the file", "a peer's target stands in place of the file's, and the file has none")

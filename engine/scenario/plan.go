@@ -163,17 +163,18 @@ func (f *File) pauseAnIteration() time.Duration {
 }
 
 func (f *File) planHTTP(row func(name, format string, args ...any)) {
-	h := f.HTTP
 	words := []string{"kept, one a user and host", "new for each iteration", "new for each request"}
-	row("connections", "%s", words[h.Connections])
-	row("timeouts", "%s a step, %s to connect", formatDuration(h.Timeout), formatDuration(h.ConnectTimeout))
-	if h.Redirects == 0 {
-		row("redirects", "not followed")
-	} else {
-		row("redirects", "at most %d followed", h.Redirects)
-	}
-	steps := f.steps()
-	blind := 0
+	row("connections", "%s", f.most(func(h *HTTP) string { return words[h.Connections] }))
+	row("timeouts", "%s", f.most(func(h *HTTP) string {
+		return formatDuration(h.Timeout) + " a step, " + formatDuration(h.ConnectTimeout) + " to connect"
+	}))
+	row("redirects", "%s", f.most(func(h *HTTP) string {
+		if h.Redirects == 0 {
+			return "not followed"
+		}
+		return fmt.Sprintf("at most %d followed", h.Redirects)
+	}))
+	steps, blind := f.steps(), 0
 	for _, st := range steps {
 		if st.HTTP.TLS.Insecure {
 			blind++
@@ -185,6 +186,7 @@ func (f *File) planHTTP(row func(name, format string, args ...any)) {
 	case blind > 0:
 		row("tls", "certificates are NOT checked in %d of %d steps", blind, len(steps))
 	}
+	h := &f.HTTP
 	if h.Proxy != "" {
 		_, host, _ := strings.Cut(h.Proxy, "://")
 		row("proxy", "%s", host[strings.LastIndexByte(host, '@')+1:])
@@ -192,6 +194,25 @@ func (f *File) planHTTP(row func(name, format string, args ...any)) {
 	if h.UnixSocket != "" {
 		row("socket", "%s", h.UnixSocket)
 	}
+}
+
+// most is what most steps say of their settings, and how many say otherwise.
+func (f *File) most(say func(h *HTTP) string) string {
+	steps := f.steps()
+	count := map[string]int{}
+	for _, st := range steps {
+		count[say(&st.HTTP)]++
+	}
+	best := say(&f.HTTP)
+	for _, st := range steps {
+		if s := say(&st.HTTP); count[s] > count[best] {
+			best = s
+		}
+	}
+	if others := len(steps) - count[best]; others > 0 {
+		best += fmt.Sprintf("; otherwise in %d of %d steps", others, len(steps))
+	}
+	return best
 }
 
 func (f *File) planStages(b *strings.Builder) {

@@ -38,6 +38,8 @@ func TestThePlanSaysWhatIsSpecial(t *testing.T) {
 		"load: {rate: 50, iterations: 100}\nsteps: [{get: /}, {get: /b}]\n":           "about 100 iterations, about 200 requests",
 		"http: {tls: {insecure: true}}\nsteps: [{get: /}]\n":                          "certificates are NOT checked\n",
 		"steps: [{get: /, http: {tls: {insecure: true}}}, {get: /b}]\n":               "certificates are NOT checked in 1 of 2 steps\n",
+		"steps: [{get: /, timeout: 1s}, {get: /b}]\nredirects: 2\n":                   "30s a step, 10s to connect; otherwise in 1 of 2 steps\n",
+		"scenarios: [{name: a, connections: request, steps: [{get: /}]}]":             "new for each request\n",
 		"http: {proxy: 'http://ann:hunter2@proxy:3128'}\nsteps: [{get: /}]\n":         " proxy:3128\n",
 		"load: {users: 1, for: 10s}\nsteps: [{get: /}]\nconnections: request\n":       "up to 1 user,",
 		"load: {rate: 1, for: 10s, arrivals: even}\nsteps: [{get: /}]\nslo: max < 1s": "expected     10 iterations, 10 requests",

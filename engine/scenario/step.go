@@ -50,7 +50,7 @@ func (p *parser) checkTexts(texts []text, names *Names) {
 		}
 		_, errs := ParseTemplate(t.src, names)
 		for _, err := range errs {
-			msg, remedy, _ := strings.Cut(err.Error(), "; ")
+			msg, remedy := cutRemedy(err.Error())
 			pos := t.pos
 			if te, ok := err.(*TemplateError); ok {
 				pos = p.within(t, te.Offset)
@@ -96,8 +96,9 @@ func (p *parser) scenarios(o *object) {
 				p.add(x, "move it into a scenario", "%s stands at the top, but the file has scenarios:", key)
 			}
 		}
+		before := len(p.errs)
 		items := p.items(list, "scenarios", false)
-		if len(items) == 0 && len(p.errs) == 0 {
+		if len(items) == 0 && len(p.errs) == before {
 			p.add(list, "write for example [{name: visitor, steps: [{get: /}]}]", "scenarios is empty")
 		}
 		for i, c := range items {
@@ -404,12 +405,15 @@ func (p *parser) parameters(n *yaml.Node, what string) []Pair {
 		if f.val.Kind == yaml.SequenceNode {
 			values = p.items(f.val, what, false)
 		}
-		p.texts = append(p.texts, text{f.key, posOf(f.name), "a name of " + what})
+		name, ok := p.template(f.name, "a name of "+what)
+		if !ok {
+			continue
+		}
 		for _, v := range values {
 			if isNull(v) {
-				out = append(out, Pair{f.key, "", posOf(f.name)})
+				out = append(out, Pair{name, "", posOf(f.name)})
 			} else if s, ok := p.template(v, what+" "+f.key); ok {
-				out = append(out, Pair{f.key, s, posOf(f.name)})
+				out = append(out, Pair{name, s, posOf(f.name)})
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package scenario
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -308,10 +309,19 @@ func (p *templateParser) arg() (part Part, word, ok bool) {
 		}
 		return wrong("%s cannot stand here; text within {{...}} needs quotes", quoted(firstRune(s)))
 	}
+	if c := s[0]; c != '_' && c < 0x80 && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
+		if !bareValue.MatchString(s[:end]) {
+			return wrong("%s is neither a name nor a number; write {{name}} for a variable, and text in quotes", quoted(s[:end]))
+		}
+	} else {
+		word = true
+	}
 	p.i += end
-	c := s[0]
-	return Part{Text: s[:end], at: at}, c == '_' || c >= 0x80 || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z', true
+	return Part{Text: s[:end], at: at}, word, true
 }
+
+// bareValue is how what is no name begins and needs no quotes: a number, a distance or a date, or a conversion of strftime.
+var bareValue = regexp.MustCompile(`^(?:[+-]?\.?[0-9]|%)`)
 
 func isWordByte(c byte) bool {
 	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= 0x80 || strings.IndexByte("_.-+:%/", c) >= 0
