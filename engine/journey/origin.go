@@ -41,8 +41,9 @@ func (o Origin) appendScheme(dst []byte) []byte {
 
 func (o Origin) appendHost(dst []byte) []byte {
 	if strings.IndexByte(o.Host, ':') >= 0 {
+		address, _, _ := strings.Cut(o.Host, "%") // a zone means something on this machine alone
 		dst = append(dst, '[')
-		dst = append(dst, o.Host...)
+		dst = append(dst, address...)
 		dst = append(dst, ']')
 	} else {
 		dst = append(dst, o.Host...)
@@ -87,7 +88,7 @@ func parseAuthority(tls bool, authority string) (o Origin, userinfo string, err 
 			return o, userinfo, fmt.Errorf("host %q: the bracket of the IPv6 address is not closed", authority)
 		}
 		rest := authority[i+1:]
-		host = authority[1:i]
+		host = strings.Replace(authority[1:i], "%25", "%", 1) // how a URL has the sign before a zone, RFC 6874
 		if rest != "" && rest[0] != ':' {
 			return o, userinfo, fmt.Errorf("host %q: after the address only :port may follow", authority)
 		}

@@ -279,8 +279,9 @@ func (c *compiler) step(st *Step) {
 type target struct {
 	authority []*node // rendered origin, host[:port]; empty: Step.Origin, or whole
 	tls       bool    // of authority
-	whole     bool    // path is a reference that may begin with a scheme and host
+	whole     bool    // path is a reference that may begin with a scheme and host, and have a query
 	path      []*node // path and query, from the slash on
+	query     []*node // of a whole reference, what is added to its own query: name=value, joined by &
 	text      string  // path, if it has no variable part
 	userinfo  string
 }
@@ -302,6 +303,7 @@ func (c *compiler) url(st *Step) error {
 		nodes = append([]*node{textNode(head)}, nodes[i:]...)
 	}
 	t := &st.url
+	reference := 0 // so many parts at the start are of a reference, whose structure a value brings
 	switch {
 	case len(nodes) == 0:
 		nodes = []*node{textNode("/")}
@@ -317,8 +319,11 @@ func (c *compiler) url(st *Step) error {
 		}
 		tls, rest, ok := cutScheme(head)
 		if ok {
-			if nodes, err = c.authority(st, tls, rest, nodes[1:]); err != nil {
+			if nodes, err = c.authority(st, tls, rest, nodes); err != nil {
 				return err
+			}
+			if t.whole {
+				reference = len(nodes)
 			}
 			break
 		}
@@ -334,19 +339,25 @@ func (c *compiler) url(st *Step) error {
 		}
 		nodes = append([]*node{textNode(c.p.basePath + head)}, nodes[1:]...)
 	default:
-		t.whole = true
+		t.whole, reference = true, 1
 	}
-	nodes, query := placeURL(nodes, t.whole)
-	for _, q := range st.Src.Query {
+	nodes, hasQuery := placeURL(nodes, reference)
+	var query []*node
+	for i, q := range st.Src.Query {
 		pair, err := c.pair(q, inQuery)
 		if err != nil {
 			return fmt.Errorf("query %s: %w", q.Name, err)
 		}
-		sep := "&"
-		if !query {
-			sep, query = "?", true
+		if i > 0 {
+			query = append(query, textNode("&"))
 		}
-		nodes = append(append(nodes, textNode(sep)), pair...)
+		query = append(query, pair...)
+	}
+	switch {
+	case t.whole:
+		t.query = merge(query)
+	case len(query) > 0:
+		nodes = append(append(nodes, textNode(separator(hasQuery))), query...)
 	}
 	t.path = merge(nodes)
 	if text, ok := allText(t.path); ok && !t.whole {
@@ -360,8 +371,18 @@ func (c *compiler) url(st *Step) error {
 	return nil
 }
 
-// authority takes the host off the front of a whole URL, and returns what is left of it.
-func (c *compiler) authority(st *Step, tls bool, rest string, more []*node) ([]*node, error) {
+// separator is what stands before a further part of a query, or before the first.
+func separator(hasQuery bool) string {
+	if hasQuery {
+		return "&"
+	}
+	return "?"
+}
+
+// authority takes the host off the front of a whole URL, of which rest is the text behind the scheme, and returns what is left of
+// it. If no text of the URL ends its host a value may: then all of it is a reference.
+func (c *compiler) authority(st *Step, tls bool, rest string, nodes []*node) ([]*node, error) {
+	more := nodes[1:]
 	if i := strings.IndexAny(rest, "/?#"); i >= 0 || len(more) == 0 {
 		if i < 0 {
 			i = len(rest)
@@ -386,16 +407,17 @@ func (c *compiler) authority(st *Step, tls bool, rest string, more []*node) ([]*
 		}
 		auth = append(auth, n)
 	}
-	st.url.authority = merge(auth)
-	return nil, nil
+	st.url.whole = true
+	return nodes, nil
 }
 
 // placeURL gives each part of a target its escape by where it stands, and reports whether there is a query. What the user
-// wrote keeps its meaning; only what can never stand in a URL is encoded. A fragment is cut off: it is never sent.
-func placeURL(nodes []*node, whole bool) (out []*node, query bool) {
+// wrote keeps its meaning; only what can never stand in a URL is encoded. A fragment is cut off: it is never sent. The first
+// parts may be of a reference: the values there bring their own structure, and may begin the query that an & behind them goes on.
+func placeURL(nodes []*node, reference int) (out []*node, query bool) {
 	for i, n := range nodes {
 		switch {
-		case n.constant:
+		case n.constant && i >= reference:
 			e := inPath
 			if query {
 				e = inQuery
@@ -407,14 +429,14 @@ func placeURL(nodes []*node, whole bool) (out []*node, query bool) {
 			if j := strings.IndexByte(text, '#'); j >= 0 {
 				text, fragment = text[:j], true
 			}
-			query = query || strings.IndexByte(text, '?') >= 0
+			query = query || strings.IndexByte(text, '?') >= 0 || reference > 0 && strings.IndexByte(text, '&') >= 0
 			out = append(out, textNode(cleanURL(text)))
 			if fragment {
 				return out, query
 			}
 		default:
 			switch {
-			case whole && i == 0:
+			case i < reference:
 				n.esc = inURL
 			case n.fn != nil && n.fn.final:
 				n.esc = asIs

@@ -18,7 +18,7 @@ var ErrRedirect = errors.New("this answer cannot be followed")
 // sent, not even if a later answer leads back. The error wraps ErrForeign if the new host is one that the scenario does
 // not name, and ErrRedirect if there is no way to follow; dst is then as it was.
 func (p *Program) Redirect(dst []byte, st *Step, s *Session, in *Input, proxy *Proxy, prev *Request, status int, location []byte) (out []byte, req Request, err error) {
-	req = Request{Origin: prev.Origin, OriginID: prev.OriginID, Method: prev.Method, Away: prev.Away}
+	req = Request{Origin: prev.Origin, OriginID: prev.OriginID, Method: prev.Method, Away: prev.Away, Bare: prev.Bare}
 	switch {
 	case status == 303 && prev.Method != "HEAD", (status == 301 || status == 302) && prev.Method == "POST":
 		req.Method = "GET"
@@ -39,6 +39,7 @@ func (p *Program) Redirect(dst []byte, st *Step, s *Session, in *Input, proxy *P
 		return dst, req, err
 	}
 	req.Away = req.Away || req.Origin != prev.Origin
+	req.Bare = req.Bare || req.Method != prev.Method || status == 303
 	r := render{p: p, st: st, s: s, in: in}
 	out = append(dst, req.Method...)
 	out = append(out, ' ')
@@ -48,7 +49,7 @@ func (p *Program) Redirect(dst []byte, st *Step, s *Session, in *Input, proxy *P
 	from := len(out)
 	out = append(out, path...)
 	req.Target = r.keep(out[from:])
-	if out, err = r.rest(out, &req, proxy, req.Method != st.Src.Method || status == 303); err != nil {
+	if out, err = r.rest(out, &req, proxy); err != nil {
 		return dst, req, err
 	}
 	return out, req, nil

@@ -26,6 +26,7 @@ type Request struct {
 	Target   []byte // path and query; not to be changed
 	Method   string // differs from the step's after some redirects
 	Away     bool   // a redirect has led to another origin: the step's own credentials are no longer sent
+	Bare     bool   // a redirect has taken the body off
 }
 
 // ErrForeign is the cause when a request would go to a host that the scenario does not name.
@@ -309,7 +310,7 @@ func (p *Program) Append(dst []byte, st *Step, s *Session, in *Input, proxy *Pro
 	if out, err = r.target(out, &req, proxy); err != nil {
 		return dst, req, err
 	}
-	if out, err = r.rest(out, &req, proxy, false); err != nil {
+	if out, err = r.rest(out, &req, proxy); err != nil {
 		return dst, req, err
 	}
 	return out, req, nil
@@ -363,6 +364,9 @@ func (r *render) whole(dst []byte, from int, req *Request, proxy *Proxy) ([]byte
 		ref = ref[:i]
 	}
 	tls, rest, ok := cutScheme(ref)
+	if i := bytes.Index(ref, []byte("://")); !ok && i >= 0 && bytes.IndexAny(ref[:i], "/?") < 0 {
+		return dst, fmt.Errorf("%s: %q: only http:// and https:// are in this version", r.st.Src.Name, clip(string(ref)))
+	}
 	if !ok && bytes.HasPrefix(ref, []byte("//")) && r.p.base != nil {
 		tls, rest, ok = r.p.base.TLS, ref[2:], true
 	}
@@ -388,10 +392,20 @@ func (r *render) whole(dst []byte, from int, req *Request, proxy *Proxy) ([]byte
 		if !ok {
 			kept = append(kept, r.p.basePath...)
 		}
-		kept = append(kept, '/')
+		if len(kept) == 0 || len(path) == 0 || path[0] != '?' {
+			kept = append(kept, '/')
+		}
 	}
 	kept = append(kept, path...)
+	var err error
+	if query := r.st.url.query; len(query) > 0 {
+		kept = append(kept, separator(bytes.IndexByte(path, '?') >= 0)...)
+		kept, err = r.nodes(kept, query)
+	}
 	r.s.target, req.Target = kept, kept
+	if err != nil {
+		return dst, err
+	}
 	dst = dst[:from]
 	if proxy != nil {
 		dst = req.Origin.appendHost(req.Origin.appendScheme(dst))
@@ -438,7 +452,7 @@ func (p *Program) settle(req *Request, o Origin) error {
 
 // head appends what follows the target up to the cookies. Away from the step's own origin its credentials stay behind; a
 // request that lost its body in a redirect has lost the fields that describe it.
-func (r *render) head(dst []byte, o *Origin, proxy *Proxy, away, bodyLost bool) ([]byte, error) {
+func (r *render) head(dst []byte, o *Origin, proxy *Proxy, away, bare bool) ([]byte, error) {
 	dst = append(dst, " HTTP/1.1\r\n"...)
 	if !r.st.ownHost || away {
 		dst = append(dst, "Host: "...)
@@ -452,7 +466,7 @@ func (r *render) head(dst []byte, o *Origin, proxy *Proxy, away, bodyLost bool) 
 	}
 	for i := range r.st.fields {
 		f := &r.st.fields[i]
-		if away && (f.secret || f.host) || bodyLost && f.ofBody {
+		if away && (f.secret || f.host) || bare && f.ofBody {
 			continue
 		}
 		dst = append(dst, f.name...)
@@ -467,23 +481,23 @@ func (r *render) head(dst []byte, o *Origin, proxy *Proxy, away, bodyLost bool) 
 }
 
 // rest appends everything behind the target.
-func (r *render) rest(dst []byte, req *Request, proxy *Proxy, bodyLost bool) ([]byte, error) {
-	dst, err := r.head(dst, &req.Origin, proxy, req.Away, bodyLost)
+func (r *render) rest(dst []byte, req *Request, proxy *Proxy) ([]byte, error) {
+	dst, err := r.head(dst, &req.Origin, proxy, req.Away, req.Bare)
 	if err != nil {
 		return dst, err
 	}
 	b := &r.st.body
-	if b.parts == nil && !bodyLost {
+	if b.parts == nil && !req.Bare {
 		dst = r.length(dst)
 	}
 	if dst, err = r.cookies(dst, req); err != nil {
 		return dst, err
 	}
-	if b.parts != nil && !bodyLost {
+	if b.parts != nil && !req.Bare {
 		return r.body(dst)
 	}
 	dst = append(dst, "\r\n"...)
-	if !bodyLost {
+	if !req.Bare {
 		dst = append(dst, b.fixed...)
 	}
 	return dst, nil

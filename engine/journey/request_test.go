@@ -37,6 +37,7 @@ func TestRequests(t *testing.T) {
 		{name: "userinfo", step: scenario.Step{URL: "https://ada:p%40@api.test:8443/x"}, want: "GET /x HTTP/1.1\nHost: api.test:8443\nUser-Agent: lt/1.0\nAuthorization: Basic YWRhOnBA\n\n"},
 		{name: "own authorization wins", step: scenario.Step{URL: "/", HTTP: scenario.HTTP{User: "a:b"}, Headers: []scenario.Pair{pair("Authorization", "Bearer x")}}, want: "GET / HTTP/1.1\nHost: shop.test\nAuthorization: Bearer x\nUser-Agent: lt/1.0\n\n"},
 		{name: "address", step: scenario.Step{URL: "http://[::1]:8080"}, want: "GET / HTTP/1.1\nHost: [::1]:8080\nUser-Agent: lt/1.0\n\n"},
+		{name: "link-local address", step: scenario.Step{URL: "http://[fe80::1%25eth0]:8080/"}, want: "GET / HTTP/1.1\nHost: [fe80::1]:8080\nUser-Agent: lt/1.0\n\n"},
 		{name: "name beyond ASCII", step: scenario.Step{URL: "http://Bücher.test/"}, want: "GET / HTTP/1.1\nHost: xn--bcher-kva.test\nUser-Agent: lt/1.0\n\n"},
 		{name: "asterisk", step: scenario.Step{Method: "OPTIONS", URL: "*"}, want: "OPTIONS * HTTP/1.1\nHost: shop.test\nUser-Agent: lt/1.0\n\n"},
 		{name: "asterisk through a proxy", step: scenario.Step{Method: "OPTIONS", URL: "*"}, proxy: &Proxy{}, want: "OPTIONS http://shop.test HTTP/1.1\nHost: shop.test\nUser-Agent: lt/1.0\n\n"},
@@ -70,6 +71,13 @@ func TestRequests(t *testing.T) {
 		if err != nil || string(read) != body || int(max(r.ContentLength, 0)) != len(body) || r.Method != req.Method {
 			t.Errorf("%s: net/http reads body %q (%d), %v; want %q", test.name, read, r.ContentLength, err, body)
 		}
+	}
+}
+
+// The zone of an address says by which interface it is reached, so that it is kept for who connects.
+func TestZoneOfAnAddress(t *testing.T) {
+	if o, _, err := parseAuthority(false, "[FE80::1%25eth0]"); err != nil || o.Host != "fe80::1%eth0" {
+		t.Errorf("%+v, %v", o, err)
 	}
 }
 
@@ -124,6 +132,25 @@ func TestCompileErrors(t *testing.T) {
 	f.Scenarios[0].Steps[1].Pos.Line = 12
 	if _, err := Compile(f, ""); err == nil || !strings.Contains(err.Error(), "nope") || !strings.Contains(err.Error(), "x.yaml:12: step GET ftp://x: url") {
 		t.Errorf("two problems give %v", err)
+	}
+}
+
+// What query: gives is added to the query that a link has already.
+func TestQueryOfALink(t *testing.T) {
+	query := []scenario.Pair{{Name: "page", Value: "{{iteration}}"}, {Name: "c", Value: "{{color}}"}}
+	for link, want := range map[string]string{
+		"/items?cursor=a":       "/items?cursor=a&page=5&c=red%20%26%20blue%2Fgreen",
+		"/items#top":            "/items?page=5&c=red%20%26%20blue%2Fgreen",
+		"http://cdn.test?x":     "/?x&page=5&c=red%20%26%20blue%2Fgreen",
+		"https://api.test:8443": "/?page=5&c=red%20%26%20blue%2Fgreen",
+	} {
+		for _, proxy := range []*Proxy{nil, {}} {
+			p, s := withX(t, &scenario.Step{URL: "{{x}}", Query: query}, link)
+			out, req, err := p.Append(nil, p.Steps[1], s, &Input{Iteration: 5}, proxy)
+			if err != nil || string(req.Target) != want || !bytes.Contains(out, []byte(want+" HTTP/1.1\r\n")) {
+				t.Errorf("%s: %s, %v; want %s", link, req.Target, err, want)
+			}
+		}
 	}
 }
 
@@ -242,5 +269,22 @@ func TestRedirects(t *testing.T) {
 		if back, again, err := p.Redirect(nil, p.Steps[0], &s, in, nil, &next, 302, []byte("http://shop.test/back")); err != nil || !same && (!again.Away || bytes.Contains(back, []byte("Bearer"))) {
 			t.Errorf("%s: led back: %q, %v", test.name, back, err)
 		}
+	}
+}
+
+// A body that a 303 took off does not come back with the next hop, though the method is the step's own.
+func TestABodyIsLostForGood(t *testing.T) {
+	p := compileSteps(t, &scenario.Step{URL: "/a", Body: scenario.BodyText, Text: "body"})
+	var s Session
+	in := &Input{}
+	out, req, err := p.Append(nil, p.Steps[0], &s, in, nil)
+	for _, status := range []int{307, 303, 302, 307} {
+		if had := bytes.HasSuffix(out, []byte("body")); err != nil || had == req.Bare {
+			t.Fatalf("before a %d: %q, bare %v, %v", status, out, req.Bare, err)
+		}
+		out, req, err = p.Redirect(nil, p.Steps[0], &s, in, nil, &req, status, []byte("/b"))
+	}
+	if err != nil || !req.Bare || bytes.Contains(out, []byte("body")) || bytes.Contains(out, []byte("Content-Length")) {
+		t.Errorf("%q, bare %v, %v", out, req.Bare, err)
 	}
 }

@@ -28,7 +28,7 @@ func (c *compiler) pause(st *Step) {
 }
 
 // Pause is the think time after a step: never negative, clamped as its profile says, then multiplied by the file's factor.
-// It depends on seed, iteration and step alone. 0 if the step has none.
+// It depends on seed, iteration and step alone, and in the closed model on the user. 0 if the step has none.
 func (p *Program) Pause(st *Step, in *Input) time.Duration {
 	t := st.pause
 	if t == nil {
