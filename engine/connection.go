@@ -63,7 +63,7 @@ func (s *shard) number(req *journey.Request) int32 {
 
 // connect begins an attempt on a new connection.
 func (s *shard) connect(slot uint32, ex *exchange, now time.Duration) {
-	ex.reused, ex.hop = false, now
+	ex.reused, ex.dialled, ex.hop = false, true, now
 	h := &ex.step.Src.HTTP
 	s.loop.SetTimer(slot, min(ex.start+h.Timeout, now+h.ConnectTimeout))
 	s.dial(slot, ex)

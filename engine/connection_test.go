@@ -283,6 +283,30 @@ func TestRedirects(t *testing.T) {
 	}
 }
 
+// A step that was redirected has found its connection open only if it opened none; one that fails on its way has neither the status nor
+// the head of the answer that sent it there.
+func TestRedirectsThatEndBadly(t *testing.T) {
+	tg := &target{release: after(time.Millisecond), answer: func(r seen) string {
+		switch r.path {
+		case "/":
+			return "HTTP/1.1 302 Found\r\nLocation: /there/" + fmt.Sprint(r.conn) + "\r\nContent-Length: 0\r\n\r\n"
+		case "/there/2":
+			return "" // closes
+		}
+		return fine
+	}}
+	f := get(even(1, 4*time.Second), "/")
+	f.Scenarios[0].Steps[0].Method, f.Scenarios[0].Steps[0].HTTP.Redirects = "POST", 1
+	f.Scenarios[0].HTTP.Connections = scenario.PerIteration
+	o := virtual(t, f, tg)
+	if o.requests != 4 || o.failed != 1 || o.opened != 4 || o.reused != 0 {
+		t.Errorf("%d requests, %d failed, %d connections opened, %d reused; want 4, 1, 4, none", o.requests, o.failed, o.opened, o.reused)
+	}
+	if e := o.firstError(); e.Class != metrics.EOF || e.Status != 0 || !strings.Contains(e.Example, "POST / ") || strings.Contains(e.Example, "302") {
+		t.Errorf("class %v with status %d: %s", e.Class, e.Status, e.Example)
+	}
+}
+
 // A redirect to a host that the scenario does not name stands as it is, and the run says so once.
 func TestForeignRedirect(t *testing.T) {
 	w := serve(t, false, func(w http.ResponseWriter, _ *http.Request) {

@@ -54,7 +54,8 @@ type exchange struct {
 	serial    uint32 // tells this use of the struct from every other exchange of the shard
 	status    uint16
 	state     progress
-	reused    bool
+	reused    bool // its present connection was kept
+	dialled   bool // a connection was made for it
 	resent    bool
 	answered  bool // a byte of the answer was seen
 	capture   bool // the body is kept
@@ -85,7 +86,7 @@ var noPhases = func() (p [metrics.Phases]time.Duration) {
 func (ex *exchange) begin(st *journey.Step, serial uint32, now time.Duration) {
 	ex.step, ex.serial, ex.start = st, serial, now
 	ex.state = resolving
-	ex.reused, ex.resent, ex.answered, ex.capture, ex.cut, ex.location = false, false, false, false, false, false
+	ex.reused, ex.dialled, ex.resent, ex.answered, ex.capture, ex.cut, ex.location = false, false, false, false, false, false, false
 	ex.phases = noPhases
 	ex.attempts, ex.redirects, ex.status = 1, 0, 0
 	ex.in, ex.out, ex.bodyLen = 0, 0, 0
@@ -355,6 +356,7 @@ func (s *shard) redirect(slot uint32, u *user, ex *exchange, now time.Duration) 
 	ex.attempts++
 	s.keepBack(ex)
 	ex.bodyLen, ex.cut = 0, false
+	ex.status, ex.raw = 0, ex.raw[:0] // those of an answer that is not the step's
 	s.send(slot, u, ex, now)
 	return true
 }
@@ -417,7 +419,7 @@ func (s *shard) end(slot uint32, u *user, ex *exchange, class metrics.Class, pha
 	sm.Intended, sm.Start, sm.End = u.intended, ex.start, now
 	sm.Phases = ex.phases
 	sm.Attempts, sm.BytesIn, sm.BytesOut = int(ex.attempts), ex.in, ex.out
-	sm.Reused, sm.Stale, sm.Message, sm.Example = ex.reused, ex.resent, "", nil
+	sm.Reused, sm.Stale, sm.Message, sm.Example = ex.reused && !ex.dialled, ex.resent, "", nil
 	if class != metrics.NoError {
 		u.failed = true
 		s.shown.user, s.shown.ex = u, ex
