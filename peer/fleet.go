@@ -152,7 +152,7 @@ func New(c Config) (*Fleet, error) {
 	f.local, err = engine.New(engine.Config{
 		File: c.File, Program: c.Program, Log: f.log, Lease: &f.lease, Name: localName,
 		Shards: c.Shards, Portable: c.Portable, Redact: c.Redact, Recover: c.Recover,
-		OnInterval: func(iv *metrics.Interval) { f.tell(func(now time.Time) { f.interval(f.all[0], iv, now) }) },
+		OnInterval: func(iv *metrics.Interval) { f.tell(func(time.Time) { f.interval(f.all[0], iv) }) },
 		OnGuard:    func(text string, drain bool) { f.put(metrics.Report{Text: text, Guard: true, Drain: drain}) },
 	})
 	if err != nil {

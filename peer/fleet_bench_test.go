@@ -38,7 +38,7 @@ func BenchmarkSecondOf64Peers(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			f.interval(s, got, time.Now())
+			f.interval(s, got)
 		}
 		f.backlog = f.backlog[:0]
 	}

@@ -511,6 +511,14 @@ func TestSimRebalance(t *testing.T) {
 	if v := s.check(t); said(v, "no source keeps up") != 1 || len(s.fleet.shares.epochs) != 1 {
 		t.Errorf("%q", v.events)
 	}
+	s = simulate(t, q, []string{"a", "b"}, func(s *simulation, c *Config) {
+		c.OnLoss = Continue
+		s.host("a").slow = true
+		s.at(20*time.Second, func() { s.block(true, "b") })
+	})
+	if v := s.check(t); said(v, "no source keeps up") != 0 || said(v, "a does not keep up with its share, and no other source has processor time to spare") != 1 {
+		t.Errorf("%q", v.events)
+	}
 	s = simulate(t, q, []string{"a", "b", "c"}, func(s *simulation, c *Config) { s.host("a").slow = true; c.KeepShares = true })
 	if v := s.check(t); len(s.fleet.shares.epochs) != 1 {
 		t.Errorf("%q", v.events)

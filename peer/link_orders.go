@@ -62,7 +62,11 @@ func (c *call) carryOut() {
 		case err != nil:
 			return // the session has ended
 		case next.kind == wire.KindChanges:
-			c.changes <- underWay{next, asked} // there is room: next counts them
+			select {
+			case c.changes <- underWay{next, asked}:
+			case <-c.session.Done():
+				return
+			}
 		case !c.settle(next, asked):
 			return
 		}

@@ -197,8 +197,8 @@ func (r *Runs) Find(ctx context.Context, incarnation string, pid int) (io.ReadWr
 				dir := filepath.Join(base, incarnation)
 				if mine(base) == nil {
 					gone.Starved = max(gone.Starved, starvedSince(dir))
+					_ = os.RemoveAll(dir) // it could not do so itself
 				}
-				_ = os.RemoveAll(dir) // it could not do so itself
 			}
 			return nil, gone
 		}

@@ -3,7 +3,6 @@ package peer
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"slices"
 	"time"
@@ -205,14 +204,6 @@ func (e *ears) Log(n int, line string) {
 func (e *ears) Ready(n int, h wire.Hello, p wire.Preflight) {
 	f := (*Fleet)(e)
 	f.peer(n, func(s *source, now time.Time) {
-		if !f.cfg.NoPreflight {
-			for _, o := range p.Origins {
-				if o.Err != "" {
-					f.refuse(s, &StartError{Peer: s.name, Phase: "preflight", Said: fmt.Sprintf("%s cannot be reached from there: %s", o.Name, o.Err), Do: "--no-preflight starts all the same"})
-					return
-				}
-			}
-		}
 		s.ready, s.hello, s.cores, s.others = true, h, h.CPUs, p.Others
 		if h.Policy != nil {
 			s.limit = h.Policy.MaxRate
@@ -313,11 +304,11 @@ func (e *ears) Beat(n int, b wire.Beat) {
 // Interval implements observer.
 func (e *ears) Interval(n int, iv *metrics.Interval) {
 	f := (*Fleet)(e)
-	f.peer(n, func(s *source, now time.Time) { f.interval(s, iv, now) })
+	f.peer(n, func(s *source, _ time.Time) { f.interval(s, iv) })
 }
 
 // interval takes what a source measured.
-func (f *Fleet) interval(s *source, iv *metrics.Interval, now time.Time) {
+func (f *Fleet) interval(s *source, iv *metrics.Interval) {
 	iv.Source = s.name
 	s.edge = max(s.edge, iv.From+iv.Length)
 	s.inHand, s.users, s.meanwhile = iv.InFlight+iv.Queued, iv.Users, pace{}

@@ -73,7 +73,8 @@ func (f *Fleet) balance(now time.Time) {
 	}
 	var weak, strong []string
 	var giving []*source
-	for _, s := range f.partners() {
+	all := f.partners()
+	for _, s := range all {
 		switch {
 		case !s.heard() || s.draining:
 		case s.struggles():
@@ -86,8 +87,15 @@ func (f *Fleet) balance(now time.Time) {
 	switch {
 	case len(weak) == 0:
 		return
-	case len(strong) == 0:
+	case len(weak) == len(all):
 		f.once("all strained", "no source keeps up with its share, and none can take from another: the load is more than they can make")
+		return
+	case len(strong) == 0:
+		format := "%s does not keep up with its share, and no other source has processor time to spare for a part of it"
+		if len(weak) > 1 {
+			format = "%s do not keep up with their shares, and no other source has processor time to spare for a part of them"
+		}
+		f.once("none to spare", format, and(weak))
 		return
 	}
 	for _, s := range giving {

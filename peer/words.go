@@ -32,6 +32,7 @@ func size(n uint64) string {
 
 // clock prints run time as m:ss.s.
 func clock(d time.Duration) string {
+	d = d.Round(100 * time.Millisecond) // first, or 59.96 s are 60.0
 	return fmt.Sprintf("%d:%04.1f", int(d/time.Minute), (d % time.Minute).Seconds())
 }
 

@@ -146,13 +146,6 @@ func (s *Target) Hits() []Hit {
 	return hits
 }
 
-// Forget begins a new history.
-func (s *Target) Forget() {
-	s.mu.Lock()
-	s.hits = nil
-	s.mu.Unlock()
-}
-
 // Count is how many requests came so far.
 func (s *Target) Count() int {
 	s.mu.Lock()
