@@ -125,7 +125,11 @@ func (c Config) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s, each request served for %v, up to %d waiting", plural(c.servers(), "server"), c.Service, c.Queue)
 	if capacity := c.Capacity(); !math.IsInf(capacity, 1) {
-		fmt.Fprintf(&b, ": %.4g requests/s", capacity)
+		form := ": %.4g requests/s"
+		if capacity >= 10_000 {
+			form = ": %.0f requests/s" // no exponent
+		}
+		fmt.Fprintf(&b, form, capacity)
 	}
 	if c.Errors > 0 {
 		fmt.Fprintf(&b, ", %.3g %% of them answered with 500", 100*c.Errors)

@@ -61,6 +61,7 @@ func TestConfigInWords(t *testing.T) {
 	for want, c := range map[string]Config{
 		"1 server, each request served for 0s, up to 0 waiting":                                          {},
 		"4 servers, each request served for lognormal(18.182ms, 9ms), up to 120 waiting: 220 requests/s": Demo(),
+		"64 servers, each request served for 1ms, up to 0 waiting: 64000 requests/s":                     {Service: Distribution{A: ms}, Servers: 64},
 		"1 server, each request served for 20ms, up to 5 waiting: 50 requests/s, 1 % of them answered with 500, standing still for 2s after 10s": {
 			Service: Distribution{A: 20 * ms}, Queue: 5, Errors: 0.01, Stalls: []Stall{{10 * time.Second, 2 * time.Second}},
 		},
