@@ -222,10 +222,11 @@ func (s *shard) headOf(u *user, ex *exchange, now time.Duration) {
 		s.e.cfg.Program.StoreCookies(st, &u.session, &ex.req, h, s.e.epoch.Add(now))
 	}
 	ex.capture, ex.limit = st.NeedBody, keepBody
-	if h.Status >= 400 && s.firstOf(exampleKey{h.Status, st.ID}) && !ex.capture {
+	if !st.Right(h.Status) && s.firstOf(exampleKey{h.Status, st.ID}) && !ex.capture {
 		ex.capture, ex.limit = true, exampleBody
 	}
-	if ex.capture || st.NeedHead || ex.location {
+	check := &st.Src.Check // one that needs neither head nor body to judge has an example all the same
+	if ex.capture || st.NeedHead || ex.location || check.Time > 0 || check.Size != nil {
 		ex.raw = append(ex.raw[:0], h.Raw...)
 		ex.head = *h
 		ex.head.Raw = ex.raw

@@ -264,3 +264,24 @@ func TestExamples(t *testing.T) {
 		t.Errorf("%d kinds of errors, %v", kinds, o.errors)
 	}
 }
+
+// The example of an error has what came back whatever made it an error: its status and headers, and where the status was wrong the
+// body.
+func TestExamplesOfRightStatuses(t *testing.T) {
+	tg := &target{release: after(5 * time.Millisecond)}
+	for what, tc := range map[string]struct {
+		check scenario.Check
+		body  bool
+	}{
+		"status": {scenario.Check{Status: []scenario.StatusRange{{From: 201, To: 201}}}, true},
+		"time":   {scenario.Check{Time: time.Millisecond}, false},
+		"size":   {scenario.Check{Size: &scenario.Compare{Op: ">", Value: "100"}}, false},
+	} {
+		f := get(even(2, time.Second))
+		f.Scenarios[0].Steps[0].Check = tc.check
+		e := virtual(t, f, tg).firstError()
+		if !strings.Contains(e.Example, "HTTP/1.1 200 OK") || tc.body && !strings.Contains(e.Example, "\n\nok") {
+			t.Errorf("%s: the example is %q", what, e.Example)
+		}
+	}
+}

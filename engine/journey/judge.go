@@ -257,7 +257,7 @@ var statusMessages = func() (t [1000]string) {
 // step with the status rule alone.
 func (p *Program) Judge(st *Step, s *Session, in *Input, a *Answer) Verdict {
 	var v Verdict
-	if !st.right(a.Status) {
+	if !st.Right(a.Status) {
 		v.Result, v.Message = BadStatus, "status"
 		if a.Status >= 0 && a.Status < len(statusMessages) {
 			v.Message = statusMessages[a.Status]
@@ -288,8 +288,8 @@ func (p *Program) Judge(st *Step, s *Session, in *Input, a *Answer) Verdict {
 	return v
 }
 
-// right reports whether a status is one that the step wants: 2xx and 3xx unless it says otherwise.
-func (st *Step) right(status int) bool {
+// Right reports whether a status is one that the step wants: 2xx and 3xx unless it says otherwise.
+func (st *Step) Right(status int) bool {
 	if len(st.statuses) == 0 {
 		return status >= 200 && status < 400
 	}
