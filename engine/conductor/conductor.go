@@ -96,7 +96,8 @@ type Run struct {
 	held   bool
 	ahead  []ahead // changes that were ordered and do not hold yet, in order
 	fresh  bool    // something was entered that nobody has looked at
-	broken error   // why the record could not be written any more
+	diary  diary
+	broken error // why the record could not be written any more
 }
 
 // Start starts the sources and conducts the run in the background. When ctx is done everything is cut at once.
@@ -291,6 +292,7 @@ func (r *Run) report(rep metrics.Report) {
 	for _, n := range iv.Notes {
 		r.event(iv.From+iv.Length, EventNote, "%s", n)
 	}
+	r.troubles(iv.Errors, r.cfg.Ledger.Header().Steps)
 	r.cfg.Source.Release(iv)
 	r.fresh = true
 }
@@ -305,7 +307,9 @@ func (r *Run) look() {
 		return
 	}
 	r.fresh = false
-	for _, res := range r.cfg.Ledger.SLOs() {
+	slos := r.cfg.Ledger.SLOs()
+	r.judged(slos, r.cfg.Ledger.Snapshot().Totals.Counted)
+	for _, res := range slos {
 		if res.Ends && r.state != Draining {
 			r.event(r.now(), EventSLO, "%s does not hold (%s): the run is ended", res.Expr, res.Text)
 			r.stop(BySLO)
