@@ -29,6 +29,9 @@ func classify(err error, p metrics.Phase) (metrics.Class, string) {
 	if errors.As(err, &le) {
 		op = le.Op
 	}
+	if op == "tls" && p == metrics.PhaseReceive {
+		return metrics.TLS, "TLS failed within the answer: " + shortError(err)
+	}
 	if op == "tls" || p == metrics.PhaseTLS {
 		return metrics.TLS, tlsMessage(err)
 	}

@@ -133,6 +133,7 @@ func (s *shard) Opened(c *loop.Conn, now time.Duration) {
 		ex.state = tunnelling
 		ex.parser.Begin(&s.sc, true)
 		s.out = s.e.origins.tunnel(s.out[:0], ex.req.Origin)
+		ex.out += int64(len(s.out))
 		c.Write(s.out)
 		return
 	}
@@ -150,9 +151,14 @@ func (s *shard) countOpened(ex *exchange) {
 
 // tunnelled goes on when the proxy has answered a CONNECT; rest is how many bytes came behind the answer.
 func (s *shard) tunnelled(slot uint32, u *user, ex *exchange, rest int, now time.Duration) {
-	if status := ex.status; status/100 != 2 || rest > 0 {
-		ex.status = 0 // the proxy's, not the target's
+	status := ex.status
+	ex.status = 0 // the proxy's, not the target's
+	switch {
+	case status/100 != 2:
 		s.fail(slot, u, metrics.Connect, metrics.PhaseConnect, "the proxy answered CONNECT with status "+strconv.Itoa(int(status)), now)
+		return
+	case rest > 0: // in TLS it is the client who speaks first
+		s.fail(slot, u, metrics.Connect, metrics.PhaseConnect, "the proxy sent more than its answer to CONNECT", now)
 		return
 	}
 	ex.state, ex.wrote = securing, now
@@ -192,9 +198,13 @@ func (s *shard) Closed(c *loop.Conn, err error, now time.Duration) {
 			return
 		}
 	}
+	// What was pending is known exactly only if writing it went wrong, and then it was something, whatever is left of it now.
 	var failed *loop.Error
-	if phase == metrics.PhaseSend && !(errors.As(err, &failed) && failed.Op == "write") {
-		phase = metrics.PhaseWait // what is pending is known exactly only if writing it went wrong
+	switch writing := errors.As(err, &failed) && failed.Op == "write"; {
+	case writing && phase == metrics.PhaseWait:
+		phase = metrics.PhaseSend
+	case !writing && phase == metrics.PhaseSend:
+		phase = metrics.PhaseWait
 	}
 	class, message := classify(err, phase)
 	switch {

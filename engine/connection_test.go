@@ -19,6 +19,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -307,6 +308,74 @@ func TestRedirectsThatEndBadly(t *testing.T) {
 	}
 }
 
+// A request that a target stops reading in its middle has failed while it was sent.
+func TestUploadThatIsCutOff(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("elsewhere the reader may hear of it before the writer")
+	}
+	addr := listen(t, func(c net.Conn) {
+		_, _ = c.Read(make([]byte, 1))
+		_ = c.(*net.TCPConn).SetLinger(0)
+	})
+	f := get(once(1), "/")
+	f.Target = "http://" + addr
+	st := f.Scenarios[0].Steps[0]
+	st.Method, st.Body, st.Text = "POST", scenario.BodyText, strings.Repeat("x", 32<<20)
+	o := play(t, f, nil)
+	if e := o.firstError(); o.failed != 1 || e.Class != metrics.Reset || e.Phase != metrics.PhaseSend {
+		t.Errorf("%d failed, class %v in phase %v (%s); want a reset while sending", o.failed, e.Class, e.Phase, e.Message)
+	}
+}
+
+// A target may answer an upload before it has all of it and break the connection off: that fails nothing that is asked after it.
+func TestEarlyAnswer(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("other systems drop what a RST overtakes")
+	}
+	addr := listen(t, func(c net.Conn) {
+		r := bufio.NewReader(c)
+		req, err := http.ReadRequest(r)
+		switch {
+		case err != nil:
+		case req.ContentLength > 1000:
+			_, _ = io.WriteString(c, "HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
+			_ = c.(*net.TCPConn).SetLinger(0)
+		default:
+			_, _ = io.WriteString(c, fine)
+		}
+	})
+	f := get(once(1), "/", "/next")
+	f.Target = "http://" + addr
+	for _, st := range f.Scenarios[0].Steps {
+		st.Method, st.Body, st.Text = "POST", scenario.BodyText, "x"
+	}
+	large := f.Scenarios[0].Steps[0]
+	large.Text, large.Check.Status = strings.Repeat("x", 32<<20), []scenario.StatusRange{{From: 413, To: 413}}
+	if o := play(t, f, nil); o.requests != 2 || o.failed > 0 || o.opened != 2 {
+		t.Errorf("%d requests over %d connections, %d failed: %+v", o.requests, o.opened, o.failed, o.firstError())
+	}
+}
+
+// A TLS connection that breaks off within an answer has not failed in its handshake.
+func TestTLSThatBreaksOff(t *testing.T) {
+	cert := certificate(t, "127.0.0.1", time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
+	both(t, func(t *testing.T, poller option) {
+		addr := listen(t, func(c net.Conn) {
+			s := tls.Server(c, &tls.Config{Certificates: []tls.Certificate{cert}})
+			answers("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")(s)
+			_, _ = c.Write(append([]byte{23, 3, 3, 0, 32}, make([]byte, 32)...)) // a record that cannot be deciphered
+			_, _ = io.Copy(io.Discard, c)
+		})
+		f := get(once(1), "/")
+		f.Target = "https://" + addr
+		f.Scenarios[0].Steps[0].HTTP.TLS.Insecure = true
+		o := play(t, f, nil, poller)
+		if e := o.firstError(); e.Class != metrics.TLS || e.Phase != metrics.PhaseReceive || !strings.HasPrefix(e.Message, "TLS failed within the answer: ") {
+			t.Errorf("class %v in phase %v: %s", e.Class, e.Phase, e.Message)
+		}
+	})
+}
+
 // A redirect to a host that the scenario does not name stands as it is, and the run says so once.
 func TestForeignRedirect(t *testing.T) {
 	w := serve(t, false, func(w http.ResponseWriter, _ *http.Request) {
@@ -390,6 +459,19 @@ func forward(t *testing.T, seen *atomic.Int64) string {
 	}))
 	t.Cleanup(p.Close)
 	return p.Listener.Addr().String()
+}
+
+// A proxy that says more than that the tunnel stands is told of as what it is.
+func TestProxyThatSaysTooMuch(t *testing.T) {
+	f := get(once(1), "/")
+	f.Target = "https://127.0.0.1:9"
+	f.HTTP.Proxy = "http://" + listen(t, answers("HTTP/1.1 200 Connected\r\n\r\nwelcome"))
+	both(t, func(t *testing.T, poller option) {
+		o := play(t, f, nil, poller)
+		if e := o.firstError(); o.errors[metrics.Connect] != 1 || e.Status != 0 || e.Message != "the proxy sent more than its answer to CONNECT" {
+			t.Errorf("errors %v, status %d: %s", o.errors, e.Status, e.Message)
+		}
+	})
 }
 
 func basicAuth(v string) (user, password string, ok bool) {

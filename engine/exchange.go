@@ -261,7 +261,7 @@ func (s *shard) keepBytes(ex *exchange, chunk []byte) {
 func (s *shard) complete(slot uint32, u *user, ex *exchange, now time.Duration) {
 	st := ex.step
 	s.countPhases(ex, now)
-	if ex.conn != nil && (!ex.keepAlive || st.Src.HTTP.Connections == scenario.PerRequest) {
+	if ex.conn != nil && (!ex.keepAlive || st.Src.HTTP.Connections == scenario.PerRequest || !ex.conn.Usable()) {
 		s.hangUpOn(u, ex.conn)
 	}
 	ex.conn = nil

@@ -126,6 +126,10 @@ func (c *Conn) ConnectedAt() time.Duration { return c.connectedAt }
 // SecuredAt is when the TLS handshake was over, 0 while it is not.
 func (c *Conn) SecuredAt() time.Duration { return c.securedAt }
 
+// Usable tells whether something more may be asked on an open connection, as far
+// as is known: neither has the other side ended it nor has writing failed.
+func (c *Conn) Usable() bool { return c.state == open && !c.hup }
+
 // StartTLS makes an open plain connection a TLS one, for use behind a CONNECT
 // tunnel: Opened comes when the handshake has succeeded. Bytes that arrive from
 // now on belong to TLS. On any other connection it does nothing.

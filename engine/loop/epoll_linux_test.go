@@ -342,6 +342,43 @@ func TestWakeBetweenEvents(t *testing.T) {
 	}
 }
 
+// TestUsable has an answer that is followed by the end of the connection, and
+// looks when both have come.
+func TestUsable(t *testing.T) {
+	for _, reset := range []bool{false, true} {
+		ended := make(chan struct{})
+		ep := tcp(t, func(c net.Conn) {
+			_, _ = c.Read(make([]byte, 1))
+			_, _ = c.Write([]byte("answer"))
+			if reset {
+				_ = c.(*net.TCPConn).SetLinger(0)
+			}
+			c.Close()
+			close(ended)
+		})
+		var l *Loop
+		h := &calls{
+			opened: func(c *Conn, _ time.Duration) {
+				if !c.Usable() {
+					t.Error("not usable when opened")
+				}
+				c.Write([]byte("x"))
+				<-ended
+				if reset {
+					c.Write([]byte("x")) // which fails
+				}
+			},
+			data: func(c *Conn, _ []byte, _ time.Duration) {
+				if c.Usable() {
+					t.Errorf("reset %v: usable though it has ended", reset)
+				}
+			},
+			closed: func(*Conn, error, time.Duration) { l.Stop() },
+		}
+		run(t, Options{}, h, func(lp *Loop) { l = lp; l.Dial(ep, 0) })
+	}
+}
+
 // TestWakeBetweenFailures has connections that fail at once, of which the first
 // makes something due.
 func TestWakeBetweenFailures(t *testing.T) {
