@@ -308,6 +308,32 @@ func TestRedirectsThatEndBadly(t *testing.T) {
 	}
 }
 
+// What a large request or head took is given back with the exchange: as many exchanges are kept as were ever in hand.
+func TestLargeBuffersAreNotKept(t *testing.T) {
+	tg := &target{release: after(time.Millisecond), answer: func(r seen) string {
+		if r.path == "/" {
+			return "HTTP/1.1 307 Go\r\nLocation: /there\r\nX: " + strings.Repeat("y", 2*keptBytes) + "\r\nContent-Length: 0\r\n\r\n"
+		}
+		return fine
+	}}
+	f := get(even(1, 2*time.Second), "/")
+	st := f.Scenarios[0].Steps[0]
+	st.Method, st.Body, st.Text, st.HTTP.Redirects = "POST", scenario.BodyText, strings.Repeat("x", 2*keptBytes), 1
+	var o outcome
+	var e *Engine
+	synctest.Test(t, func(t *testing.T) {
+		e = prepare(t, f, nil, &o, over(tg))
+		if err := e.Run(t.Context(), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		tg.wait.Wait()
+	})
+	spare := (*e.shards.Load())[0].spare
+	if o.failed > 0 || o.attempts != 4 || len(spare) != 1 || cap(spare[0].held) > 0 || cap(spare[0].raw) > keptBytes {
+		t.Errorf("%d failed in %d attempts; %d exchanges are kept, the first with %d and %d bytes", o.failed, o.attempts, len(spare), cap(spare[0].held), cap(spare[0].raw))
+	}
+}
+
 // A request that a target stops reading in its middle has failed while it was sent.
 func TestUploadThatIsCutOff(t *testing.T) {
 	if runtime.GOOS != "linux" {

@@ -19,6 +19,8 @@ const (
 	keepBody = 1 << 20
 	// exampleBody is how much of a body is kept for the example of an error.
 	exampleBody = 4 << 10
+	// keptBytes is how large a buffer an exchange may keep for its next use: as many are kept as were ever in hand at once.
+	keptBytes = 8 << 10
 	// maxExamples is how many kinds of wrong status have a body kept for their example.
 	maxExamples = 50
 	// maxSaid is how many messages of errors are remembered as they are shown.
@@ -455,6 +457,12 @@ func (s *shard) release(u *user) {
 		ex.conn = nil
 	}
 	s.keepBack(ex)
+	if cap(ex.raw) > keptBytes {
+		ex.raw = nil
+	}
+	if cap(ex.held) > keptBytes {
+		ex.held = nil
+	}
 	ex.parser.Reset(&s.sc)
 	s.spare = append(s.spare, ex)
 }
