@@ -107,3 +107,13 @@ func TestWhatIsNotBuiltYetIsRefusedByNameAllAtOnce(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
+
+// A value may bring the path of a whole URL, also right behind the port.
+func TestAValueMayBringThePath(t *testing.T) {
+	for _, url := range []string{"http://a.test{{l}}", "http://a.test:8080{{l}}", "http://{{l}}", "http://{{l}}:8080/", "http://a.test:{{l}}/x", "http://[::1]:80{{l}}?a={{l}}"} {
+		parse(t, head+"steps: [{get: /, extract: {l: $.l}}, {get: '"+url+"'}]\n")
+	}
+	if _, err := Parse("a.yaml", []byte(head+"steps: [{get: /, extract: {l: $.l}}, {get: 'http://a.test:80800{{l}}'}]\n"), testEnv); err == nil || !strings.Contains(err.Error(), `"80800" is not a port`) {
+		t.Error(err)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -350,7 +351,7 @@ func (p *parser) request(o *object, st *Step) {
 
 // checkURL looks at a step's URL as far as it is fixed.
 func (p *parser) checkURL(n *yaml.Node, s string) {
-	// What stands in {{...}} is taken as an x: enough for the syntax of the rest.
+	// What stands in {{...}} is taken as a digit: enough for the syntax of the rest.
 	fixed := cutTemplates(s)
 	scheme, _, whole := strings.Cut(fixed, "://")
 	switch {
@@ -371,7 +372,7 @@ func (p *parser) checkURL(n *yaml.Node, s string) {
 			p.add(n, "write for example /path?name=value, with %25 for a percent sign", "this is not a URL: %s is not understood", quoted(s))
 		}
 	case whole && !strings.ContainsAny(scheme, "/?"):
-		if msg, remedy := wholeURL(fixed); msg != "" {
+		if msg, remedy := wholeURL(cutTemplates(behindPort.ReplaceAllString(s, "$1"))); msg != "" {
 			p.add(n, remedy, "url: %s", msg)
 		}
 	default:
@@ -379,7 +380,10 @@ func (p *parser) checkURL(n *yaml.Node, s string) {
 	}
 }
 
-// cutTemplates replaces each {{...}} with one letter.
+// behindPort is a URL whose value right behind the port can only be the path.
+var behindPort = regexp.MustCompile(`^([A-Za-z]+://[^/?#{}]*:[0-9]+)\{\{.*`)
+
+// cutTemplates replaces each {{...}} with a digit.
 func cutTemplates(s string) string {
 	var b strings.Builder
 	for {
