@@ -19,6 +19,9 @@ const (
 	tries = 3
 	// promptTime is how long a question waits for its answer, once it is asked.
 	promptTime = 60 * time.Second
+	// lastWords is how long the last of stderr may be on its way when the process has ended. Longer than that only somebody whom it
+	// left behind holds it open.
+	lastWords = 100 * time.Millisecond
 )
 
 // Dialer starts agents. One Dialer serves all peers of a run: it asks one question at a time, and holds back where too many
@@ -79,10 +82,12 @@ const lastSignal = 31
 // carries the connection is the agent itself, whatever ended the one ended the other.
 func (c *Conn) Signal(pid int) int {
 	code, how := c.proc.Exit()
+	if how == "running" {
+		return 0
+	}
+	c.proc.Drained(lastWords)
 	said := c.proc.Said()
 	switch {
-	case how == "running":
-		return 0
 	case fell(said) != "", code >= 0 && code <= 128:
 		return Itself
 	case code == 255 && last(said) == "":
@@ -102,6 +107,7 @@ func (c *Conn) Ended() string {
 	if how == "running" {
 		return "the process that carries the connection still runs"
 	}
+	c.proc.Drained(lastWords)
 	said := cmp.Or(fell(c.proc.Said()), last(c.proc.Said()))
 	switch {
 	case said != "":

@@ -170,9 +170,9 @@ func TestProgramIsPackedOnce(t *testing.T) {
 func TestSystem(t *testing.T) {
 	for printed, want := range map[string]string{
 		"Linux x86_64": "linux/amd64", "Linux aarch64": "linux/arm64", "Linux armv8l": "linux/arm64", "Linux armv7l": "linux/arm",
-		"Linux i686": "linux/386", "Darwin arm64": "darwin/arm64", "Darwin x86_64": "darwin/amd64", "FreeBSD amd64": "freebsd/amd64",
+		"Linux i686": "linux/386", "Darwin arm64": "darwin/arm64", "Darwin x86_64": "darwin/amd64",
 		"Linux ppc64le": "linux/ppc64le", "Linux s390x": "linux/s390x", "Linux loongarch64": "linux/loong64",
-		"Linux armv5tel": "/", "SunOS i86pc": "/", "": "/", "Linux": "/",
+		"Linux armv5tel": "/", "SunOS i86pc": "/", "FreeBSD amd64": "/", "": "/", "Linux": "/",
 	} {
 		goos, goarch, ok := system(printed)
 		if got := goos + "/" + goarch; got != want || ok != (want != "/") {

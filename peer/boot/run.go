@@ -171,6 +171,9 @@ func (r *run) do() (*Booted, error) {
 			}
 			return &Booted{rw: r.rw, rest: r.scan.buf}, nil
 		case "hi":
+			if r.phase != Dial {
+				return nil, &Error{Phase: r.phase, Why: "the peer began twice"}
+			}
 			r.phase, r.system = Probe, rest
 			r.step("probe", 0)
 			r.patient(patience)

@@ -163,6 +163,17 @@ func TestRun(t *testing.T) {
 			},
 		},
 		{
+			name: "one that begins anew", steps: "[dial probe upload]", err: "upload: the peer began twice",
+			play: func(f *far) {
+				f.say("hi Linux x86_64")
+				f.say("need raw /d")
+				f.line()
+				f.say("hi Linux x86_64")
+				f.say("need raw /d")
+				_, _ = io.Copy(io.Discard, f.in)
+			},
+		},
+		{
 			name: "nothing", err: "dial: the connection ended", play: func(*far) {},
 		},
 		{

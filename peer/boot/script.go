@@ -89,7 +89,7 @@ func oneLine(script string) string {
 
 // uname are the patterns for what `uname -s; uname -m` prints on a system of Go's names.
 func uname(goos, goarch string) []string {
-	system := map[string]string{"linux": "Linux", "darwin": "Darwin", "freebsd": "FreeBSD", "openbsd": "OpenBSD", "netbsd": "NetBSD"}[goos]
+	system := map[string]string{"linux": "Linux", "darwin": "Darwin"}[goos]
 	machines := map[string][]string{
 		"amd64": {"x86_64", "amd64"}, "arm64": {"aarch64", "arm64", "armv8*"}, "arm": {"armv6*", "armv7*"}, "386": {"i386", "i586", "i686"},
 		"riscv64": {"riscv64"}, "ppc64le": {"ppc64le"}, "s390x": {"s390x"}, "loong64": {"loongarch64"},
@@ -116,12 +116,6 @@ var known = [][2]string{
 	{"linux", "loong64"},
 	{"darwin", "amd64"},
 	{"darwin", "arm64"},
-	{"freebsd", "amd64"},
-	{"freebsd", "arm64"},
-	{"openbsd", "amd64"},
-	{"openbsd", "arm64"},
-	{"netbsd", "amd64"},
-	{"netbsd", "arm64"},
 }
 
 // system are Go's names for what uname printed; false: it is none that lt runs on.
