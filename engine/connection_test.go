@@ -179,12 +179,12 @@ func TestIdleConnectionClosedByTheServer(t *testing.T) {
 				_, _ = io.WriteString(c, fine)
 			}
 		})
-		f := get(once(3), "/")
+		f := get(once(2), "/")
 		f.Target = "http://" + addr
 		f.Scenarios[0].Steps[0].Method = "POST"
-		f.Scenarios[0].Steps[0].Think = constant(50 * time.Millisecond)
+		f.Scenarios[0].Steps[0].Think = constant(time.Second) // a busy machine's server takes its time to close
 		o := play(t, f, nil, poller)
-		if o.failed > 0 || o.stale > 0 || o.opened != 3 {
+		if o.failed > 0 || o.stale > 0 || o.opened != 2 {
 			t.Errorf("%d failed (%v), %d stale, %d connections", o.failed, o.firstError(), o.stale, o.opened)
 		}
 	})
