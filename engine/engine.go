@@ -131,10 +131,12 @@ func StepNames(p *journey.Program) []metrics.StepName {
 // Pages is where the intervals' pages come from and may go back to.
 func (e *Engine) Pages() *metrics.Pages { return e.pages }
 
+// cores is how many shards can compute at once: a control group may have a small part of a large machine.
+func cores() int { return max(1, int(math.Ceil(limits.Cores()))) }
+
 // shardCount is how many shards the load needs: one carries tens of thousands of requests a second, and a shard that has
 // little to do costs wake-ups on a machine that may carry the target too.
 func (e *Engine) shardCount() int {
-	cores := runtime.NumCPU()
 	n := e.cfg.Shards
 	if n == 0 {
 		peak := e.spec.Profile.Peak()
@@ -147,7 +149,7 @@ func (e *Engine) shardCount() int {
 		} else {
 			n = int(peak / 16)
 		}
-		n = min(n, cores)
+		n = min(n, cores())
 	}
 	if e.spec.Model == load.Open {
 		// More shards than slots would have shards that stand by. Only the tables to come may change the number.
@@ -229,7 +231,7 @@ func (e *Engine) Run(ctx context.Context, epoch time.Time) error {
 func (e *Engine) makeShards() ([]*shard, error) {
 	n := e.shardCount()
 	spin := loop.DefaultSpin
-	if n >= runtime.NumCPU() {
+	if n >= cores() {
 		spin = 0
 	}
 	e.parts = make([][]*metrics.Interval, n)
