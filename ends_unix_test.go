@@ -155,6 +155,39 @@ func TestSignalsDrain(t *testing.T) {
 	}
 }
 
+// Who starts it with nohup wants it to outlive its terminal.
+func TestNohupIsHeard(t *testing.T) {
+	t.Parallel()
+	target, stop := shopAt(t)
+	defer stop()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	lt := filepath.Join(t.TempDir(), "lt") // TestMain goes by the name
+	if err := os.Symlink(exe, lt); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("sh", "-c", `trap "" HUP; exec "$0" "$@"`, lt, "--plain", "-r", "50", "-d", "2s", target)
+	cmd.Env = append(os.Environ(), "CI=1", "LT_STATE_DIR="+t.TempDir())
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	until(t, lines, "stage 1 begins")
+	if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	until(t, lines, "^requests ")
+	if code := exitOf(t, cmd); code != 0 {
+		t.Errorf("the code is %d, want 0", code)
+	}
+}
+
 // Told twice, it does not wait for what hangs.
 func TestSecondSignalEndsAtOnce(t *testing.T) {
 	t.Parallel()

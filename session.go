@@ -220,19 +220,27 @@ func readLine(r io.Reader) string {
 
 // preflight connects once to every origin and works out whether this machine can do what was asked.
 func (s *session) preflight(ctx context.Context) error {
+	var unreached []string
 	for _, r := range s.fleet.Local().Connect(ctx) {
 		if r.Err != nil {
-			text := fmt.Sprintf("%s cannot be reached: %s; nothing was sent (--no-preflight starts all the same)", r.Origin, s.redact.Text(r.Err.Error()))
+			text := fmt.Sprintf("%s cannot be reached: %s", r.Origin, s.redact.Text(r.Err.Error()))
+			if len(unreached) == 0 {
+				text += "; nothing was sent (--no-preflight starts all the same)"
+			}
 			if r.Hint != "" {
 				text += "\n  " + r.Hint
 			}
-			return coded{exitFailed, errors.New(text)}
+			unreached = append(unreached, text)
+			continue
 		}
 		spoken := r.Origin.String() + " speaks HTTP/1.1"
 		if r.TLS != "" {
 			spoken += " over " + r.TLS
 		}
 		s.found = append(s.found, ledger.Event{Kind: ledger.EventNote, Text: spoken})
+	}
+	if len(unreached) > 0 {
+		return coded{exitFailed, errors.New(strings.Join(unreached, "\n"))}
 	}
 	for _, f := range limits.Check(peer.Need(s.file, s.loopback, s.opt.fleet.localShare(s.file))) {
 		if f.Severity == limits.Note {
@@ -411,7 +419,10 @@ func (s *session) writeAll(paths []string) error {
 func (s *session) signals(run *conductor.Run, cut func(), gone <-chan struct{}) (quitScreen <-chan struct{}, stop func()) {
 	quit := make(chan struct{})
 	ch := make(chan os.Signal, 4)
-	signal.Notify(ch, os.Interrupt, syscall.SIGTERM, hangup)
+	signal.Notify(ch, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(hangup) { // nohup: it is to outlive its terminal on purpose
+		signal.Notify(ch, hangup)
+	}
 	done := make(chan struct{})
 	go func() {
 		defer s.crash.Recover()
