@@ -73,7 +73,7 @@ func help(cmd *cobra.Command, _ []string) {
 func usageLines(cmd *cobra.Command, w io.Writer) {
 	fmt.Fprintf(w, "Usage:\n  %s\n", cmd.UseLine())
 	if cmd.HasAvailableSubCommands() {
-		fmt.Fprintf(w, "  %s COMMAND    (%s COMMAND --help says more)\n", cmd.Name(), cmd.Name())
+		fmt.Fprintf(w, "  %s COMMAND    (%s COMMAND --help says more)\n", cmd.CommandPath(), cmd.CommandPath())
 	}
 }
 
