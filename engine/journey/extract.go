@@ -12,9 +12,6 @@ import (
 // longestValue is how much of a value is kept, bytes.
 const longestValue = 64 << 10
 
-// mostMatches bounds what is looked at to pick the last or a random match.
-const mostMatches = 10000
-
 // extract takes a value out of an answer.
 type extract struct {
 	source   scenario.Source
@@ -111,7 +108,7 @@ func (p *Program) find(e *extract, st *Step, s *Session, in *Input, a *Answer, d
 			m := e.re.FindSubmatchIndex(a.Body)
 			return group(a.Body, m, e.group)
 		}
-		all := e.re.FindAllSubmatchIndex(a.Body, mostMatches)
+		all := e.re.FindAllSubmatchIndex(a.Body, scenario.MostMatches)
 		i, ok := p.choose(e, st, in, len(all))
 		if !ok {
 			return nil, false

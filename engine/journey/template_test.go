@@ -292,6 +292,7 @@ func TestFunctions(t *testing.T) {
 		`{{json 'say "x"'}}`: `"say \"x\""`,
 		`{{hmac sha256 "key" "The quick brown fox jumps over the lazy dog"}}`: "f7bc83f430538424b13298e6aa6fb143ef4d59a14946175997479dbc2d1a3cd8",
 		`{{urlencode "a/b c"}}`:  "a%2Fb%20c",
+		`{{"{{"}}x}}`:            "{{x}}",
 		`{{add 1 2 3}}`:          "6",
 		`{{now iso8601}}`:        "2026-03-01T12:00:00.000Z",
 		`{{now http}}`:           "Sun, 01 Mar 2026 12:00:00 GMT",

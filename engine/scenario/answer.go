@@ -103,15 +103,22 @@ func (p *parser) longExtract(n *yaml.Node, e *Extract) bool {
 		case "random":
 			e.Pick = Random
 		default:
-			v, err := ParseCount(s, 1, 1_000_000)
+			most := int64(1_000_000)
+			if e.Source == FromRegex {
+				most = MostMatches
+			}
+			v, err := ParseCount(s, 1, most)
 			if err != nil {
-				p.add(x, "write first, last, random or a number from 1 on", "pick: there is no choice %s", quoted(s))
+				p.add(x, fmt.Sprintf("write first, last, random or a number from 1 to %d", most), "pick: there is no choice %s", quoted(s))
 			}
 			e.Pick = Pick(v)
 		}
 	}
 	return len(p.errs) == before
 }
+
+// MostMatches is how many matches of a regular expression are looked at to pick one: a megabyte of an answer may have a million.
+const MostMatches = 10_000
 
 // checkExpr says what is wrong with the place of a value in an answer.
 func checkExpr(source Source, expr string) error {

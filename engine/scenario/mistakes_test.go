@@ -63,6 +63,7 @@ var mistakes = []struct {
 	{head + "vars: {uuid: a}\nsteps: [{get: /}]\n", 2, 8, "function already", "another name"},
 	{head + "steps: [{get: /, extract: {a: '$.['}}]\n", 2, 31, "not a JSON path", "$.items[0].id"},
 	{head + "steps: [{get: /, extract: {a: '/(/'}}]\n", 2, 31, "not a regular expression", "RE2"},
+	{head + "steps: [{get: /, extract: {a: {regex: x, pick: 10001}}}]\n", 2, 48, "no choice \"10001\"", "1 to 10000"},
 	{head + "steps: [{get: /, extract: {a: token}}]\n", 2, 31, "no place in the answer", "$.path"},
 	{head + "steps: [{get: /, extract: {a: 'css:b'}}]\n", 2, 31, "css", "regular expression"},
 	{head + "steps: [{get: /, check: {status: ok}}]\n", 2, 34, "not a status", "2xx"},

@@ -101,7 +101,7 @@ func ParseTemplate(src string, names *Names) ([]Part, []error) {
 			out = append(out, part)
 			continue
 		case ok && p.i >= len(p.src), !strings.Contains(p.src[start:], "}}"):
-			p.fail(start, "{{ is not closed; add }}")
+			p.fail(start, `{{ is not closed; add }}, or write {{"{{"}} where the braces are meant`)
 		case ok:
 			p.fail(p.i, "%s stands where }} is expected; text within {{...}} needs quotes", quoted(firstRune(p.src[p.i:])))
 		}
