@@ -52,11 +52,7 @@ func (e *Engine) Resolve(ctx context.Context) []Resolved {
 			continue
 		}
 		seen[place] = true
-		if h := e.origins.host(name); h.number.IsValid() {
-			r.Addrs = []netip.Addr{h.number}
-		} else {
-			r.Addrs, _ = e.origins.addresses(ctx, name)
-		}
+		r.Addrs, _ = e.origins.addresses(ctx, e.origins.host(name))
 		out = append(out, r)
 	}
 	return out
@@ -68,11 +64,7 @@ func (e *Engine) ResolveProxy(ctx context.Context) (Resolved, bool) {
 		return Resolved{}, false
 	}
 	r := Resolved{Host: e.origins.proxy.host}
-	if h := e.origins.host(r.Host); h.number.IsValid() {
-		r.Addrs = []netip.Addr{h.number}
-	} else {
-		r.Addrs, _ = e.origins.addresses(ctx, r.Host)
-	}
+	r.Addrs, _ = e.origins.addresses(ctx, e.origins.host(r.Host))
 	return r, true
 }
 

@@ -109,18 +109,18 @@ func (o *origins) ask(h *host, done func(*answer)) {
 
 // lookup asks the resolver once.
 func (o *origins) lookup(h *host) *answer {
-	if h.number.IsValid() {
-		return o.classed(h.name, []netip.Addr{h.number})
-	}
-	addrs, err := o.addresses(o.ctx, h.name)
+	addrs, err := o.addresses(o.ctx, h)
 	if err != nil {
 		return &answer{at: time.Now(), err: err}
 	}
 	return o.classed(h.name, addrs)
 }
 
-// addresses is what the resolver says about a name: at least one address, or an error.
-func (o *origins) addresses(ctx context.Context, name string) ([]netip.Addr, error) {
+// addresses is what a host is, or what the resolver says about its name: at least one address, or an error.
+func (o *origins) addresses(ctx context.Context, h *host) ([]netip.Addr, error) {
+	if h.number.IsValid() {
+		return []netip.Addr{h.number}, nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
 	ask := o.cfg.Lookup
@@ -129,9 +129,9 @@ func (o *origins) addresses(ctx context.Context, name string) ([]netip.Addr, err
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 		}
 	}
-	addrs, err := ask(ctx, name)
+	addrs, err := ask(ctx, h.name)
 	if err == nil && len(addrs) == 0 {
-		err = &net.DNSError{Err: "no addresses", Name: name, IsNotFound: true}
+		err = &net.DNSError{Err: "no addresses", Name: h.name, IsNotFound: true}
 	}
 	return addrs, err
 }
