@@ -187,7 +187,7 @@ func (m *model) drawSLOs(c chart.Canvas) {
 	x := 1
 	for i, r := range list {
 		st, glyph := sloMark(r)
-		text, _, few := strings.Cut(chart.Clean(r.Text), " (") // what limits the value stands in the report
+		text, _, few := strings.Cut(criterionValue(r), " (") // what limits the value stands in the report
 		if few && r.OK {
 			st = theme.Dim
 		}
@@ -213,6 +213,11 @@ func (m *model) drawSLOs(c chart.Canvas) {
 		c.Right(end, 0, st, text)
 		x = c.Text(end+1, 0, st, glyph) + gap
 	}
+}
+
+// criterionValue is the value of a criterion as the screen writes one; lines and files have >= for ≥.
+func criterionValue(r slo.Result) string {
+	return strings.Replace(chart.Clean(r.Text), ">= ", "≥", 1)
 }
 
 func rankSLO(r slo.Result) int {

@@ -653,6 +653,16 @@ func TestAP99OfFewAnswersHasItsInterval(t *testing.T) {
 	p.wantFoot("Steady: goodput follows what is offered, p50 is 5.00 ms, p99 40.0 ms.")
 }
 
+// A criterion's lower bound is written as all others on the screen, in its place and in the sentence.
+func TestALowerBoundOfACriterion(t *testing.T) {
+	v := *states()["running"]
+	v.SLOs = []slo.Result{{Expr: "p99 < 2s", Text: ">= 2.61 s", Known: true, Fails: true, Since: 55 * time.Second}}
+	p := fly(t, "running")
+	p.take(viewMsg{&v})
+	p.wantFoot("✗ p99 < 2s does not hold since 0:55: it is ≥2.61 s.")
+	p.wantText(" p99 < 2s  ≥2.61 s ✗ ")
+}
+
 // In the closed model nobody asks a source for arrivals.
 func TestNoArrivalsAreAskedOfUsers(t *testing.T) {
 	v := *labelledFleet()

@@ -79,7 +79,7 @@ func (m *model) overviewFoot() remark {
 	}
 	for _, r := range v.SLOs {
 		if r.Fails {
-			return broke(fmt.Sprintf("%s does not hold since %s: it is %s.", r.Expr, chart.Clock(r.Since), r.Text))
+			return broke(fmt.Sprintf("%s does not hold since %s: it is %s.", r.Expr, chart.Clock(r.Since), criterionValue(r)))
 		}
 	}
 	if w.ErrorRate >= 0.05 {
@@ -107,7 +107,7 @@ func (m *model) overviewFoot() remark {
 	}
 	for _, r := range v.SLOs {
 		if r.Known && !r.OK {
-			return bends(fmt.Sprintf("%s holds again; it did not from %s on: %s.", r.Expr, chart.Clock(r.Since), r.Text))
+			return bends(fmt.Sprintf("%s holds again; it did not from %s on: %s.", r.Expr, chart.Clock(r.Since), criterionValue(r)))
 		}
 	}
 	if w.Response.Count == 0 {
