@@ -304,6 +304,7 @@ func (s *session) conduct(ctx context.Context, h ledger.Header) error {
 		cfg.Watch = p.watch
 		p.begin(head)
 	}
+	told := heard() // from before there is anything to be drained
 	run := conductor.Start(ctx, cfg)
 	if end := s.basis.Until; !end.IsZero() {
 		timer := time.AfterFunc(time.Until(end), func() {
@@ -313,7 +314,7 @@ func (s *session) conduct(ctx context.Context, h ledger.Header) error {
 		})
 		defer timer.Stop()
 	}
-	quitScreen, stopSignals := s.signals(run, cut, gone)
+	quitScreen, stopSignals := s.signals(told, run, cut, gone)
 	defer stopSignals()
 	if s.screen {
 		err := s.show(ctx, run, quitScreen)
@@ -414,15 +415,20 @@ func (s *session) writeAll(paths []string) error {
 	return errors.Join(errs...)
 }
 
+// heard gets the signals that end a run.
+func heard() chan os.Signal {
+	told := make(chan os.Signal, 4)
+	signal.Notify(told, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(hangup) { // nohup: it is to outlive its terminal on purpose
+		signal.Notify(told, hangup)
+	}
+	return told
+}
+
 // signals lets the first interrupt drain the run and the second end it at once; after the third the next one ends the program, whatever
 // it waits for. A lost terminal is an interrupt without a screen: the load never goes on unwatched.
-func (s *session) signals(run *conductor.Run, cut func(), gone <-chan struct{}) (quitScreen <-chan struct{}, stop func()) {
+func (s *session) signals(told chan os.Signal, run *conductor.Run, cut func(), gone <-chan struct{}) (quitScreen <-chan struct{}, stop func()) {
 	quit := make(chan struct{})
-	ch := make(chan os.Signal, 4)
-	signal.Notify(ch, os.Interrupt, syscall.SIGTERM)
-	if !signal.Ignored(hangup) { // nohup: it is to outlive its terminal on purpose
-		signal.Notify(ch, hangup)
-	}
 	done := make(chan struct{})
 	go func() {
 		defer s.crash.Recover()
@@ -442,7 +448,7 @@ func (s *session) signals(run *conductor.Run, cut func(), gone <-chan struct{}) 
 				gone = nil
 				run.Send(conductor.Stop{})
 				say("nobody reads the lines any more: the run is stopped")
-			case sig := <-ch:
+			case sig := <-told:
 				if sig == hangup {
 					leave()
 				}
@@ -458,12 +464,12 @@ func (s *session) signals(run *conductor.Run, cut func(), gone <-chan struct{}) 
 					run.Send(conductor.Now{})
 				default:
 					cut()
-					signal.Stop(ch)
+					signal.Stop(told)
 				}
 			}
 		}
 	}()
-	return quit, func() { signal.Stop(ch); close(done) }
+	return quit, func() { signal.Stop(told); close(done) }
 }
 
 // show puts the run on the screen until the user leaves it.
