@@ -167,7 +167,12 @@ func (p *parser) check(n *yaml.Node, st *Step) {
 	c := &st.Check
 	c.Pos = posOf(n)
 	if x := o.get("status"); x != nil {
-		for _, s := range p.items(x, "status", true) {
+		before := len(p.errs)
+		list := p.items(x, "status", true)
+		if len(list) == 0 && len(p.errs) == before {
+			p.add(x, "write [200, 201], or remove the key", "status is an empty list, so that no answer would be right")
+		}
+		for _, s := range list {
 			v, ok := p.scalar(s, "status")
 			if !ok {
 				continue

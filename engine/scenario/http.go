@@ -320,6 +320,8 @@ func proxyURL(s string) (msg, remedy string) {
 		return "this is not the URL of a proxy", "write http://proxy:3128"
 	case u.Scheme != "http":
 		return "the scheme " + quoted(u.Scheme) + " is not one of a proxy that is known here", "write http://proxy:3128"
+	case !validPort(u.Port(), true):
+		return quoted(u.Port()) + " is not a port", "write a number from 1 to 65535"
 	case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "":
 		return "the URL of a proxy has nothing after the host", "write http://proxy:3128"
 	}

@@ -53,6 +53,9 @@ func (f *File) Override(q Quick, env Env) error {
 	if err := f.Load.Validate(); err != nil {
 		return err
 	}
+	if f.Load.Profile.Peak() == 0 {
+		return errors.New("--stage: every level is 0, so nothing would happen; write for example 30s:50")
+	}
 	return nil
 }
 

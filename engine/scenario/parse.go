@@ -248,6 +248,9 @@ func wholeURL(s string) (msg, remedy string) {
 		}
 		return quoted(s) + " names no host", "write for example https://shop.example:8443"
 	}
+	if strings.ContainsFunc(u.Hostname(), notInHost) {
+		return quoted(u.Hostname()) + " is no name of a host", "write a name or an address as it is, several one by one"
+	}
 	if port := u.Port(); !validPort(port, true) {
 		return quoted(port) + " is not a port", "write a number from 1 to 65535"
 	}
@@ -255,6 +258,11 @@ func wholeURL(s string) (msg, remedy string) {
 		return "credentials in a URL end up in logs", "write http: {user: \"NAME:{{password}}\"} with the password under vars:"
 	}
 	return "", ""
+}
+
+// notInHost reports a character that stands neither in names of hosts nor in addresses with their zones.
+func notInHost(r rune) bool {
+	return r < 0x80 && !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9') && !strings.ContainsRune("-._:%", r)
 }
 
 func (p *parser) host(n *yaml.Node, s string) {

@@ -98,6 +98,8 @@ func TestAFlagInAnotherToolsSenseGetsAFriendsAnswer(t *testing.T) {
 		"a control character":      {Headers: []string{"X: a\x1bb"}},
 		"Cookie: a=1; b=2":         {Headers: []string{"Cookie: a=1", "cookie: b=2"}},
 		"header Host is there":     {Headers: []string{"Host: a", "Host: b"}},
+		"every level is 0":         {Stages: []string{"10s:0"}},
+		"no name of a host":        {URL: "http://a*b/"},
 		"write %25 for a percent":  {URL: "http://bob:p%ss@localhost/"},
 	} {
 		if q.URL == "" {

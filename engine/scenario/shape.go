@@ -152,6 +152,9 @@ func (p *parser) shape(n *yaml.Node) {
 	p.f.complete()
 	err := p.f.Load.Validate()
 	if err == nil {
+		if p.f.Load.Profile.Peak() == 0 {
+			p.add(at.load, "give a stage a level above it, for example at: 50", "every stage is at 0, so nothing would happen")
+		}
 		return
 	}
 	for _, e := range unjoin(err) {

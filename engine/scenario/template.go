@@ -170,6 +170,9 @@ func (p *templateParser) expr(inner bool) (Part, bool) {
 	if !word {
 		return p.fail(at, "arguments follow something that is no function; write {{function argument}}")
 	}
+	if p.src[p.i] == '|' {
+		return p.fail(p.i, "there are no filters; a function stands before its value, as in {{base64 %s}}", head.Text)
+	}
 	fn, ok := functions[head.Text]
 	if !ok {
 		return p.unknown(at, head.Text, true)
