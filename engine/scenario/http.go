@@ -176,6 +176,10 @@ func (p *parser) headers(n *yaml.Node) []Pair {
 			p.add(f.name, remedy, "the header %s is made by the program itself", f.key)
 			continue
 		}
+		if isNull(f.val) {
+			p.add(f.name, `write "" to send it empty, or remove it`, "the header %s has no value", f.key)
+			continue
+		}
 		v, ok := p.template(f.val, "the header "+f.key)
 		if ok && strings.ContainsFunc(v, isControl) {
 			p.add(f.val, "write it on one line, without control characters", "the header %s has a line break or a control character in it", f.key)

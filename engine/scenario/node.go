@@ -292,7 +292,7 @@ func (w *walker) items(n *yaml.Node, what string, single bool) []*yaml.Node {
 	return out
 }
 
-// scalar is the text of a value exactly as it is written: 1.10 stays 1.10.
+// scalar is the text of a value exactly as it is written: 1.10 stays 1.10. That of nothing, however it is written, is empty.
 func (w *walker) scalar(n *yaml.Node, what string) (string, bool) {
 	n = w.real(n)
 	if n.Kind != yaml.ScalarNode {
@@ -304,7 +304,9 @@ func (w *walker) scalar(n *yaml.Node, what string) (string, bool) {
 		return "", false
 	}
 	switch n.ShortTag() {
-	case "!!str", "!!int", "!!float", "!!bool", "!!timestamp", "!!null", "!!merge":
+	case "!!str", "!!int", "!!float", "!!bool", "!!timestamp", "!!merge":
+	case "!!null":
+		return "", true
 	default:
 		w.add(n, "write the value without a !tag", "%s has the tag %s, which means nothing here", what, n.ShortTag())
 		return "", false

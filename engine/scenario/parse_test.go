@@ -117,3 +117,16 @@ func TestAValueMayBringThePath(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Nothing is no text, whichever of YAML's words for it stands there.
+func TestNothingIsEmpty(t *testing.T) {
+	f := parse(t, head+"vars: {a: , b: null, c: ~, d: 'null'}\nsteps: [{post: /, form: {x: null}, headers: {A: ''}}, {post: /, json: [null, ~]}]\n")
+	for i, want := range []string{"", "", "", "null"} {
+		if f.Vars[i].Value != want {
+			t.Errorf("%+v, want %q", f.Vars[i], want)
+		}
+	}
+	if st := f.Scenarios[0].Steps; st[0].Form[0].Value != "" || st[1].Text != "[null,null]" {
+		t.Errorf("%+v, %s", st[0].Form, st[1].Text)
+	}
+}

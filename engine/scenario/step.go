@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"path/filepath"
@@ -250,6 +251,9 @@ func (p *parser) step(n *yaml.Node, sc *Scenario) *Step {
 	if x := o.get("check"); x != nil {
 		p.check(x, st)
 	}
+	if x := cmp.Or(o.get("check"), o.get("extract")); st.Method == "HEAD" && st.looksIntoBody() {
+		p.add(x, "write get: instead, or look at the status and the header alone", "the answer to HEAD has no body, and this looks into it")
+	}
 	if x := o.get("think"); x != nil {
 		if s, ok := p.scalar(x, "think"); ok {
 			t, err := ParseThink(s, p.f.Profiles)
@@ -262,6 +266,13 @@ func (p *parser) step(n *yaml.Node, sc *Scenario) *Step {
 		}
 	}
 	return st
+}
+
+// looksIntoBody says whether checks or extracts need the body of the answer.
+func (st *Step) looksIntoBody() bool {
+	c := &st.Check
+	return len(c.Contains)+len(c.NotContains)+len(c.Matches)+len(c.JSON) > 0 ||
+		slices.ContainsFunc(st.Extract, func(e Extract) bool { return e.Source == FromJSON || e.Source == FromRegex })
 }
 
 // ofIterations refuses on a step what is about whole iterations: a step may ask for a new connection or for none of the cookies,
