@@ -126,7 +126,7 @@ func (e *Engine) reach(ctx context.Context, or journey.Origin) Reached {
 	if err != nil {
 		r.Class, _ = classify(err, metrics.PhaseConnect)
 		what := shortError(err)
-		if errors.Is(err, context.DeadlineExceeded) {
+		if late := net.Error(nil); errors.As(err, &late) && late.Timeout() {
 			what = "no answer in time"
 		}
 		r.Err = fmt.Errorf("connect to %s: %s", r.Addr, what)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -140,8 +141,13 @@ func TestPreflightTriesEveryAddress(t *testing.T) {
 	for _, tc := range []struct {
 		answers string // the address that does
 		addr    string // what is told of
+		late    error  // of those that do not
 		says    string
-	}{{"127.0.0.3:80", "127.0.0.3:80", ""}, {"", "127.0.0.1:80", "no answer in time"}} {
+	}{
+		{"127.0.0.3:80", "127.0.0.3:80", context.DeadlineExceeded, ""},
+		{"", "127.0.0.1:80", context.DeadlineExceeded, "127.0.0.1:80: no answer in time"},
+		{"", "127.0.0.1:80", &net.OpError{Op: "dial", Net: "tcp", Err: os.ErrDeadlineExceeded}, "127.0.0.1:80: no answer in time"}, // as the system's poller may say it
+	} {
 		synctest.Test(t, func(t *testing.T) {
 			f := get(once(1))
 			f.Target = "http://name.example"
@@ -156,7 +162,7 @@ func TestPreflightTriesEveryAddress(t *testing.T) {
 						return ours, nil
 					}
 					<-ctx.Done()
-					return nil, ctx.Err()
+					return nil, tc.late
 				}
 			})
 			began := time.Now()
