@@ -369,7 +369,11 @@ func (f *File) overrideLoad(q *Quick, g *flags) {
 		given, rampBefore, warmupBefore, one := oneLevel(old.Stages)
 		if level == 0 {
 			if level = given; !one {
-				g.fail("-d", errors.New("the file's load has stages; give -r or -c as well to replace them"))
+				flag := "-d"
+				if !hasDuration {
+					flag = "--ramp"
+				}
+				g.fail(flag, errors.New("the file's load has stages; give -r or -c as well to replace them"))
 				break
 			}
 		}

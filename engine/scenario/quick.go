@@ -191,7 +191,7 @@ func (g *flags) count(flag, s string, low, high int64) int64 {
 	}
 	n, err := ParseCount(s, low, high)
 	if err != nil {
-		g.fail(flag, err)
+		g.fail(flag, fmt.Errorf("%w; write a whole number from %d on", err, low))
 	}
 	return n
 }

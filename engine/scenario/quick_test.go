@@ -98,9 +98,10 @@ func TestAFlagInAnotherToolsSenseGetsAFriendsAnswer(t *testing.T) {
 		"a control character":      {Headers: []string{"X: a\x1bb"}},
 		"Cookie: a=1; b=2":         {Headers: []string{"Cookie: a=1", "cookie: b=2"}},
 		"header Host is there":     {Headers: []string{"Host: a", "Host: b"}},
-		"every level is 0":         {Stages: []string{"10s:0"}},
-		"no name of a host":        {URL: "http://a*b/"},
-		"write %25 for a percent":  {URL: "http://bob:p%ss@localhost/"},
+		"-n: 0 is not within 1 and 9007199254740992; write a whole number from 1 on": {Iterations: "0"},
+		"every level is 0":        {Stages: []string{"10s:0"}},
+		"no name of a host":       {URL: "http://a*b/"},
+		"write %25 for a percent": {URL: "http://bob:p%ss@localhost/"},
 	} {
 		if q.URL == "" {
 			q.URL = "localhost"
@@ -178,7 +179,11 @@ func TestFlagsOverrideAFile(t *testing.T) {
 			t.Errorf("%+v: %+v, %v; want %s", q, st, err, want)
 		}
 	}
-	err := parse(t, head+"steps: [{get: /}]\nload: {rate: 50, for: 1m, ramp: 10s}\n").Override(Quick{Duration: "5s"}, testEnv)
+	err := parse(t, readTestdata(t, "built.yaml")).Override(Quick{Ramp: "5s"}, testEnv)
+	if err == nil || !strings.HasPrefix(err.Error(), "--ramp: the file's load has stages") {
+		t.Errorf("a ramp over stages: %v", err)
+	}
+	err = parse(t, head+"steps: [{get: /}]\nload: {rate: 50, for: 1m, ramp: 10s}\n").Override(Quick{Duration: "5s"}, testEnv)
 	if err == nil || !strings.Contains(err.Error(), "the ramp of 10s is longer than the whole load of 5s") {
 		t.Errorf("a load shorter than its ramp: %v", err)
 	}
