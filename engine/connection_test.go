@@ -637,7 +637,7 @@ func TestSourceAddresses(t *testing.T) {
 }
 
 // New connections rotate over a name's addresses; one that does not answer is raced by the other family's; an address that
-// the rules forbid is never dialled, be it from the start or when the name is asked again in the middle of a run.
+// the rules forbid is never dialled.
 func TestAddresses(t *testing.T) {
 	count := func(host string) (string, *atomic.Int64) {
 		l, err := net.Listen("tcp", host)
@@ -668,14 +668,16 @@ func TestAddresses(t *testing.T) {
 	forbidden := netip.MustParseAddr("127.0.0.3")
 	for _, tc := range []struct {
 		name          string
-		first, second []netip.Addr // what the resolver says at first and later
+		said          []netip.Addr // what the resolver says
 		one, two, six int64
 		failed        uint64
+		own           []string // addresses of ours
 	}{
-		{"rotation", addrs("127.0.0.1", "127.0.0.2"), nil, 3, 3, 0, 0},
-		{"the other family", addrs("127.0.0.4", "::1"), nil, 0, 0, 6, 0},
-		{"forbidden beside others", addrs("127.0.0.3", "127.0.0.2"), nil, 0, 6, 0, 0},
-		{"forbidden alone", addrs("127.0.0.3"), nil, 0, 0, 0, 6},
+		{"rotation", addrs("127.0.0.1", "127.0.0.2"), 3, 3, 0, 0, nil},
+		{"the other family", addrs("127.0.0.4", "::1"), 0, 0, 6, 0, nil},
+		{"the other family from our own addresses", addrs("127.0.0.4", "::1"), 0, 0, 6, 0, []string{"127.0.0.1", "::1"}},
+		{"forbidden beside others", addrs("127.0.0.3", "127.0.0.2"), 0, 6, 0, 0, nil},
+		{"forbidden alone", addrs("127.0.0.3"), 0, 0, 0, 6, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			both(t, func(t *testing.T, poller option) {
@@ -683,10 +685,10 @@ func TestAddresses(t *testing.T) {
 				two.Store(0)
 				six.Store(0)
 				f := get(once(6), "/")
-				f.Target = "http://name.example:" + port
+				f.Target, f.HTTP.SourceIPs = "http://name.example:"+port, tc.own
 				f.Scenarios[0].Steps[0].HTTP.Connections = scenario.PerRequest
 				o := play(t, f, nil, poller, func(c *Config) {
-					c.Lookup = func(context.Context, string) ([]netip.Addr, error) { return tc.first, nil }
+					c.Lookup = func(context.Context, string) ([]netip.Addr, error) { return tc.said, nil }
 					c.Allow = func(host string, a netip.Addr) error {
 						if host != "name.example" {
 							t.Errorf("asked about an address of %q", host)

@@ -246,12 +246,17 @@ func (o *origins) end(r *route, a *answer, i int) *loop.Endpoint {
 		return ep
 	}
 	n := len(a.addrs)
-	ep.Addr = netip.AddrPortFrom(a.addrs[i%n], r.port)
-	if len(a.alt) > 0 {
-		ep.Alt = netip.AddrPortFrom(a.alt[i%len(a.alt)], r.port)
+	source := func(addr netip.Addr) netip.Addr {
+		if own := o.sources(addr); len(own) > 0 {
+			return own[i/n%len(own)]
+		}
+		return netip.Addr{}
 	}
-	if own := o.sources(ep.Addr.Addr()); len(own) > 0 {
-		ep.Source = own[i/n%len(own)]
+	first := a.addrs[i%n]
+	ep.Addr, ep.Source = netip.AddrPortFrom(first, r.port), source(first)
+	if len(a.alt) > 0 {
+		alt := a.alt[i%len(a.alt)]
+		ep.Alt, ep.Other = netip.AddrPortFrom(alt, r.port), source(alt)
 	}
 	return ep
 }

@@ -36,7 +36,16 @@ type Endpoint struct {
 	Alt    netip.AddrPort // an address of the other family, tried 250 ms after Addr (RFC 8305) or when Addr fails; zero: none
 	Path   string         // of a unix socket, instead of Addr
 	Source netip.Addr     // local address to bind to, with a port of the kernel's choice; zero: any
+	Other  netip.Addr     // likewise for Alt, which is of the other family
 	TLS    *tls.Config    // of a TLS client; nil: plain
+}
+
+// source is the local address to bind to on the way to addr, which is Addr or Alt.
+func (ep *Endpoint) source(addr netip.AddrPort) netip.Addr {
+	if addr == ep.Alt {
+		return ep.Other
+	}
+	return ep.Source
 }
 
 // state is how far a Conn has come. The order matters: from failing on it is

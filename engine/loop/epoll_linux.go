@@ -279,7 +279,7 @@ func (p *epoll) connect(place uint32, ep *Endpoint, addr netip.AddrPort) (int32,
 	if err != nil {
 		return -1, fmt.Errorf("socket: %w", err)
 	}
-	if err := prepare(fd, family, ep, to); err != nil {
+	if err := prepare(fd, family, ep.source(addr), to); err != nil {
 		unix.Close(fd)
 		return -1, err
 	}
@@ -292,24 +292,24 @@ func (p *epoll) connect(place uint32, ep *Endpoint, addr netip.AddrPort) (int32,
 	return int32(fd), nil
 }
 
-// prepare binds and begins to connect fd.
-func prepare(fd, family int, ep *Endpoint, to unix.Sockaddr) error {
+// prepare binds fd to source, if there is one, and begins to connect it.
+func prepare(fd, family int, source netip.Addr, to unix.Sockaddr) error {
 	if family != unix.AF_UNIX {
 		// A request is one write; it must not wait for the ACK of the one before.
 		if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
 			return fmt.Errorf("set TCP_NODELAY: %w", err)
 		}
-		if ep.Source.IsValid() {
+		if source.IsValid() {
 			// Lets the port be chosen when the destination is known, so that
 			// each destination has the whole range of ports. Kernels before
 			// 4.2 lack it and choose at bind.
 			_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
-			from, f := sockaddr(netip.AddrPortFrom(ep.Source, 0))
+			from, f := sockaddr(netip.AddrPortFrom(source, 0))
 			if f != family {
-				return fmt.Errorf("bind to %s: %w", ep.Source, unix.EAFNOSUPPORT)
+				return fmt.Errorf("bind to %s: %w", source, unix.EAFNOSUPPORT)
 			}
 			if err := unix.Bind(fd, from); err != nil {
-				return fmt.Errorf("bind to %s: %w", ep.Source, err)
+				return fmt.Errorf("bind to %s: %w", source, err)
 			}
 		}
 	}

@@ -114,10 +114,10 @@ func (p *portable) dial(c *Conn, ep *Endpoint) {
 // reach connects to ep, to Alt too if it must.
 func (p *portable) reach(ctx context.Context, ep *Endpoint) (net.Conn, error) {
 	if ep.Path != "" {
-		return p.open(ctx, ep, "unix", ep.Path)
+		return p.open(ctx, netip.Addr{}, "unix", ep.Path)
 	}
 	if !ep.Alt.IsValid() {
-		return p.open(ctx, ep, "tcp", ep.Addr.String())
+		return p.open(ctx, ep.Source, "tcp", ep.Addr.String())
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -129,7 +129,7 @@ func (p *portable) reach(ctx context.Context, ep *Endpoint) (net.Conn, error) {
 	results := make(chan result, 2)
 	try := func(a netip.AddrPort, alt bool) {
 		p.l.work(func() {
-			nc, err := p.open(ctx, ep, "tcp", a.String())
+			nc, err := p.open(ctx, ep.source(a), "tcp", a.String())
 			results <- result{nc, err, alt}
 		})
 	}
@@ -170,13 +170,13 @@ func (p *portable) reach(ctx context.Context, ep *Endpoint) (net.Conn, error) {
 	return nil, first
 }
 
-func (p *portable) open(ctx context.Context, ep *Endpoint, network, address string) (net.Conn, error) {
+func (p *portable) open(ctx context.Context, source netip.Addr, network, address string) (net.Conn, error) {
 	if p.l.o.Dial != nil {
 		return p.l.o.Dial(ctx, network, address)
 	}
 	var d net.Dialer
-	if ep.Source.IsValid() && network == "tcp" {
-		d.LocalAddr = &net.TCPAddr{IP: ep.Source.AsSlice(), Zone: ep.Source.Zone()}
+	if source.IsValid() {
+		d.LocalAddr = &net.TCPAddr{IP: source.AsSlice(), Zone: source.Zone()}
 	}
 	return d.DialContext(ctx, network, address)
 }
