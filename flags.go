@@ -39,7 +39,7 @@ func (f *runFlags) add(cmd *cobra.Command, _ world) {
 	fs.SortFlags = false
 	q, o := &f.quick, &f.opt
 	fs.StringVarP(&q.Rate, "rate", "r", "", "arrivals at this `RATE` over all sources: 500, 500/s, 30/m, 10/h")
-	fs.StringVarP(&q.Users, "users", "c", "", "closed model with `N` users; with --rate: at most N in flight")
+	fs.StringVarP(&q.Users, "users", "c", "", "closed model with `N` users; with --rate: at most N in flight; with --stage: at most N users")
 	fs.StringVarP(&q.Duration, "duration", "d", "", "`TIME` that it lasts: 30s, 5m")
 	fs.StringVarP(&q.Iterations, "iterations", "n", "", "end after `N` iterations, over all sources")
 	fs.StringVar(&q.Ramp, "ramp", "", "reach the rate or the users within this `TIME`")

@@ -361,10 +361,13 @@ func (f *File) overrideLoad(q *Quick, g *flags) {
 		if q.Rate != "" || hasDuration || hasRamp {
 			g.fail("--stage", errors.New("stages say how much and how long; leave -r, -d and --ramp out"))
 		}
-		if users > 0 && q.Rate == "" {
-			f.model(load.Closed)
-		}
 		s.Profile.Stages = f.flagStages(q.Stages, g)
+		if users > 0 && q.Rate == "" {
+			s.MaxRate = float64(users) // as beside a rate, the most of them
+			if peak := s.Profile.Peak(); peak > s.MaxRate {
+				g.fail("-c", fmt.Errorf("the stages go up to %s users, above the %d that it allows; with --stage it is the most of them, also by hand", formatNumber(peak), users))
+			}
+		}
 	case level > 0 || hasDuration || hasRamp || q.Iterations != "" && f.Path == "":
 		given, rampBefore, warmupBefore, one := oneLevel(old.Stages)
 		if level == 0 {
@@ -441,13 +444,6 @@ func (f *File) limits(q *Quick, g *flags) {
 	}
 	if s.Model == load.Closed && (q.Arrivals != "" || q.MaxInFlight != "") {
 		g.fail("-c", errors.New("--arrivals and --max-in-flight belong to a rate; users begin when they have finished: give -r as well, or leave them out"))
-	}
-	if q.MaxRate != "" {
-		v, err := ParseRate(q.MaxRate)
-		if err != nil {
-			g.fail("--max-rate", err)
-		}
-		s.MaxRate = v
 	}
 	g.duration("--graceful", q.Graceful, &s.Graceful, 0)
 	if q.Seed != "" {

@@ -47,7 +47,6 @@ type Quick struct {
 	Stages      []string // DURATION:LEVEL holds a level, DURATION:~LEVEL ramps to it
 	Arrivals    string
 	MaxInFlight string
-	MaxRate     string
 	Graceful    string
 	Warmup      string
 	Seed        string

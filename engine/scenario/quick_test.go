@@ -68,6 +68,10 @@ func TestFlagsShapeTheLoad(t *testing.T) {
 			t.Errorf("stage %d: %+v, want %+v", i, s, want[i])
 		}
 	}
+	users := quick(t, Quick{URL: "localhost", Stages: []string{"10s:~30", "20s:20"}, Users: "40"})
+	if !users.Closed || users.Load.MaxRate != 40 || users.Load.Profile.Peak() != 30 {
+		t.Errorf("stages of users: %+v", users.Load)
+	}
 	if n := quick(t, Quick{URL: "localhost", Iterations: "100000", Rate: "100"}).Load; n.Iterations != 100000 || n.Profile.Duration() != 1500*time.Second {
 		t.Errorf("iterations: %+v", n)
 	}
@@ -99,6 +103,7 @@ func TestAFlagInAnotherToolsSenseGetsAFriendsAnswer(t *testing.T) {
 		"Cookie: a=1; b=2":         {Headers: []string{"Cookie: a=1", "cookie: b=2"}},
 		"header Host is there":     {Headers: []string{"Host: a", "Host: b"}},
 		"-n: 0 is not within 1 and 9007199254740992; write a whole number from 1 on": {Iterations: "0"},
+		"-c: the stages go up to 100 users, above the 10 ":                           {Users: "10", Stages: []string{"30s:~100"}},
 		"every level is 0":        {Stages: []string{"10s:0"}},
 		"no name of a host":       {URL: "http://a*b/"},
 		"write %25 for a percent": {URL: "http://bob:p%ss@localhost/"},
