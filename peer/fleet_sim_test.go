@@ -92,9 +92,8 @@ func TestSimLimits(t *testing.T) {
 
 // What a live change comes to under max_rate is what an owner's limit is held against, and not what it would come to without.
 func TestSimLimitUnderMaxRate(t *testing.T) {
-	q := minute
-	q.MaxRate = "300"
-	s := simulate(t, q, []string{"a", "b", "c"}, func(s *simulation, c *Config) {
+	s := simulate(t, minute, []string{"a", "b", "c"}, func(s *simulation, c *Config) {
+		c.File.Load.MaxRate = 300
 		s.host("a").policy = &wire.Policy{MaxRate: 120}
 		s.at(20*time.Second, func() {
 			if _, err := s.fleet.Change(load.Factor, 2); err != nil {
