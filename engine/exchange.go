@@ -305,12 +305,11 @@ func (s *shard) complete(slot uint32, u *user, ex *exchange, now time.Duration) 
 	s.end(slot, u, ex, class, metrics.PhaseReceive, v.Message, v.Ends, now)
 }
 
-// inflate decodes a compressed body. One that is too long, or was not kept whole, is cut as any other would be.
+// inflate decodes a compressed body. One that is too long, or was not kept whole, is cut as any other would be; how long it would
+// have become is not known, so its size is that of its beginning.
 func (s *shard) inflate(ex *exchange) error {
 	plain, err := journey.Inflate(nil, ex.head.Get("Content-Encoding"), ex.body, keepBody)
 	switch {
-	case err == nil && !ex.cut:
-		ex.bodyLen = int64(len(plain))
 	case err == nil:
 	case errors.Is(err, journey.ErrInflateTooLong), ex.cut && errors.Is(err, journey.ErrInflateBroken):
 		ex.cut = true
@@ -318,7 +317,7 @@ func (s *shard) inflate(ex *exchange) error {
 		return err
 	}
 	s.keepBack(ex)
-	ex.body = plain
+	ex.body, ex.bodyLen = plain, int64(len(plain))
 	return nil
 }
 
