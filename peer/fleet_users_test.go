@@ -40,7 +40,7 @@ func storm(starts []time.Duration) (most int) {
 
 // Without faults every user that is wanted runs, and nothing is said to be missing.
 func TestSimUsersAreTheWhole(t *testing.T) {
-	for _, q := range []scenario.Quick{ninety, {Users: "90", Duration: "60s", Ramp: "20s", Seed: "1"}, {Stages: []string{"20s:30", "20s:~90", "20s:40"}, Users: "30", Seed: "1"}} {
+	for _, q := range []scenario.Quick{ninety, {Users: "90", Duration: "60s", Ramp: "20s", Seed: "1"}, {Stages: []string{"20s:30", "20s:~90", "20s:40"}, Users: "900", Seed: "1"}} {
 		s := simulate(t, q, []string{"a", "b", "c"}, func(s *simulation, c *Config) { s.host("a").shards = 3 })
 		v := s.check(t)
 		if !v.whole || s.fleet.gap.without != 0 || v.without > 10 || said(v, "load gap") > 0 {

@@ -77,7 +77,7 @@ func TestSimStopByHand(t *testing.T) {
 				t.Run(fmt.Sprintf("%s/%s/%s", path.name, before, model), func(t *testing.T) {
 					q := scenario.Quick{Stages: []string{"15s:300", "15s:400"}, Arrivals: model, Seed: "1"}
 					if model == "closed" {
-						q = scenario.Quick{Users: "60", Stages: []string{"15s:60", "15s:90"}, Seed: "1"}
+						q = scenario.Quick{Users: "900", Stages: []string{"15s:60", "15s:90"}, Seed: "1"}
 					}
 					var key, stop time.Duration
 					pending := false
@@ -199,7 +199,7 @@ func TestSimOrdersHoldWithinASecond(t *testing.T) {
 			t.Run(path.name+"/"+model, func(t *testing.T) {
 				q := scenario.Quick{Stages: []string{"20s:300", "10s:400"}, Arrivals: model, Seed: "1"}
 				if model == "closed" {
-					q = scenario.Quick{Users: "60", Stages: []string{"20s:60", "10s:90"}, Seed: "1"}
+					q = scenario.Quick{Users: "900", Stages: []string{"20s:60", "10s:90"}, Seed: "1"}
 				}
 				names := []string{"a", "b", "c"}
 				s := simulate(t, q, names, func(s *simulation, c *Config) {
