@@ -92,7 +92,7 @@ func (c *compiler) judge(st *Step) {
 		if err != nil {
 			c.fail(fmt.Errorf("check size: %w", err))
 		}
-		add(check{kind: checkSize, compare: cmp, message: "size is not " + cmp.String()})
+		add(check{kind: checkSize, compare: cmp, message: "size " + cmp.unmet()})
 		for _, f := range st.fields {
 			if strings.EqualFold(f.name, "accept-encoding") {
 				st.NeedBody = true // the decoded length is known only by decoding
@@ -135,7 +135,7 @@ func (c *compiler) judge(st *Step) {
 			c.fail(fmt.Errorf("check jsonpath %s: %w", j.Path, err))
 			continue
 		}
-		k := check{kind: checkJSON, name: lastName(j.Path), path: path, compare: cmp, message: shown(j.Path) + " is not " + cmp.String()}
+		k := check{kind: checkJSON, name: lastName(j.Path), path: path, compare: cmp, message: shown(j.Path) + " " + cmp.unmet()}
 		if cmp.op == "exists" {
 			k.message = "no " + shown(j.Path)
 		}
@@ -183,13 +183,17 @@ func newCompare(src scenario.Compare, size bool) (compare, error) {
 	return c, nil
 }
 
-func (c *compare) String() string {
+// unmet says of a value that it does not compare so.
+func (c *compare) unmet() string {
 	switch c.op {
 	case "matches":
-		return "matching " + shown(c.value)
-	default:
-		return c.op + " " + shown(c.value)
+		return "is not matching " + shown(c.value)
+	case "=":
+		return "is not " + shown(c.value)
+	case "!=":
+		return "is " + shown(c.value)
 	}
+	return "is not " + c.op + " " + shown(c.value)
 }
 
 // number reads a finite number. Words that mean one elsewhere, such as nan and infinity, are words here.
