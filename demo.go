@@ -150,7 +150,7 @@ func startTarget(ctx context.Context) (addr string, stop func(), err error) {
 
 // demoCommand runs the bundled scenario against the bundled target.
 func demoCommand(ctx context.Context, w world) *cobra.Command {
-	f := &runFlags{}
+	var f *runFlags
 	cmd := &cobra.Command{
 		Use: "demo", Short: "The bundled shop scenario against the bundled target: the first thing to try", Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -171,6 +171,6 @@ func demoCommand(ctx context.Context, w world) *cobra.Command {
 			return f.play(ctx, w, cmd, file, true)
 		},
 	}
-	f.add(cmd, w)
+	f = addRunFlags(cmd)
 	return cmd
 }

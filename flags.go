@@ -26,15 +26,10 @@ type runFlags struct {
 	body   string
 }
 
-// addRunFlags gives a command the flags of a run.
-func addRunFlags(cmd *cobra.Command, w world) *runFlags {
+// addRunFlags gives a command the flags of a run. Durations and rates are texts, so that a wrong one gets the answer of a friend,
+// from one place.
+func addRunFlags(cmd *cobra.Command) *runFlags {
 	f := &runFlags{}
-	f.add(cmd, w)
-	return f
-}
-
-// add declares the flags. Durations and rates are texts, so that a wrong one gets the answer of a friend, from one place.
-func (f *runFlags) add(cmd *cobra.Command, _ world) {
 	fs := cmd.Flags()
 	fs.SortFlags = false
 	q, o := &f.quick, &f.opt
@@ -91,6 +86,7 @@ func (f *runFlags) add(cmd *cobra.Command, _ world) {
 		}
 		return pflag.NormalizedName(name)
 	})
+	return f
 }
 
 // aliases are long names that other tools use for the same thing.

@@ -95,7 +95,7 @@ func commands(ctx context.Context, w world) *cobra.Command {
 	root.SetHelpFunc(help)
 	root.SetFlagErrorFunc(flagError)
 	root.Example = "  lt demo                    the first thing to try\n  lt URL                     50 arrivals/s for 30 s\n  lt SCENARIO.yaml           a journey of several steps"
-	f := addRunFlags(root, w)
+	f := addRunFlags(root)
 	root.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 && cmd.Flags().NFlag() == 0 {
 			return home(w)
@@ -103,7 +103,7 @@ func commands(ctx context.Context, w world) *cobra.Command {
 		return f.run(ctx, w, cmd, args)
 	}
 	runCmd := &cobra.Command{Use: "run SCENARIO.yaml | URL [flags]", Short: "Run a scenario or load one URL", DisableFlagsInUseLine: true, Args: cobra.ArbitraryArgs}
-	rf := addRunFlags(runCmd, w)
+	rf := addRunFlags(runCmd)
 	runCmd.RunE = func(cmd *cobra.Command, args []string) error { return rf.run(ctx, w, cmd, args) }
 	root.AddCommand(runCmd, demoCommand(ctx, w), targetCommand(ctx, w), checkCommand(w), runsCommand(w), reportCommand(w), proveCommand(ctx, w), agentCommand(ctx, w))
 	return root
