@@ -364,7 +364,7 @@ func (r *render) whole(dst []byte, from int, req *Request, proxy *Proxy) ([]byte
 		ref = ref[:i]
 	}
 	tls, rest, ok := cutScheme(ref)
-	if i := bytes.Index(ref, []byte("://")); !ok && i >= 0 && bytes.IndexAny(ref[:i], "/?") < 0 {
+	if i := bytes.Index(ref, []byte("://")); !ok && i >= 0 && !bytes.ContainsAny(ref[:i], "/?") {
 		return dst, fmt.Errorf("%s: %q: only http:// and https:// are in this version", r.st.Src.Name, clip(string(ref)))
 	}
 	if !ok && bytes.HasPrefix(ref, []byte("//")) && r.p.base != nil {
