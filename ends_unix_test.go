@@ -23,13 +23,26 @@ import (
 // child starts lt as a process of its own, with its records in a folder of its own.
 func child(t *testing.T, state string, args ...string) (cmd *exec.Cmd, lines *bufio.Scanner) {
 	t.Helper()
+	cmd = command(t, state, args...)
+	return cmd, started(t, cmd)
+}
+
+// command is the program, which TestMain knows by its name, to be started as a process of its own.
+func command(t *testing.T, state string, args ...string) *exec.Cmd {
+	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd = exec.Command(exe, args...)
+	cmd := exec.Command(exe, args...)
 	cmd.Args[0] = "lt"
 	cmd.Env = append(os.Environ(), "CI=1", "LT_STATE_DIR="+state)
+	return cmd
+}
+
+// started starts a command, which is gone at the end of the test, and reads its lines.
+func started(t *testing.T, cmd *exec.Cmd) *bufio.Scanner {
+	t.Helper()
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -38,7 +51,7 @@ func child(t *testing.T, state string, args ...string) (cmd *exec.Cmd, lines *bu
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	return cmd, bufio.NewScanner(out)
+	return bufio.NewScanner(out)
 }
 
 // until reads lines up to one that matches.
@@ -164,24 +177,14 @@ func TestNohupIsHeard(t *testing.T) {
 	t.Parallel()
 	target, stop := shopAt(t)
 	defer stop()
-	exe, err := os.Executable()
-	if err != nil {
+	plain := command(t, t.TempDir(), "--plain", "-r", "50", "-d", "2s", target)
+	lt := filepath.Join(t.TempDir(), plain.Args[0])
+	if err := os.Symlink(plain.Path, lt); err != nil {
 		t.Fatal(err)
 	}
-	lt := filepath.Join(t.TempDir(), "lt") // TestMain goes by the name
-	if err := os.Symlink(exe, lt); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command("sh", "-c", `trap "" HUP; exec "$0" "$@"`, lt, "--plain", "-r", "50", "-d", "2s", target)
-	cmd.Env = append(os.Environ(), "CI=1", "LT_STATE_DIR="+t.TempDir())
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	lines := bufio.NewScanner(out)
+	cmd := exec.Command("sh", append([]string{"-c", `trap "" HUP; exec "$0" "$@"`, lt}, plain.Args[1:]...)...)
+	cmd.Env = plain.Env
+	lines := started(t, cmd)
 	until(t, lines, "stage 1 begins")
 	if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
@@ -227,17 +230,11 @@ func TestReaderThatStandsStill(t *testing.T) {
 	t.Parallel()
 	target, stop := shopAt(t)
 	defer stop()
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(exe, "--plain", "-r", "50", "-d", "60s", target)
-	cmd.Args[0] = "lt"
-	cmd.Env = append(os.Environ(), "CI=1", "LT_STATE_DIR="+t.TempDir())
+	cmd := command(t, t.TempDir(), "--plain", "-r", "50", "-d", "60s", target)
 	cmd.Stdout, cmd.Stderr = w, w
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -1,4 +1,4 @@
-# What figures.sh and hour.sh begin with: a folder that goes again, the program, and the wait for a server. To be sourced, from the
+# What the scripts beside it begin with: a folder that goes again, the program, and the wait for a server. To be sourced, from the
 # top of the tree. Processes in started are ended at the exit.
 export PATH=$PATH:/usr/sbin:/sbin
 work=$(mktemp -d)

@@ -14,24 +14,10 @@
 # limit of open files; otherwise it says what the limit was.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-export PATH=$PATH:/usr/sbin:/sbin
 out=${OUT:-docs/bench/PEERS.md} cases=${CASES:-start many open} connections=${CONNECTIONS:-120000} port=${PORT:-18190}
 ulimit -n 1000000 2>/dev/null || ulimit -n "$(ulimit -Hn)"
-work=$(mktemp -d)
-chmod 755 "$work"
-started=()
-finish() {
-	for p in "${started[@]}"; do kill "$p" 2>/dev/null || true; done
-	wait
-	rm -rf "$work"
-}
-trap finish EXIT
-export LT_STATE_DIR=$work/state CI=1
-lt=${LT:-}
-if [[ -z $lt ]]; then
-	lt=$work/lt
-	CGO_ENABLED=0 go build -trimpath -o "$lt" .
-fi
+. docs/bench/common.sh
+export CI=1
 has() { [[ " $cases " == *" $1 "* ]]; }
 now() { date +%s.%N; }
 since() { awk -v a="$1" -v b="$(now)" 'BEGIN {printf "%.2f", b - a}'; }
@@ -49,7 +35,7 @@ NGINX
 nginx -c "$work/nginx.conf" &
 started+=($!)
 url=http://127.0.0.1:$port
-for _ in $(seq 50); do (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && break || sleep 0.1; done
+listening "$port"
 
 # await FILE PATTERN PID: until a line of the file matches, while the process lives.
 await() {

@@ -3,7 +3,6 @@ package loop
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"runtime"
@@ -293,23 +292,14 @@ func TestPolledIsCPU(t *testing.T) {
 // next thing passes: it must not wait for the batch's end.
 func TestWakeBetweenEvents(t *testing.T) {
 	const n = 20
-	greet := make(chan struct{})
-	var greeted sync.WaitGroup
-	greeted.Add(n)
-	ep := tcp(t, func(c net.Conn) {
-		<-greet
-		_, _ = c.Write([]byte("x"))
-		greeted.Done()
-		_, _ = io.Copy(io.Discard, c)
-	})
+	ep, greet := greeting(t, n)
 	var l *Loop
 	opened, log := 0, ""
 	next := Never
 	h := &calls{
 		opened: func(*Conn, time.Duration) {
 			if opened++; opened == n {
-				close(greet)
-				greeted.Wait()
+				greet()
 			}
 		},
 		data: func(_ *Conn, _ []byte, now time.Duration) {

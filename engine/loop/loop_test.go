@@ -617,28 +617,37 @@ func TestAlt(t *testing.T) {
 	})
 }
 
+// greeting is a server that says a byte on each of n connections: greet lets it,
+// and returns when it has.
+func greeting(t *testing.T, n int) (ep *Endpoint, greet func()) {
+	may := make(chan struct{})
+	var said sync.WaitGroup
+	said.Add(n)
+	ep = tcp(t, func(c net.Conn) {
+		<-may
+		_, _ = c.Write([]byte("x"))
+		said.Done()
+		_, _ = io.Copy(io.Discard, c)
+	})
+	return ep, func() {
+		close(may)
+		said.Wait()
+	}
+}
+
 // TestAnswersGoBeforeLateTimers keeps the loop from running until all timers
 // are late and all answers are there: none of them is out of time.
 func TestAnswersGoBeforeLateTimers(t *testing.T) {
 	onBoth(t, func(t *testing.T, o Options) {
 		const n = 600 // more than are looked at at once
-		greet := make(chan struct{})
-		var greeted sync.WaitGroup
-		greeted.Add(n)
-		ep := tcp(t, func(c net.Conn) {
-			<-greet
-			_, _ = c.Write([]byte("x"))
-			greeted.Done()
-			_, _ = io.Copy(io.Discard, c)
-		})
+		ep, greet := greeting(t, n)
 		var l *Loop
 		opened, answered, late := 0, 0, 0
 		stand := func() {
 			for id := range uint32(n) {
 				l.SetTimer(id, l.Now()+time.Millisecond)
 			}
-			close(greet)
-			greeted.Wait()
+			greet()
 			mail := func() int {
 				l.mu.Lock()
 				defer l.mu.Unlock()
