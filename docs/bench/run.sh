@@ -42,26 +42,13 @@ done
 taskset -c "$server_core,$generator_core" true || fail "cores $server_core and $generator_core are not both there"
 ulimit -n "$(ulimit -Hn)"
 
-work=$(mktemp -d)
-chmod 755 "$work"
-server= generator=
+. docs/bench/common.sh
+generator=
 declare -A generators=() # by variant, those of the case in hand
-finish() {
-	for p in $generator "${generators[@]}"; do kill -KILL "$p" 2>/dev/null || true; done
-	[[ -z $server ]] || kill "$server" 2>/dev/null || true
-	wait
-	rm -rf "$work"
-}
-trap finish EXIT
-export LT_STATE_DIR=$work/state
+# A generator that rests hears no other signal.
+trap 'kill -KILL $generator "${generators[@]}" 2>/dev/null || true; finish' EXIT
 
 # ---- the programs
-
-lt=${LT:-}
-if [[ -z $lt ]]; then
-	lt=$work/lt
-	CGO_ENABLED=0 go build -trimpath -o "$lt" .
-fi
 
 # tool builds NAME MODULE@VERSION once and sets its path as a variable of the same name.
 tool() {
@@ -133,7 +120,7 @@ http {
 }
 CONF
 taskset -c "$server_core" nginx -e "$work/nginx.log" -c "$work/nginx.conf" &
-server=$!
+started+=($!)
 
 # requests prints how many requests the server has counted, this question left out.
 asked=0
@@ -148,11 +135,8 @@ requests() {
 	asked=$((asked + 1))
 	counted=$((n - asked))
 }
-for ((i = 0; ; i++)); do
-	(exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && break
-	((i < 50)) || fail "nginx did not start: $(cat "$work/nginx.log")"
-	sleep 0.1
-done
+listening "$port"
+requests || fail "nginx did not start: $(cat "$work/nginx.log")"
 sleep 0.2
 
 # ---- generators in turn
