@@ -70,6 +70,6 @@ func (r *Run) troubles(errs []metrics.ErrorCount, steps []metrics.StepName) {
 			kind = EventGuard
 		}
 		name := &steps[e.Step]
-		r.event(e.First, kind, "%s for the first time, at %s/%s", e.Message, name.Scenario, name.Step)
+		r.event(e.First, kind, "first seen at %s/%s: %s", name.Scenario, name.Step, e.Message)
 	}
 }

@@ -91,10 +91,10 @@ func TestTheDiaryTellsFirstErrors(t *testing.T) {
 				break
 			}
 		}
-		if first.Text != "status 503 for the first time, at test/GET /" || first.At != 300*time.Millisecond {
+		if first.Text != "first seen at test/GET /: status 503" || first.At != 300*time.Millisecond {
 			t.Errorf("told as %q at %v", first.Text, first.At)
 		}
-		if own := told(run.Ledger().Events(), conductor.EventGuard); len(own) != 1 || own[0] != "no port is free for the first time, at test/GET /" {
+		if own := told(run.Ledger().Events(), conductor.EventGuard); len(own) != 1 || own[0] != "first seen at test/GET /: no port is free" {
 			t.Errorf("this machine's: %q", own)
 		}
 		if n := len(told(run.Ledger().Events(), conductor.EventTarget)); n != 49 {
